@@ -5,8 +5,26 @@
 array([-0.01,  2.  ])
 """
 
+from typing import TYPE_CHECKING, Any
+
+from leakyrelu.compare import compare
 from leakyrelu.functions import leaky_relu, leaky_relu_derivative
 from leakyrelu.plot import plot
 
-__all__ = ["leaky_relu", "leaky_relu_derivative", "plot"]
+if TYPE_CHECKING:
+    from leakyrelu.health import examine
+    from leakyrelu.treatment import replace
+
+__all__ = ["compare", "examine", "leaky_relu", "leaky_relu_derivative", "plot", "replace"]
 __version__ = "0.1.0"
+
+# These need torch, which takes a second to import: only when they are asked for.
+_TORCH_ROOMS = {"examine": "leakyrelu.health", "replace": "leakyrelu.treatment"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH_ROOMS:
+        raise AttributeError(f"module 'leakyrelu' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_TORCH_ROOMS[name]), name)

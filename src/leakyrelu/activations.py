@@ -46,11 +46,12 @@ class Kind:
 
 
 def _normal_density(x: Array) -> Array:
-    return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return np.asarray(np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
 
 def _normal_probability(x: Array) -> Array:
-    return np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[float])(x)
+    probability = np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[float])
+    return np.asarray(probability(x), dtype=np.float64)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -1,0 +1,165 @@
+"""The command line: ``leakyrelu compare`` and ``leakyrelu plot``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+try:
+    import typer
+except ImportError:
+    sys.exit("leakyrelu: the command line needs typer; pip install 'leakyrelu[all]'")
+
+import leakyrelu
+from leakyrelu.activations import KINDS
+from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep every neuron learning: the Leaky ReLU family, measured.",
+)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Say what is wrong with the input in one sentence, exit code 2, in place of a traceback."""
+    try:
+        yield
+    except ImportError as error:
+        sys.exit(f"leakyrelu: {error.name} is not installed; pip install 'leakyrelu[all]'")
+    except (ValueError, OSError) as error:
+        typer.echo(f"leakyrelu: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(item) for item in _listed(text)]
+    except ValueError as error:
+        raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
+
+
+def _show(figure: Figure) -> None:
+    """Open a window with the figure and wait until it is closed."""
+    import matplotlib.pyplot as plt
+
+    manager = plt.figure().canvas.manager
+    if manager is None or not hasattr(manager, "window"):
+        raise ValueError("no window can be opened here; name a file: --output picture.png")
+    manager.canvas.figure = figure
+    figure.set_canvas(manager.canvas)
+    plt.show()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(leakyrelu.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def compare(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own .csv, .parquet or .npz file.  [default: handwritten digits]"),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column of the file to predict.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="classification or regression.  [default: found from the target]"),
+    ] = None,
+    activations: Annotated[
+        str, typer.Option(help=f"Two or more, with commas between; of {', '.join(KINDS)}.")
+    ] = ",".join(DEFAULT_ACTIVATIONS),
+    seeds: Annotated[int, typer.Option(help="Number of paired seeds.")] = 10,
+    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 24,
+    width: Annotated[int, typer.Option(help="Units in each hidden layer.")] = 32,
+    epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 30,
+    lr: Annotated[
+        str, typer.Option(help="Learning rates to choose from, with commas between.")
+    ] = "0.001,0.003,0.01",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory for trials and report; the same command resumes there.  "
+            "[default: leakyrelu-runs/ and a name made of the settings]"
+        ),
+    ] = None,
+) -> None:
+    """Find which activation is best on your task, and whether units died."""
+    try:
+        with _clear_errors():
+            from rich.console import Console
+
+            from leakyrelu.report.terminal import print_comparison
+
+            result = leakyrelu.compare(
+                data,
+                target,
+                kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
+                activations=_listed(activations),
+                seeds=seeds,
+                depth=depth,
+                width=width,
+                epochs=epochs,
+                lr=_numbers(lr),
+                output=output,
+            )
+            report = result.directory / "report.html"
+            result.to_html(report)
+            print_comparison(result, Console())
+            typer.echo(f"\nreport: {report}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; finished trials are kept, and the same command resumes", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def plot(
+    activations: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"What to draw, of {', '.join(KINDS)}.  [default: relu leaky_relu:0.1]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a .png, .svg or .pdf in place of a window."),
+    ] = None,
+    limit: Annotated[float, typer.Option(help="Draw from -LIMIT to LIMIT.")] = 4.0,
+) -> None:
+    """Draw activations and their derivatives, such as: leakyrelu plot relu leaky_relu:0.2."""
+    with _clear_errors():
+        figure = leakyrelu.plot(activations or ("relu", "leaky_relu:0.1"), output, limit=limit)
+        if output is not None:
+            typer.echo(f"wrote {output}")
+        else:
+            _show(figure)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

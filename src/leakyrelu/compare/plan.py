@@ -1,0 +1,151 @@
+"""What a comparison trains: its settings, and the trials in batches that train together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leakyrelu.activations import Activation, parse
+
+__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "make_settings"]
+
+DEFAULT_ACTIVATIONS = (
+    "relu",
+    "leaky_relu:0.01",
+    "leaky_relu:0.2",
+    "prelu",
+    "rrelu",
+    "elu",
+    "gelu",
+    "silu",
+)
+# Above this a stack of small networks gains no more speed (benchmarks/README.md), and a
+# batch is what a crash can lose. Large networks gain nothing, but must fit memory.
+MOST_TRIALS_A_BATCH = 40
+MOST_PARAMETERS_A_BATCH = 20_000_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trials of one activation that train as one stack of networks.
+
+    Attributes
+    ----------
+    activation : Activation
+    learning_rates, seeds : tuple
+        Of each trial; trials of one learning rate stand together.
+    """
+
+    activation: Activation
+    learning_rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the numbers of a comparison; make it with `make_settings`."""
+
+    data: str
+    activations: tuple[str, ...]
+    seeds: tuple[int, ...]
+    depth: int
+    width: int
+    epochs: int
+    learning_rates: tuple[float, ...]
+    batch_size: int = 64
+    # Raised when a change to the training makes other numbers of the same settings.
+    protocol: int = 1
+
+    def to_json(self) -> str:
+        """Return the settings as text, the same for the same settings."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Read what `to_json` wrote."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(text).items()
+        }
+        return cls(**fields)
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash that names the experiment."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+    @property
+    def reference(self) -> str:
+        """The activation that all others are compared with: relu, or else the first."""
+        return "relu" if "relu" in self.activations else self.activations[0]
+
+    @property
+    def trials(self) -> int:
+        """How many networks are trained."""
+        return len(self.activations) * len(self.learning_rates) * len(self.seeds)
+
+    def batches(self, features: int, outputs: int) -> list[Batch]:
+        """Divide the trials into batches, for a network of so many inputs and outputs."""
+        parameters = self.width * (features + outputs + self.width * (self.depth - 1))
+        size = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
+        each = [(rate, seed) for rate in self.learning_rates for seed in self.seeds]
+        return [
+            Batch(parse(spec), *zip(*each[start : start + size], strict=True))
+            for spec in self.activations
+            for start in range(0, len(each), size)
+        ]
+
+
+def make_settings(
+    data: str,
+    activations: Iterable[str | Activation],
+    seeds: int | Sequence[int],
+    depth: int,
+    width: int,
+    epochs: int,
+    learning_rates: float | Sequence[float],
+) -> Settings:
+    """Check settings as a user gives them.
+
+    Raises
+    ------
+    ValueError
+        With one sentence that says what was given and what is expected.
+    """
+    if isinstance(activations, (str, Activation)):
+        activations = [activations]
+    specs = tuple(parse(activation).spec for activation in activations)
+    if len(specs) < 2:
+        raise ValueError(f"{len(specs)} activations were given, but a comparison needs two or more")
+    _refuse_repeats("activation", specs)
+    if isinstance(seeds, int):
+        if seeds < 1:
+            raise ValueError(f"seeds is {seeds}, but a comparison needs 1 or more (10 is usual)")
+        seeds = range(seeds)
+    if not len(seeds) or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
+        raise ValueError(f"seeds must be whole numbers from 0 up, at least one, but are {seeds}")
+    _refuse_repeats("seed", seeds)
+    for name, value in (("depth", depth), ("width", width), ("epochs", epochs)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}, but must be 1 or more")
+    if isinstance(learning_rates, (int, float)):
+        learning_rates = (learning_rates,)
+    rates = tuple(float(rate) for rate in learning_rates)
+    if not rates or any(not (math.isfinite(rate) and rate > 0) for rate in rates):
+        raise ValueError(f"learning rates must be positive numbers, at least one, but are {rates}")
+    _refuse_repeats("learning rate", rates)
+    return Settings(data, specs, tuple(seeds), depth, width, epochs, tuple(sorted(rates)))
+
+
+def _refuse_repeats(what: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if list(values).count(value) > 1:
+            raise ValueError(f"{what} {value} was given twice; name each once")

@@ -1,0 +1,238 @@
+"""What the trials show: intervals, paired differences and a sentence that claims no more.
+
+The intervals are those of Nadeau and Bengio's corrected resampled t-test. Splits of
+different seeds are drawn from the same examples and overlap, so their scores are not
+independent, and the plain t interval over seeds is too narrow. The corrected variance of
+a mean over ``n`` seeds is ``(1/n + n_test/n_train)`` times the variance between seeds.
+
+References
+----------
+C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52,
+2003.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from leakyrelu.activations import parse
+from leakyrelu.compare.plan import Settings
+from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE
+from leakyrelu.compare.train import Trial
+
+__all__ = ["Candidate", "Estimate", "candidates", "corrected_interval", "sentence"]
+
+CONFIDENCE = 0.95
+TEST_TO_TRAIN = TEST_SHARE / (1 - TEST_SHARE - VALIDATION_SHARE)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its interval; `low` and `high` are NaN where one seed gives none."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+    @property
+    def above_zero(self) -> bool:
+        """The whole interval is positive."""
+        return self.low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """The whole interval is negative."""
+        return self.high < 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One activation at its chosen learning rate.
+
+    Attributes
+    ----------
+    activation : str
+        Its spec.
+    learning_rate : float
+        The one with the best mean validation score; NaN if trials diverged at each.
+    trials : list of Trial
+        Those at that learning rate, a seed each.
+    score : Estimate
+        Test score with its 95% interval.
+    difference : Estimate or None
+        Paired difference to the reference, with an interval that is right for all
+        candidates at once (Bonferroni) in 95% of experiments. None for the reference.
+    seconds : float
+        Training time of all trials of this activation, at all learning rates.
+    """
+
+    activation: str
+    learning_rate: float
+    trials: list[Trial]
+    score: Estimate
+    difference: Estimate | None
+    seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """No learning rate of the grid trained with every seed."""
+        return not self.trials
+
+    def silent(self, checkpoint: int = -1) -> float:
+        """Share of hidden units that never fire at a checkpoint, over layers and seeds."""
+        if self.diverged:
+            return math.nan
+        return float(np.mean([trial.history[checkpoint].never_fired for trial in self.trials]))
+
+    @property
+    def dead(self) -> float:
+        """Share of units dead at the end: they never fire and get no gradient."""
+        return self.silent() if parse(self.activation).can_die else 0.0
+
+    @property
+    def stuck_negative(self) -> float:
+        """Share of units that never fire at the end but still get a gradient."""
+        return 0.0 if parse(self.activation).can_die else self.silent()
+
+
+def corrected_interval(
+    values: npt.ArrayLike, test_to_train: float, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Mean of one value a seed, with Nadeau and Bengio's corrected t interval.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        A score, or a paired difference, of each seed.
+    test_to_train : float
+        Number of test examples over number of training examples.
+    confidence : float, default 0.95
+
+    Examples
+    --------
+    >>> corrected_interval([1.0, 2.0, 3.0], test_to_train=0.0)
+    Estimate(mean=2.0, low=-0.484..., high=4.484...)
+    """
+    each = np.asarray(values, dtype=np.float64)
+    mean, n = float(each.mean()), each.size
+    if n < 2:
+        return Estimate(mean, math.nan, math.nan)
+    error = math.sqrt((1 / n + test_to_train) * each.var(ddof=1))
+    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def candidates(settings: Settings, trials: Sequence[Trial]) -> list[Candidate]:
+    """Choose each activation's learning rate and compare it with the reference.
+
+    Returns
+    -------
+    list of Candidate
+        In the order of ``settings.activations``.
+    """
+    chosen = {spec: _best_learning_rate(settings, trials, spec) for spec in settings.activations}
+    reference = [trial.test_score for trial in chosen[settings.reference]]
+    # Each interval is wide enough that all of them hold together (Bonferroni).
+    together = 1 - (1 - CONFIDENCE) / (len(settings.activations) - 1)
+    found = []
+    for spec, own in chosen.items():
+        scores = [trial.test_score for trial in own]
+        nothing = Estimate(math.nan, math.nan, math.nan)
+        difference = None
+        if spec != settings.reference:
+            difference = nothing
+            if scores and reference:
+                differences = np.subtract(scores, reference)
+                difference = corrected_interval(differences, TEST_TO_TRAIN, together)
+        found.append(
+            Candidate(
+                activation=spec,
+                learning_rate=own[0].learning_rate if own else math.nan,
+                trials=own,
+                score=corrected_interval(scores, TEST_TO_TRAIN) if scores else nothing,
+                difference=difference,
+                seconds=sum(trial.seconds for trial in trials if trial.activation == spec),
+            )
+        )
+    return found
+
+
+def _best_learning_rate(settings: Settings, trials: Sequence[Trial], spec: str) -> list[Trial]:
+    """Return the trials, by seed, at the rate of the best mean validation score."""
+    best: list[Trial] = []
+    best_score = -math.inf
+    for learning_rate in settings.learning_rates:
+        own = {
+            trial.seed: trial
+            for trial in trials
+            if trial.activation == spec and trial.learning_rate == learning_rate
+        }
+        in_order = [own[seed] for seed in settings.seeds]
+        score = float(np.mean([trial.validation_score for trial in in_order]))
+        if score > best_score:  # never true of NaN: a diverged trial rules the rate out
+            best, best_score = in_order, score
+    return best
+
+
+def sentence(settings: Settings, found: Sequence[Candidate], metric: str) -> str:
+    """Say in one sentence what the differences show."""
+    reference = settings.reference
+    others = [c for c in found if c.difference is not None and not c.diverged]
+    own = next(c for c in found if c.activation == reference)
+    diverged = [c.activation for c in found if c.diverged]
+    tail = ""
+    if not own.diverged and parse(reference).can_die:
+        tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
+    if diverged:
+        tail += f"; {_listing(diverged)} diverged at every learning rate"
+    if own.diverged:
+        return f"Nothing can be said of differences to {reference}, which diverged{tail}."
+    if len(settings.seeds) < 2:
+        return f"One seed shows no difference that chance could not make; use several{tail}."
+    basis = f"over {len(settings.seeds)} paired seeds, 95% intervals for all comparisons together"
+    better = [c for c in others if c.difference and c.difference.above_zero]
+    worse = [c for c in others if c.difference and c.difference.below_zero]
+    better.sort(key=lambda c: -c.score.mean)
+    described = {
+        c.activation: f"{c.activation} ({_difference(c.difference, metric)})"
+        for c in others
+        if c.difference
+    }
+    if better:
+        names = _listing([described[c.activation] for c in better])
+        verb = "is" if len(better) == 1 else "are"
+        text = f"{names} {verb} better than {reference} in {metric}"
+        if worse:
+            text += f", and {_listing([described[c.activation] for c in worse])} worse"
+    elif worse:
+        names = _listing([described[c.activation] for c in worse])
+        verb = "is" if len(worse) == 1 else "are"
+        text = f"Nothing is detectably better than {reference} in {metric}; {names} {verb} worse"
+    else:
+        text = f"No detectable difference to {reference} in {metric}"
+    return f"{text} ({basis}){tail}."
+
+
+def _difference(difference: Estimate, metric: str) -> str:
+    # Accuracy is spoken of in percentage points.
+    scale, unit, digits = (100, " points", 1) if metric == "accuracy" else (1, "", 3)
+    mean, low, high = (
+        f"{scale * value:+.{digits}f}"
+        for value in (difference.mean, difference.low, difference.high)
+    )
+    return f"{mean}{unit}, {low} to {high}"
+
+
+def _listing(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,0 +1,125 @@
+"""A comparison in the terminal: live progress, and the table at the end."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import rich.box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from leakyrelu.report.words import interval, percent
+
+if TYPE_CHECKING:
+    from leakyrelu.compare.comparison import Comparison
+    from leakyrelu.compare.plan import Batch, Settings
+    from leakyrelu.compare.train import Trial
+
+__all__ = ["LiveProgress", "print_comparison"]
+
+
+class LiveProgress:
+    """A progress bar on standard error; a context manager and an engine's listener.
+
+    Parameters
+    ----------
+    settings : Settings
+        What will be run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._epochs = settings.epochs
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+        self._bar = self._progress.add_task("", total=settings.trials)
+        self._done = 0
+
+    def __enter__(self) -> LiveProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def resumed(self, trials: int) -> None:
+        """Count the trials that an earlier run has stored."""
+        self._done = trials
+        self._progress.update(self._bar, completed=trials)
+        self._progress.console.print(f"resumed: {trials} trials were stored before")
+
+    def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
+        """Show how far the batch in flight has come."""
+        self._progress.update(
+            self._bar,
+            completed=self._done + int(len(batch) * epoch / (self._epochs + 1)),
+            description=f"{batch.activation.spec}: epoch {epoch}/{self._epochs}, "
+            f"validation {validation_score:.3f}",
+        )
+
+    def batch_finished(self, batch: Batch, trials: list[Trial]) -> None:
+        """Count the trials that were stored."""
+        self._done += len(trials)
+        self._progress.update(self._bar, completed=self._done)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the table, the verdict and the notes."""
+    settings = comparison.settings
+    metric = comparison.task.metric
+    table = Table(
+        box=rich.box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{comparison.task.name}: {len(comparison.task.y):,} examples, "
+        f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
+        title_justify="left",
+        caption="±: 95% interval; those of the differences hold for all activations together.\n"
+        "dead: fires for no training example and gets no gradient; stuck: gets one.",
+        caption_justify="left",
+    )
+    table.add_column("activation", no_wrap=True)
+    headings = (f"test {metric}", f"vs {settings.reference}", "dead", "stuck", "lr", "time")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for c in comparison.candidates:
+        style = None
+        if c.difference is not None:
+            style = (
+                "green" if c.difference.above_zero else "red" if c.difference.below_zero else None
+            )
+        table.add_row(
+            c.activation,
+            interval(c.score, metric),
+            "" if c.difference is None else interval(c.difference, metric, signed=True),
+            percent(c.dead),
+            percent(c.stuck_negative),
+            "diverged" if math.isnan(c.learning_rate) else f"{c.learning_rate:g}",
+            f"{c.seconds:.1f} s",
+            style=style,
+        )
+    console.print(table)
+    console.print(f"[bold]{comparison.verdict}[/bold]", highlight=False)
+    for note in comparison.notes:
+        console.print(f"- {note}", highlight=False)
