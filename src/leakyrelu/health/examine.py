@@ -33,9 +33,14 @@ def _has_slope_zero(x: Any, negative_slope: Any = 0.01, *args: Any, **kwargs: An
     return bool(torch.as_tensor(kwargs.get("weight", negative_slope)).eq(0).all())
 
 
-# Every call that rectifies, and whether its negative side blocks the gradient. The modules
-# (nn.ReLU ...) call these too, so that modules and functional calls are seen alike.
-RECTIFIERS: dict[Callable[..., Any], Callable[..., bool]] = {
+def _clips_at_zero(x: Any, min_val: float = -1.0, *args: Any, **kwargs: Any) -> bool | None:
+    return True if min_val == 0 else None  # hardtanh is a rectifier as ReLU6 calls it
+
+
+# Every call that rectifies, and whether its negative side blocks the gradient (None: it is
+# no rectifier with these arguments). The modules (nn.ReLU ...) call these too, so that
+# modules and functional calls are seen alike.
+RECTIFIERS: dict[Callable[..., Any], Callable[..., bool | None]] = {
     **dict.fromkeys(
         (F.relu, torch.relu, torch.Tensor.relu, torch.relu_, torch.Tensor.relu_, F.relu6),
         _blocks_gradient,
@@ -43,6 +48,7 @@ RECTIFIERS: dict[Callable[..., Any], Callable[..., bool]] = {
     **dict.fromkeys(
         (F.leaky_relu, F.leaky_relu_, torch.prelu, torch.Tensor.prelu), _has_slope_zero
     ),
+    F.hardtanh: _clips_at_zero,
     **dict.fromkeys((F.rrelu, F.rrelu_, F.elu, F.elu_, F.gelu, F.silu), _passes_gradient),
 }
 
@@ -180,12 +186,14 @@ class _Watcher(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if function in RECTIFIERS:
-            pre_activation = args[0] if args else kwargs["input"]
-            self._count(function, pre_activation, args, kwargs)
+            positional = args or (kwargs["input"],)
+            named = {name: value for name, value in kwargs.items() if name != "input"}
+            blocks_gradient = RECTIFIERS[function](*positional, **named)
+            if blocks_gradient is not None:
+                self._count(function.__name__.rstrip("_"), positional[0], blocks_gradient)
         return function(*args, **kwargs)
 
-    def _count(self, function: Any, pre_activation: torch.Tensor, args: Any, kwargs: Any) -> None:
-        name = function.__name__.rstrip("_")
+    def _count(self, name: str, pre_activation: torch.Tensor, blocks_gradient: bool) -> None:
         call = (self.path[-1], name)
         self.calls[call] += 1
         layer = self.path[-1] or "(model)"
@@ -193,11 +201,8 @@ class _Watcher(TorchFunctionMode):
             layer += f" #{self.calls[call]}"
         key = f"{layer} {name}"
         if key not in self.layers:
-            arguments = {k: value for k, value in kwargs.items() if k != "input"}
-            positional = args or (pre_activation,)
-            blocks = RECTIFIERS[function](*positional, **arguments)
             counts = FiringCounts(unit_axes=self._axis_of_units(pre_activation))
-            self.layers[key] = LayerHealth(layer, name, counts, blocks)
+            self.layers[key] = LayerHealth(layer, name, counts, blocks_gradient)
         self.layers[key].counts.update(pre_activation)
 
     def _axis_of_units(self, pre_activation: torch.Tensor) -> int:

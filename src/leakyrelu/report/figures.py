@@ -106,7 +106,7 @@ def overview(comparison: Comparison) -> Figure:
     """Draw scores, differences, learning curves and dead units in one figure."""
     trained = [c for c in comparison.candidates if not c.diverged]
     columns = max(2, min(4, len(trained)))
-    rows = -(-len(trained) // columns)
+    rows = max(1, -(-len(trained) // columns))
     figure = Figure(figsize=(3 * columns, 3.2 + 4.4 * rows), layout="constrained")
     parts: Any = figure.subfigures(3, 1, height_ratios=[3.2, 2.2 * rows, 2.2 * rows])
     top, curves, heat = parts
@@ -152,7 +152,7 @@ def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
 def most_silent(comparison: Comparison) -> float:
     """Return the upper end of the colour scale, one for all activations."""
     trained = [c for c in comparison.candidates if not c.diverged]
-    return max(0.01, *(float(_silent_share(c).max()) for c in trained))
+    return max([0.01, *(float(_silent_share(c).max()) for c in trained)])
 
 
 def _intervals(
@@ -168,7 +168,7 @@ def _intervals(
         )
         axes.plot(scale * estimate.mean, row, "o", color=color, markersize=7)
     axes.set_yticks(range(len(candidates)), [c.activation for c in candidates])
-    axes.set_ylim(len(candidates) - 0.5, -0.5)
+    axes.set_ylim(max(len(candidates), 1) - 0.5, -0.5)
     axes.grid(axis="x", color=OTHERS, alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

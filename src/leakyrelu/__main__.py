@@ -1,0 +1,5 @@
+"""``python -m leakyrelu`` is the same as ``leakyrelu``."""
+
+from leakyrelu.cli import main
+
+main()

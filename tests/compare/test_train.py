@@ -1,0 +1,178 @@
+"""Stacked training against the loop that one would write for a single network."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import r2_score
+
+from leakyrelu.activations import parse
+from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS, Batch, make_settings
+from leakyrelu.compare.task import load_task
+from leakyrelu.compare.train import StackedMLP, _generator, train
+from leakyrelu.health import examine
+
+SIZES = [64, 16, 16, 16, 10]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_task()
+
+
+def settings_of(task, **changes):
+    usual = {"depth": 3, "width": 16, "epochs": 3, "seeds": 3, "learning_rates": (0.003, 0.01)}
+    return make_settings(task.fingerprint, DEFAULT_ACTIVATIONS, **{**usual, **changes})
+
+
+def train_quietly(task, settings, batch):
+    return train(task, settings, batch, lambda epoch, score: None)
+
+
+def as_sequential(network, trial):
+    """One network of a stack as ordinary torch.nn layers."""
+    layers = []
+    for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        linear = torch.nn.Linear(*weight.shape[1:])
+        linear.weight.data = weight[trial].detach().T.clone()
+        linear.bias.data = bias[trial, 0].detach().clone()
+        layers.append(linear)
+        if i < len(network.weights) - 1:
+            layers.append(network.activation.module())
+    return torch.nn.Sequential(*layers)
+
+
+def parts_of(task, seed):
+    """Scaled inputs and targets of a seed's train, validation and test part."""
+    split = task.split(seed)
+    X, y = task.X.astype(np.float64), task.y
+    mean, std = X[split.train].mean(0), X[split.train].std(0)
+    std[std < 1e-6] = 1
+    return [
+        (torch.tensor((X[rows] - mean) / std, dtype=torch.float32), torch.tensor(y[rows]))
+        for rows in (split.train, split.validation, split.test)
+    ]
+
+
+@pytest.mark.parametrize("spec", [s for s in DEFAULT_ACTIVATIONS if s != "rrelu"])
+def test_a_stacked_trial_is_the_hand_written_loop(task, spec):
+    settings, activation, seed, rate = settings_of(task), parse(spec), 1, 0.01
+    batch = Batch(activation, (0.003, 0.003, 0.01, 0.01), (0, 1, 0, 1))
+    trial = train_quietly(task, settings, batch)[3]
+
+    model = as_sequential(StackedMLP(activation, SIZES, (seed,)), 0)
+    (x, y), (x_val, y_val), (x_test, y_test) = parts_of(task, seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    steps = len(y) // 64
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3 * steps)
+    order = _generator(seed, "order")
+    loss_of = torch.nn.CrossEntropyLoss()
+    losses = []
+    for epoch in range(4):
+        if epoch:
+            for rows in torch.randperm(len(y), generator=order)[: steps * 64].split(64):
+                optimizer.zero_grad()
+                loss_of(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+                schedule.step()
+        losses.append(loss_of(model(x), y).item())
+
+    assert [c.train_loss for c in trial.history] == pytest.approx(losses, rel=2e-3)
+    tolerance = 1.5 / len(y_val)  # one example on the border may go either way
+    for score, x, y in (
+        (trial.validation_score, x_val, y_val),
+        (trial.test_score, x_test, y_test),
+    ):
+        assert score == pytest.approx(
+            (model(x).argmax(1) == y).float().mean().item(), abs=tolerance
+        )
+
+
+@pytest.mark.parametrize("spec", DEFAULT_ACTIVATIONS)
+def test_a_trial_does_not_depend_on_its_batch(task, spec):
+    settings = settings_of(task)
+    together = Batch(parse(spec), (0.003, 0.003, 0.01), (0, 2, 2))
+    alone = Batch(parse(spec), (0.01,), (2,))
+    expected = train_quietly(task, settings, alone)[0]
+    found = train_quietly(task, settings, together)[2]
+    assert (found.seed, found.learning_rate) == (2, 0.01)
+    for one, other in zip(found.history, expected.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=2e-3)
+
+
+def test_training_is_reproducible(task):
+    settings = settings_of(task)
+    batch = Batch(parse("rrelu"), (0.01, 0.01), (0, 1))
+    runs = [train_quietly(task, settings, batch) for _ in range(2)]
+    assert [trial.history for trial in runs[0]] == [trial.history for trial in runs[1]]
+
+
+@pytest.mark.parametrize("spec", DEFAULT_ACTIVATIONS)
+def test_the_same_seed_draws_the_same_weights_up_to_the_gain(spec):
+    relu = StackedMLP(parse("relu"), SIZES, (5, 6))
+    other = StackedMLP(parse(spec), SIZES, (6,))
+    ratio = parse(spec).gain / math.sqrt(2)
+    for layer in range(3):
+        torch.testing.assert_close(other.weights[layer][0], ratio * relu.weights[layer][1])
+    torch.testing.assert_close(other.weights[3][0], relu.weights[3][1])
+
+
+def test_initial_weights_have_the_scale_of_he():
+    weight = StackedMLP(parse("relu"), [400, 500, 2], (0,)).weights[0]
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.01)
+
+
+def test_dead_units_are_those_that_examine_finds(task):
+    settings = settings_of(task, depth=12, width=16)
+    trial = train_quietly(task, settings, Batch(parse("relu"), (0.01,), (0,)))[0]
+    sizes = [64, *[16] * 12, 10]
+    model = as_sequential(StackedMLP(parse("relu"), sizes, (0,)), 0)
+    born_dead = examine(model, parts_of(task, 0)[0][0]).table()["dead %"] / 100
+    assert trial.history[0].never_fired == pytest.approx(born_dead.tolist())
+    assert born_dead.sum() > 0
+
+
+def test_rrelu_draws_slopes_in_training_only():
+    network = StackedMLP(parse("rrelu:0.1:0.3"), [1, 1, 1], (0,))
+    x = torch.full((1, 1000, 1), -1.0)
+    network.training = True
+    slopes = -network._activate(0, x)
+    assert (slopes.min() >= 0.1, slopes.max() <= 0.3) == (True, True)
+    assert slopes.std() > 0.05
+    network.training = False
+    torch.testing.assert_close(network._activate(0, x), torch.full_like(x, -0.2))
+
+
+def test_regression_scores_are_r2():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    X[::7, 1] = np.nan
+    task = load_task((X, np.where(np.isnan(X[:, 1]), 1, X[:, 1]) + X[:, 0] ** 2))
+    settings = settings_of(task, depth=2, epochs=30)
+    trial = train_quietly(task, settings, Batch(parse("elu"), (0.01,), (0,)))[0]
+    assert 0.6 < trial.test_score <= 1
+    # A constant prediction has R² 0 at best: so has a network before its first step.
+    assert trial.history[0].validation_score < 0.3
+
+
+def test_r2_is_that_of_sklearn(task):
+    from leakyrelu.compare.train import _Data, _evaluate
+
+    rng = np.random.default_rng(0)
+    task = load_task((rng.normal(size=(100, 3)), rng.normal(size=100)))
+    data = _Data(task, (0, 1))
+    network = StackedMLP(parse("relu"), [3, 8, 1], (0, 1))
+    scores, _ = _evaluate(task, network, data.test, None)
+    x, y = next(data.test.chunks())
+    predictions = network(x).detach().squeeze(-1)
+    assert scores == pytest.approx([r2_score(y[i], predictions[i]) for i in (0, 1)], rel=1e-4)
+
+
+def test_a_diverged_trial_has_no_score_and_harms_no_other(task):
+    settings = settings_of(task, learning_rates=(0.01, 1e20))
+    alone = train_quietly(task, settings, Batch(parse("elu"), (0.01,), (0,)))[0]
+    good, bad = train_quietly(task, settings, Batch(parse("elu"), (0.01, 1e20), (0, 0)))
+    assert math.isnan(bad.test_score)
+    assert math.isnan(bad.validation_score)
+    assert good.history[-1].train_loss == pytest.approx(alone.history[-1].train_loss, rel=2e-3)

@@ -1,0 +1,157 @@
+"""Units killed on purpose are found, whichever way the rectifier is called."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from leakyrelu import examine
+
+
+class Calls(nn.Module):
+    """A linear layer of which units 0 and 1 never fire, then the rectifier under test."""
+
+    def __init__(self, rectify):
+        super().__init__()
+        self.linear = nn.Linear(3, 5)
+        self.linear.bias.data[:2] = -100.0
+        self.rectify = rectify
+
+    def forward(self, x):
+        return self.rectify(self.linear(x))
+
+
+DATA = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "rectify",
+    [
+        nn.ReLU(),
+        nn.ReLU(inplace=True),
+        nn.ReLU6(),
+        F.relu,
+        torch.relu,
+        torch.relu_,
+        lambda x: x.relu(),
+        lambda x: x.relu_(),
+        lambda x: F.relu(input=x),
+        lambda x: F.relu(x, inplace=True),
+        lambda x: F.leaky_relu(x, 0.0),
+        lambda x: F.leaky_relu(x, negative_slope=0.0),
+        lambda x: F.prelu(x, torch.zeros(1)),
+    ],
+)
+def test_dead(rectify):
+    (layer,) = examine(Calls(rectify), DATA).layers
+    assert layer.dead.tolist() == [True, True, False, False, False]
+    assert not layer.stuck_negative.any()
+
+
+@pytest.mark.parametrize(
+    "rectify",
+    [
+        nn.LeakyReLU(),
+        nn.PReLU(),
+        nn.RReLU(),
+        nn.ELU(),
+        nn.GELU(),
+        nn.SiLU(),
+        lambda x: F.leaky_relu(x, negative_slope=0.1),
+        lambda x: F.leaky_relu_(x, 0.1),
+    ],
+)
+def test_stuck_negative(rectify):
+    (layer,) = examine(Calls(rectify), DATA).layers
+    assert layer.stuck_negative.tolist() == [True, True, False, False, False]
+    assert not layer.dead.any()
+
+
+def test_each_call_of_a_shared_module_is_a_layer():
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 6), relu)
+    table = examine(model, DATA).table()
+    assert table["layer"].tolist() == ["1", "1 #2"]
+    assert table["units"].tolist() == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "units"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), torch.randn(9, 1, 6, 6), 4),
+        (nn.Sequential(nn.Conv1d(2, 5, 3), nn.BatchNorm1d(5), nn.ReLU()), torch.randn(9, 2, 6), 5),
+        (nn.Sequential(nn.Linear(3, 7), nn.ReLU()), torch.randn(9, 6, 3), 7),
+        (nn.Sequential(nn.Linear(3, 7), nn.LayerNorm(7), nn.GELU()), torch.randn(9, 6, 3), 7),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), torch.randn(9, 6, 8), 16),
+    ],
+)
+def test_units_are_channels_or_features(model, data, units):
+    (layer,) = examine(model, data).layers
+    assert layer.units == units
+
+
+def test_a_unit_axis_can_be_told():
+    model = nn.Sequential(nn.Linear(3, 7), nn.ReLU())
+    (layer,) = examine(model, torch.randn(9, 6, 3), unit_axis=1).layers
+    assert layer.units == 6
+
+
+def test_the_model_is_left_as_it_was():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout())
+    model[3].eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    examine(model, DATA)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert [module.training for module in model] == [True, True, True, False]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model)
+
+
+def test_it_is_left_as_it_was_after_an_error_too():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    with pytest.raises(RuntimeError):
+        examine(model, torch.randn(5, 99))
+    assert model.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model)
+
+
+def test_the_window_is_all_batches():
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(DATA, torch.zeros(300)), batch_size=64
+    )
+    model = Calls(nn.ReLU())
+    found = examine(model, loader)
+    assert found.examples == 300
+    assert torch.equal(found.layers[0].counts.fired, examine(model, DATA).layers[0].counts.fired)
+
+
+def test_summary():
+    model = nn.Sequential(Calls(nn.ReLU()), nn.Linear(5, 2), nn.LeakyReLU())
+    model[1].bias.data[0] = -1000
+    found = examine(model, DATA)
+    assert found.summary == (
+        "2 of 7 units are dead, most in 0.rectify (2 of 5); 1 are stuck negative but still learn "
+        "(window: 300 examples)."
+    )
+    assert found.summary in str(found)
+
+
+def test_nan_is_told():
+    data = DATA.clone()
+    data[7, 0] = torch.nan
+    found = examine(Calls(nn.ReLU()), data)
+    assert "NaN reached rectify" in found.summary
+    assert found.table()["dead %"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (nn.Linear(3, 3), DATA, "calls no rectifier"),
+        (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), DATA[:0], "no examples"),
+        (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), [], "no examples"),
+    ],
+)
+def test_bad_input(model, data, message):
+    with pytest.raises(ValueError, match=message):
+        examine(model, data)
