@@ -117,7 +117,7 @@ class Activation:
         is_default = self.parameters == tuple(KINDS[self.name].parameters.values())
         if is_default and self.name != "leaky_relu":  # its slope is what people ask about
             return self.name
-        return ":".join([self.name, *(format(value, "g") for value in self.parameters)])
+        return ":".join([self.name, *(repr(value).removesuffix(".0") for value in self.parameters)])
 
     def value(self, x: npt.ArrayLike) -> Array:
         """Return the activation of each element of `x`, in float64."""
@@ -176,7 +176,7 @@ class Activation:
         """
         kind = KINDS[self.name]
         arguments = (
-            f"{name}={value:g}"
+            f"{name}={value!r}"
             for name, value in zip(kind.parameters, self.parameters, strict=True)
         )
         return f"torch.nn.{kind.torch_class}({', '.join(arguments)})"

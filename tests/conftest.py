@@ -1,4 +1,4 @@
-"""For every test, doctests in src included: it runs in an empty directory of its own."""
+"""For every test: it runs in an empty directory of its own."""
 
 import pytest
 

@@ -1,0 +1,98 @@
+"""The names, and what stands behind them, against torch.nn and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+
+from leakyrelu.activations import KINDS, Activation, parse
+
+SPECS = [
+    *KINDS,
+    "leaky_relu:0.2",
+    "leaky_relu:-1",
+    "leaky_relu:0.123456789",
+    "prelu:0.125",
+    "rrelu:0.1:0.3",
+    "elu:0.5",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_spec_round_trip(spec):
+    assert parse(parse(spec).spec) == parse(spec)
+    assert parse(parse(spec)) == parse(spec)
+    assert str(parse(spec)) == parse(spec).spec
+
+
+def test_equal_specs_are_one():
+    assert parse("leaky_relu") == parse("leaky_relu:0.01") == parse(" leaky_relu:1e-2 ")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_value_and_derivative_are_those_of_torch(spec):
+    torch = pytest.importorskip("torch")
+    x = torch.linspace(-9, 9, 100, dtype=torch.float64).requires_grad_()
+    y = parse(spec).module().to(torch.float64).eval()(x)
+    y.sum().backward()
+    np.testing.assert_allclose(parse(spec).value(x.detach()), y.detach(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(parse(spec).derivative(x.detach()), x.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0, -1.0])
+def test_gain_of_the_leaky_family_is_that_of_he(slope):
+    assert parse(f"leaky_relu:{slope}").gain == pytest.approx(
+        math.sqrt(2 / (1 + slope**2)), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if not spec.startswith("rrelu")])
+def test_gain_keeps_the_second_moment(spec):
+    z = np.random.default_rng(0).standard_normal(400_000)
+    assert np.mean((parse(spec).gain * parse(spec).value(z)) ** 2) == pytest.approx(1, abs=0.02)
+
+
+def test_gain_of_rrelu_is_for_its_random_slopes():
+    rng = np.random.default_rng(0)
+    z, slopes = rng.standard_normal(400_000), rng.uniform(1 / 8, 1 / 3, 400_000)
+    y = parse("rrelu").gain * np.where(z > 0, z, slopes * z)
+    assert np.mean(y**2) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_code_makes_the_module(spec):
+    torch = pytest.importorskip("torch")
+    made = eval(parse(spec).code, {"torch": torch})
+    assert repr(made) == repr(parse(spec).module())
+
+
+def test_which_can_die():
+    assert [spec for spec in [*SPECS, "leaky_relu:0"] if parse(spec).can_die] == [
+        "relu",
+        "leaky_relu:0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("leaky_rely", "did you mean 'leaky_relu'"),
+        ("Leaky-ReLU", "did you mean 'leaky_relu'"),
+        ("", "unknown activation ''"),
+        ("swoosh9", "Known are relu, leaky_relu"),
+        ("relu:0.1", "the form is relu alone"),
+        ("leaky_relu:1:2", "the form is leaky_relu:negative_slope"),
+        ("leaky_relu:steep", "must be finite numbers"),
+        ("leaky_relu:nan", "must be finite numbers"),
+        ("elu:inf", "must be finite numbers"),
+        ("leaky_relu:", "must be finite numbers"),
+        ("rrelu:0.5:0.1", "lower must not be above upper"),
+    ],
+)
+def test_bad_specs(spec, message):
+    with pytest.raises(ValueError, match=message):
+        parse(spec)
+
+
+def test_an_activation_is_a_value():
+    assert {Activation("relu"), parse("relu")} == {parse("relu")}
