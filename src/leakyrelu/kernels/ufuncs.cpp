@@ -48,11 +48,23 @@ void half_loop(char** args, const npy_intp* length, const npy_intp* steps, void*
                                   npy_half_to_float(at<npy_half>(args[1], steps[1], i))));
 }
 
+// A template can have no clones, so each row is named for its dtype.
+#define ROWS(T)                                                                         \
+  LEAKYRELU_CLONES void value_row_of(const T* x, T a, T* out, std::ptrdiff_t n) {       \
+    leakyrelu::value_row(x, a, out, n);                                                 \
+  }                                                                                     \
+  LEAKYRELU_CLONES void derivative_row_of(const T* x, T a, T* out, std::ptrdiff_t n) {  \
+    leakyrelu::derivative_row(x, a, out, n);                                            \
+  }
+ROWS(float)
+ROWS(double)
+ROWS(npy_longdouble)
+
 template <class T>
-constexpr PyUFuncGenericFunction value_loop = loop<T, leakyrelu::value<T>, leakyrelu::value_row<T>>;
+constexpr PyUFuncGenericFunction value_loop = loop<T, leakyrelu::value<T>, value_row_of>;
 template <class T>
 constexpr PyUFuncGenericFunction derivative_loop =
-    loop<T, leakyrelu::derivative<T>, leakyrelu::derivative_row<T>>;
+    loop<T, leakyrelu::derivative<T>, derivative_row_of>;
 
 PyUFuncGenericFunction value_loops[] = {half_loop<leakyrelu::value<float>>, value_loop<float>,
                                         value_loop<double>, value_loop<npy_longdouble>};
