@@ -19,6 +19,7 @@ from leakyrelu.compare.task import Task, load_task
 from leakyrelu.compare.train import train
 
 NETWORKS = 30
+STACKS = (30, 10, 3, 1)
 RATES = tuple(rate for rate in (0.001, 0.003, 0.01) for _ in range(NETWORKS // 3))
 SEEDS = tuple(range(NETWORKS // 3)) * 3
 
@@ -76,7 +77,7 @@ def main() -> None:
                 task.fingerprint, [spec, "silu"], 10, depth, width, epochs, (0.001, 0.003, 0.01)
             )
             calls: dict[str, Callable[[], object]] = {}
-            sizes = [size for size in (30, 10, 3, 1) if size <= networks]
+            sizes = [size for size in STACKS if size <= networks]
             for size in sizes:
                 batches = [
                     Batch(parse(spec), RATES[start : start + size], SEEDS[start : start + size])
@@ -94,18 +95,17 @@ def main() -> None:
                 harness.duration(timings[f"stacks of {size}"].seconds / networks)
                 if f"stacks of {size}" in timings
                 else ""
-                for size in (30, 10, 3, 1)
+                for size in STACKS
             ]
             loop_time = harness.duration(timings["loop"].seconds / networks)
-            gain = timings["loop"].seconds / timings[f"stacks of {sizes[0]}"].seconds
+            gain = timings["loop"].ratio
             rows.append(
                 [f"{depth} x {width} {spec}", *cells, loop_time, f"{gain:.1f}", str(chosen)]
             )
     print(harness.header(["leakyrelu", "torch"]))
     columns = ["network", "30 at once", "10", "3", "1", "loop", "loop / first", "chosen"]
-    print(
-        f"Time a network; the trainer chooses the size in the last column; {torch.get_num_threads()} threads.\n"
-    )
+    threads = torch.get_num_threads()
+    print(f"Time a network, {threads} threads; the trainer itself takes the last column's size.\n")
     print(harness.table(columns, rows))
 
 
