@@ -61,3 +61,7 @@ def test_bad_input(arguments, message):
 def test_bad_limit(limit):
     with pytest.raises(ValueError, match="limit must be a positive number"):
         leakyrelu.plot("relu", limit=limit)
+
+
+def test_a_notebook_shows_the_figure():
+    assert leakyrelu.plot("relu")._repr_png_().startswith(b"\x89PNG")

@@ -65,11 +65,11 @@ def plot(
     if not (np.isfinite(limit) and limit > 0):
         raise ValueError(f"limit must be a positive number, but is {limit}")
     try:
-        from matplotlib.figure import Figure
+        from leakyrelu._figure import NotebookFigure
     except ImportError as error:
         raise ImportError("plot needs matplotlib: pip install 'leakyrelu[plot]'") from error
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = NotebookFigure(figsize=(9, 3.8))
     curve, slope = figure.subplots(1, 2)
     negative, positive = np.linspace(-limit, 0, 400), np.linspace(0, limit, 400)[1:]
     x = np.concatenate([negative, positive])

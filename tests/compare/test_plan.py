@@ -29,6 +29,7 @@ def test_batches_hold_each_trial_once(seeds):
     ]
     assert len(each) == len(set(each)) == plan.trials == 2 * 2 * seeds
     assert max(map(len, batches)) <= MOST_TRIALS_A_BATCH
+    assert min(map(len, batches)) > max(map(len, batches)) // 2
 
 
 def test_large_networks_are_trained_one_by_one():

@@ -96,8 +96,9 @@ class Settings:
     def batches(self, features: int, outputs: int) -> list[Batch]:
         """Divide the trials into batches, for a network of so many inputs and outputs."""
         parameters = self.width * (features + outputs + self.width * (self.depth - 1))
-        size = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
+        most = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
         each = [(rate, seed) for rate in self.learning_rates for seed in self.seeds]
+        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even batches, not 29 and 1
         return [
             Batch(parse(spec), *zip(*each[start : start + size], strict=True))
             for spec in self.activations

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from leakyrelu._figure import NotebookFigure
+
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
     from leakyrelu.compare.verdict import Candidate, Estimate
@@ -76,6 +78,7 @@ def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> 
     low, high = np.min(means), np.max(means)
     margin = 0.05 * max(high - low, 0.01)
     axes.set_ylim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel("epoch")
     axes.set_title(candidate.activation)
 
@@ -107,7 +110,7 @@ def overview(comparison: Comparison) -> Figure:
     trained = [c for c in comparison.candidates if not c.diverged]
     columns = max(2, min(4, len(trained)))
     rows = max(1, -(-len(trained) // columns))
-    figure = Figure(figsize=(3 * columns, 3.2 + 4.4 * rows), layout="constrained")
+    figure = NotebookFigure(figsize=(3 * columns, 3.2 + 4.4 * rows))
     parts: Any = figure.subfigures(3, 1, height_ratios=[3.2, 2.2 * rows, 2.2 * rows])
     top, curves, heat = parts
     left, right = top.subplots(1, 2)
@@ -122,6 +125,7 @@ def overview(comparison: Comparison) -> Figure:
         for i, axes in enumerate(grid.flat):
             if i < len(trained):
                 draw(comparison, trained[i], axes)
+                axes.label_outer()
             else:
                 axes.set_visible(False)
     return figure

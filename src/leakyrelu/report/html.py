@@ -13,8 +13,8 @@ import jinja2
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from leakyrelu._figure import NotebookFigure
 from leakyrelu.activations import parse
 from leakyrelu.report import figures
 from leakyrelu.report.words import interval, percent
@@ -82,7 +82,7 @@ def comparison_page(comparison: Comparison) -> str:
 
 def _svg(size: tuple[float, float], draw: Callable[[Axes], None], label: str) -> Markup:
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = NotebookFigure(figsize=size)
         axes = figure.subplots()
         draw(axes)
         axes.patch.set_alpha(0)

@@ -96,7 +96,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
         title_justify="left",
         caption="±: 95% interval; those of the differences hold for all activations together.\n"
-        "dead: fires for no training example and gets no gradient; stuck: gets one.",
+        "dead: fires for no training example, so it gets no gradient and never learns\n"
+        "stuck: fires for none either, but is leaky, so it still learns",
         caption_justify="left",
     )
     table.add_column("activation", no_wrap=True)
