@@ -106,7 +106,14 @@ def arguments(output):
 
 def stop_after_first_batch(output, signal_number):
     """Start a comparison and end it as soon as its store holds some trials."""
-    process = subprocess.Popen(arguments(output), stdout=-1, stderr=-1, text=True)
+    process = subprocess.Popen(
+        arguments(output),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     file = output / "trials.sqlite"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
