@@ -63,5 +63,13 @@ def test_bad_limit(limit):
         leakyrelu.plot("relu", limit=limit)
 
 
+def test_an_own_figure_is_drawn_in():
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    assert leakyrelu.plot("relu", figure=figure) is figure
+    assert len(figure.axes) == 2
+
+
 def test_a_notebook_shows_the_figure():
     assert leakyrelu.plot("relu")._repr_png_().startswith(b"\x89PNG")

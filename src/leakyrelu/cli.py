@@ -16,6 +16,7 @@ except ImportError:
 import leakyrelu
 from leakyrelu.activations import KINDS
 from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS
+from leakyrelu.plot import FIGURE_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,16 +54,14 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
 
 
-def _show(figure: Figure) -> None:
-    """Open a window with the figure and wait until it is closed."""
+def _window() -> Figure:
+    """Return an empty figure in a window of its own, which `pyplot.show` opens."""
     import matplotlib.pyplot as plt
 
-    manager = plt.figure().canvas.manager
-    if manager is None or not hasattr(manager, "window"):
+    figure = plt.figure(figsize=FIGURE_SIZE, layout="constrained")
+    if figure.canvas.required_interactive_framework is None:  # as with the backend agg
         raise ValueError("no window can be opened here; name a file: --output picture.png")
-    manager.canvas.figure = figure
-    figure.set_canvas(manager.canvas)
-    plt.show()
+    return figure
 
 
 def _show_version(wanted: bool) -> None:
@@ -153,11 +152,15 @@ def plot(
 ) -> None:
     """Draw activations and their derivatives, such as: leakyrelu plot relu leaky_relu:0.2."""
     with _clear_errors():
-        figure = leakyrelu.plot(activations or ("relu", "leaky_relu:0.1"), output, limit=limit)
+        chosen = activations or ("relu", "leaky_relu:0.1")
         if output is not None:
+            leakyrelu.plot(chosen, output, limit=limit)
             typer.echo(f"wrote {output}")
         else:
-            _show(figure)
+            import matplotlib.pyplot as plt
+
+            leakyrelu.plot(chosen, limit=limit, figure=_window())
+            plt.show()
 
 
 def main() -> None:

@@ -20,12 +20,15 @@ __all__ = ["plot"]
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1))]
 
+FIGURE_SIZE = (9, 3.8)  # inches
+
 
 def plot(
     activations: str | Activation | Sequence[str | Activation] = ("relu", "leaky_relu:0.1"),
     path: str | Path | None = None,
     *,
     limit: float = 4.0,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw activations and their derivatives.
 
@@ -37,6 +40,8 @@ def plot(
         Write the picture there; its ending (``.png``, ``.svg``, ``.pdf``) is the format.
     limit : float, default 4.0
         The curves run from ``-limit`` to ``limit``.
+    figure : matplotlib.figure.Figure, optional
+        Draw in this one; by default in a new one outside pyplot.
 
     Returns
     -------
@@ -69,7 +74,8 @@ def plot(
     except ImportError as error:
         raise ImportError("plot needs matplotlib: pip install 'leakyrelu[plot]'") from error
 
-    figure = NotebookFigure(figsize=(9, 3.8))
+    if figure is None:
+        figure = NotebookFigure(figsize=FIGURE_SIZE)
     curve, slope = figure.subplots(1, 2)
     negative, positive = np.linspace(-limit, 0, 400), np.linspace(0, limit, 400)[1:]
     x = np.concatenate([negative, positive])

@@ -55,6 +55,12 @@ def test_table_file(tmp_path, ending):
     assert task.X[:, 2].std() == pytest.approx(1, abs=0.1)  # float32 alone would lose `born`
 
 
+@pytest.mark.parametrize("separator", ";\t|")
+def test_csv_with_another_separator(tmp_path, separator):
+    people().to_csv(tmp_path / "people.csv", index=False, sep=separator)
+    assert load_task(tmp_path / "people.csv", "answer").features == 8 - 1
+
+
 def test_npz_with_images(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.random((40, 4, 4)), rng.integers(0, 3, 40)

@@ -169,17 +169,26 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
 def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".npz": _read_npz}
+    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".npz": _read_npz}
     reader: Any = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path} should end in {', '.join(readers)}")
     try:
         table = reader(path)
     except (ValueError, OSError) as error:  # pandas, pyarrow and NumPy all raise one of these
-        raise ValueError(f"{path} can't be read: {error}") from error
+        raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
     if isinstance(table, Mapping):
         return _take_array(table, target)
     return _take_target(table, target)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path)
+    if table.shape[1] == 1:  # in much of the world the separator is no comma
+        for separator in ";\t|":
+            if separator in str(table.columns[0]):
+                return pd.read_csv(path, sep=separator)
+    return table
 
 
 def _read_npz(path: Path) -> Mapping[str, npt.NDArray[Any]]:
@@ -192,8 +201,8 @@ def _unknown_target(target: str | None, names: Sequence[Any]) -> ValueError:
     if target is None:
         return ValueError(f"the target is not named; choose one of the columns: {shown}")
     nearest = difflib.get_close_matches(target, [str(name) for name in names], n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return ValueError(f"there is no column {target!r}; {hint}The columns are: {shown}")
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    return ValueError(f"there is no column {target!r}{hint} The columns are: {shown}")
 
 
 def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:

@@ -92,6 +92,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     table = Table(
         box=rich.box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
         title=f"{comparison.task.name}: {len(comparison.task.y):,} examples, "
         f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
         title_justify="left",
@@ -103,7 +104,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     table.add_column("activation", no_wrap=True)
     headings = (f"test {metric}", f"vs {settings.reference}", "dead", "stuck", "lr", "time")
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for c in comparison.candidates:
         style = None
         if c.difference is not None:
