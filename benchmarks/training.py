@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.data import load_task
 from leakyrelu.compare.plan import Batch, make_settings
-from leakyrelu.compare.task import Task, load_task
+from leakyrelu.compare.task import Task
 from leakyrelu.compare.train import train
 
 NETWORKS = 30

@@ -1,5 +1,6 @@
 """Settings are checked, and every trial is in exactly one batch."""
 
+import numpy as np
 import pytest
 
 from leakyrelu.compare.plan import MOST_TRIALS_A_BATCH, Settings, make_settings
@@ -37,6 +38,12 @@ def test_large_networks_are_trained_one_by_one():
     assert {len(batch) for batch in batches} == {1}
 
 
+def test_numpy_numbers_are_numbers():
+    given = {"seeds": np.int64(3), "depth": np.int32(2), "learning_rates": np.float32(0.5)}
+    expected = {"seeds": 3, "depth": 2, "learning_rates": 0.5}
+    assert settings(**given).to_json() == settings(**expected).to_json()
+
+
 def test_json_round_trip():
     plan = settings()
     assert Settings.from_json(plan.to_json()) == plan
@@ -60,6 +67,7 @@ def test_reference_is_relu_or_the_first():
         ({"activations": ["relu", "leaky_rely"]}, "did you mean 'leaky_relu'"),
         ({"activations": ["prelu", "prelu:0.25"]}, "activation prelu was given twice"),
         ({"depth": 0}, "depth is 0"),
+        ({"depth": 2.5}, "must be a whole number"),
         ({"width": -1}, "width is -1"),
         ({"epochs": 0}, "epochs is 0"),
         ({"learning_rates": 0.0}, "positive numbers"),

@@ -91,10 +91,10 @@ def compare(
     ['leaky_relu:0.2', 'relu']
     """
     from leakyrelu.compare.comparison import Comparison, environment
+    from leakyrelu.compare.data import load_task
     from leakyrelu.compare.engine import run
     from leakyrelu.compare.plan import make_settings
     from leakyrelu.compare.store import Store
-    from leakyrelu.compare.task import load_task
     from leakyrelu.report.terminal import LiveProgress
 
     task = load_task(data, target, kind)

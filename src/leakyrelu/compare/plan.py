@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from leakyrelu.activations import Activation, parse
 
 __all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "make_settings"]
@@ -29,6 +31,8 @@ DEFAULT_ACTIVATIONS = (
 # crash can lose.
 MOST_TRIALS_A_BATCH = 40
 MOST_PARAMETERS_A_BATCH = 1_000_000
+
+WHOLE = (int, np.integer)
 
 
 @dataclass(frozen=True)
@@ -128,23 +132,31 @@ def make_settings(
     if len(specs) < 2:
         raise ValueError(f"{len(specs)} activations were given, but a comparison needs two or more")
     _refuse_repeats("activation", specs)
-    if isinstance(seeds, int):
+    if isinstance(seeds, WHOLE):
         if seeds < 1:
             raise ValueError(f"seeds is {seeds}, but a comparison needs 1 or more (10 is usual)")
-        seeds = range(seeds)
-    if not len(seeds) or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
+        seeds = range(int(seeds))
+    if not len(seeds) or any(not isinstance(seed, WHOLE) or seed < 0 for seed in seeds):
         raise ValueError(f"seeds must be whole numbers from 0 up, at least one, but are {seeds}")
     _refuse_repeats("seed", seeds)
     for name, value in (("depth", depth), ("width", width), ("epochs", epochs)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}, but must be 1 or more")
-    if isinstance(learning_rates, (int, float)):
-        learning_rates = (learning_rates,)
+        if not isinstance(value, WHOLE) or value < 1:
+            raise ValueError(f"{name} is {value}, but must be a whole number, 1 or more")
+    if isinstance(learning_rates, (int, float, np.number)):
+        learning_rates = (float(learning_rates),)
     rates = tuple(float(rate) for rate in learning_rates)
     if not rates or any(not (math.isfinite(rate) and rate > 0) for rate in rates):
         raise ValueError(f"learning rates must be positive numbers, at least one, but are {rates}")
     _refuse_repeats("learning rate", rates)
-    return Settings(data, specs, tuple(seeds), depth, width, epochs, tuple(sorted(rates)))
+    return Settings(
+        data=data,
+        activations=specs,
+        seeds=tuple(int(seed) for seed in seeds),
+        depth=int(depth),
+        width=int(width),
+        epochs=int(epochs),
+        learning_rates=tuple(sorted(rates)),
+    )
 
 
 def _refuse_repeats(what: str, values: Sequence[Any]) -> None:

@@ -7,23 +7,22 @@ the numbers it would get alone, up to rounding.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.activations import Activation
+from leakyrelu.compare.network import StackedMLP, generator_for
 from leakyrelu.compare.plan import Batch, Settings
 from leakyrelu.compare.task import Split, Task
 from leakyrelu.health.counts import FiringCounts
 
-__all__ = ["Checkpoint", "StackedMLP", "Trial", "train"]
+__all__ = ["Checkpoint", "Trial", "train"]
 
 # How often scores and dead units are looked at, from before the first step to after the last.
 CHECKPOINTS = 11
@@ -61,100 +60,6 @@ class Trial:
     test_score: float
     seconds: float
     history: list[Checkpoint]
-
-
-class StackedMLP:
-    """Multilayer perceptrons of one shape, one a trial, computed together.
-
-    Parameters
-    ----------
-    activation : Activation
-        After every hidden layer.
-    sizes : list of int
-        Features, hidden widths, outputs.
-    seeds : tuple of int
-        One network each. A seed's initial weights are the same draw for every activation,
-        times the activation's gain.
-
-    Attributes
-    ----------
-    parameters, gradient : Tensor of shape (networks, parameters of one)
-        All parameters in one piece, so that the optimizer steps on a few large tensors.
-    weights, biases, slopes : list of Tensor
-        Views of `parameters`, a layer each; slopes are those of PReLU.
-    """
-
-    def __init__(self, activation: Activation, sizes: list[int], seeds: tuple[int, ...]) -> None:
-        self.activation = activation
-        self.module = activation.module().eval()
-        self.training = False
-        self.noise = [_generator(seed, "noise") for seed in seeds]
-        shapes = list(pairwise(sizes))
-        hidden = len(shapes) - 1
-        learned_slopes = hidden if activation.name == "prelu" else 0
-        total = sum(inputs * outputs + outputs for inputs, outputs in shapes) + learned_slopes
-        self.parameters = torch.zeros(len(seeds), total)
-        self.gradient = torch.zeros_like(self.parameters)
-        self._gradients: list[torch.Tensor] = []
-        self._used = 0
-        self.weights = [self._part(inputs, outputs) for inputs, outputs in shapes]
-        self.biases = [self._part(1, outputs) for _, outputs in shapes]
-        self.slopes = [self._part(1) for _ in range(learned_slopes)]
-        draws = [_generator(seed, "weights") for seed in seeds]
-        with torch.no_grad():
-            for layer, weight in enumerate(self.weights):
-                gain = activation.gain if layer < hidden else 1.0
-                for network, generator in zip(weight, draws, strict=True):
-                    network.normal_(generator=generator).mul_(gain / len(network) ** 0.5)
-            for slope in self.slopes:
-                slope.fill_(activation.parameters[0])
-
-    def _part(self, *shape: int) -> torch.Tensor:
-        """Return the next so many parameters of each network, as a tensor of its own."""
-        size = math.prod(shape)
-        own = slice(self._used, self._used + size)
-        self._used += size
-        self._gradients.append(self.gradient[:, own].view(-1, *shape))
-        return self.parameters[:, own].view(-1, *shape).requires_grad_()
-
-    def differentiate(self, loss: torch.Tensor) -> None:
-        """Fill `gradient` with the gradient of `loss`."""
-        parts = [*self.weights, *self.biases, *self.slopes]
-        for own, gradient in zip(self._gradients, torch.autograd.grad(loss, parts), strict=True):
-            own.copy_(gradient)
-
-    def __call__(
-        self, x: torch.Tensor, observe: Callable[[int, torch.Tensor], None] | None = None
-    ) -> torch.Tensor:
-        """Compute (networks, examples, features) to (networks, examples, outputs).
-
-        `observe` is called with each hidden layer's number and pre-activation.
-        """
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if layer < last:
-                if observe is not None:
-                    observe(layer, x)
-                x = self._activate(layer, x)
-        return x
-
-    def _activate(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        if self.activation.name == "prelu":  # a slope per network: the channels of torch.prelu
-            flat = x.reshape(1, len(x), -1)
-            return torch.prelu(flat, self.slopes[layer].flatten()).view_as(x)
-        if self.activation.name == "rrelu" and self.training:
-            slopes = torch.empty_like(x)
-            for network, generator in enumerate(self.noise):
-                slopes[network].uniform_(*self.activation.parameters, generator=generator)
-            return x * torch.where(x.detach() > 0, 1.0, slopes)
-        result: torch.Tensor = self.module(x)
-        return result
-
-
-def _generator(seed: int, purpose: str) -> torch.Generator:
-    words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
 
 
 class _Part:
@@ -229,7 +134,7 @@ def train(
     batch_size = min(settings.batch_size, data.train.examples)
     steps = data.train.examples // batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * steps)
-    orders = [_generator(seed, "order") for seed in batch.seeds]
+    orders = [generator_for(seed, "order") for seed in batch.seeds]
     looks = set(np.linspace(0, settings.epochs, CHECKPOINTS).round().astype(int).tolist())
     histories: list[list[Checkpoint]] = [[] for _ in batch.seeds]
     for epoch in range(settings.epochs + 1):

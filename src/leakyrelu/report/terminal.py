@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich.box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -93,7 +94,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         box=rich.box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
-        title=f"{comparison.task.name}: {len(comparison.task.y):,} examples, "
+        title=f"{escape(comparison.task.name)}: {len(comparison.task.y):,} examples, "
         f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
         title_justify="left",
         caption="±: 95% interval; those of the differences hold for all activations together.\n"
@@ -122,6 +123,6 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             style=style,
         )
     console.print(table)
-    console.print(f"[bold]{comparison.verdict}[/bold]", highlight=False)
+    console.print(comparison.verdict, style="bold", markup=False, highlight=False)
     for note in comparison.notes:
-        console.print(f"- {note}", highlight=False)
+        console.print(f"- {note}", markup=False, highlight=False)

@@ -1,0 +1,256 @@
+"""The user's data, from a file or from memory, made into a task."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leakyrelu.compare.task import Kind, Task
+
+__all__ = ["load_task"]
+
+# A text column with more different texts than this is a name or free text, not a category.
+MOST_CATEGORIES = 50
+# Whole numbers with up to this many values are taken for class labels.
+MOST_INTEGER_CLASSES = 20
+
+
+def load_task(data: Any = None, target: str | None = None, kind: Kind | None = None) -> Task:
+    """Make a `Task` of the user's data.
+
+    Parameters
+    ----------
+    data : None, path, DataFrame or (X, y), default None
+        None is scikit-learn's handwritten digits. A path ends in ``.csv``, ``.parquet``
+        or ``.npz`` (named arrays: the target and the features).
+    target : str, optional
+        Column, or array of the ``.npz``, to predict. Needed with a file or DataFrame; not
+        with ``(X, y)``.
+    kind : {"classification", "regression"}, optional
+        Found from the target by default: text, booleans and whole numbers of up to 20
+        different values are classes, other numbers are regression.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the data can't be trained on; the message says which column and how to mend it.
+    """
+    if kind not in (None, "classification", "regression"):
+        raise ValueError(f"kind must be 'classification' or 'regression', but is {kind!r}")
+    if data is None:
+        if target is not None:
+            raise ValueError(f"target {target!r} was given without data; give data too")
+        from sklearn.datasets import load_digits
+
+        X, y = load_digits(return_X_y=True)
+        pixels = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(X.shape[1])])
+        return _make_task("handwritten digits", pixels, pd.Series(y), kind)
+    if isinstance(data, (str, Path)):
+        return _make_task(Path(data).name, *_read_file(Path(data), target), kind)
+    if isinstance(data, pd.DataFrame):
+        return _make_task("data frame", *_take_target(data, target), kind)
+    if isinstance(data, tuple) and len(data) == 2:
+        X = pd.DataFrame(_as_table(np.asarray(data[0]), "X"))
+        y = np.asarray(data[1])
+        if y.shape != (len(X),):
+            raise ValueError(
+                f"y has shape {y.shape}, but X has {len(X)} examples: give ({len(X)},)"
+            )
+        return _make_task("arrays", X, pd.Series(y), kind)
+    raise ValueError(
+        f"data of type {type(data).__name__} is not understood; give a path to a .csv, .parquet "
+        "or .npz file, a DataFrame, or a tuple (X, y)"
+    )
+
+
+def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".npz": _read_npz}
+    reader: Any = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path} should end in {', '.join(readers)}")
+    try:
+        table = reader(path)
+    except (ValueError, OSError) as error:  # pandas, pyarrow and NumPy all raise one of these
+        raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
+    if isinstance(table, Mapping):
+        return _take_array(table, target)
+    return _take_target(table, target)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path)
+    if table.shape[1] == 1:  # in much of the world the separator is no comma
+        for separator in ";\t|":
+            if separator in str(table.columns[0]):
+                return pd.read_csv(path, sep=separator)
+    return table
+
+
+def _read_npz(path: Path) -> Mapping[str, npt.NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _unknown_target(target: str | None, names: Sequence[Any]) -> ValueError:
+    shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
+    if target is None:
+        return ValueError(f"the target is not named; choose one of the columns: {shown}")
+    nearest = difflib.get_close_matches(str(target), [str(name) for name in names], n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    return ValueError(f"there is no column {target!r}{hint} The columns are: {shown}")
+
+
+def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
+        raise ValueError(f"there are several columns {repeated[0]!r}; give each its own name")
+    if target is None or target not in table.columns:
+        raise _unknown_target(target, list(table.columns))
+    return table.drop(columns=target), table[target]
+
+
+def _take_array(
+    arrays: Mapping[str, npt.NDArray[Any]], target: str | None
+) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    if target is None or target not in arrays:
+        raise _unknown_target(target, list(arrays))
+    y = arrays[target]
+    if y.ndim != 1:
+        raise ValueError(f"the target {target!r} has shape {y.shape}; give one value an example")
+    parts = []
+    for name, array in arrays.items():
+        if name == target:
+            continue
+        if array.ndim == 0 or len(array) != len(y):
+            raise ValueError(
+                f"array {name!r} has shape {array.shape}, but the target has {len(y)} examples; "
+                "all arrays need the same first axis"
+            )
+        part = _as_table(array, name)
+        parts.append(pd.DataFrame(part, columns=[f"{name} {i}" for i in range(part.shape[1])]))
+    return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=range(len(y))), pd.Series(y)
+
+
+def _as_table(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Flatten each example, so that images may be given as they are."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single value; give an array of shape (examples, features)")
+    return array.reshape(len(array), -1)
+
+
+def _make_task(name: str, table: pd.DataFrame, y: pd.Series[Any], kind: Kind | None) -> Task:
+    if y.isna().any():
+        raise ValueError(
+            f"the target is missing (NaN) in {int(y.isna().sum())} of {len(y)} rows; "
+            "drop these rows or fill them in"
+        )
+    notes: list[str] = []
+    found = kind or _find_kind(y)
+    classes: list[str] = []
+    target: npt.NDArray[Any]
+    if found == "classification":
+        codes, names = pd.factorize(y, sort=True)
+        classes, target = [str(label) for label in names], codes.astype(np.int64)
+        if len(classes) < 2:
+            raise ValueError(
+                f"the target has one class only, {classes}, so there is nothing to learn"
+                if classes
+                else "the data has no rows"
+            )
+        if len(classes) > len(y) // 2:
+            raise ValueError(
+                f"the target has {len(classes)} classes for {len(y)} examples, but each needs "
+                "several; if it is a number to predict, ask for kind regression"
+            )
+    else:
+        try:
+            target = y.to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "a regression target must be numbers, but this one has text"
+            ) from error
+        if not np.isfinite(target).all():
+            raise ValueError("the target has infinite values; drop these rows")
+        if len(target) == 0 or target.min() == target.max():
+            raise ValueError("the target has the same value in every row, nothing to learn")
+        target = ((target - target.mean()) / target.std()).astype(np.float32)
+    if len(target) < 20:
+        raise ValueError(
+            f"{len(target)} examples are too few to split three ways; 20 are the least"
+        )
+    X = _features(table, notes)
+    task = Task(name, found, X, target, classes, notes)
+    if kind is None:
+        what = f"classification with {len(classes)} classes" if classes else "regression"
+        notes.insert(0, f"Taken as {what}, from the values of the target.")
+    if found == "classification" and not task.can_stratify:
+        notes.append("Some classes are too rare to be split evenly; the splits are fully random.")
+    return task
+
+
+def _find_kind(y: pd.Series[Any]) -> Kind:
+    if not pd.api.types.is_numeric_dtype(y) or pd.api.types.is_bool_dtype(y):
+        return "classification"
+    few = y.nunique() <= MOST_INTEGER_CLASSES
+    return "classification" if few and bool((y % 1 == 0).all()) else "regression"
+
+
+def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
+    """Turn every column into numbers, or refuse those that are none."""
+    columns: list[npt.NDArray[np.float64]] = []
+    refused: list[str] = []
+    for name, column in table.items():
+        if column.isna().all():
+            notes.append(f"Column {name!r} is empty and was left out.")
+        elif pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+            if pd.api.types.is_complex_dtype(column):
+                refused.append(f"{name!r} has complex numbers")
+                continue
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            if np.isinf(values).any():
+                refused.append(f"{name!r} has infinite values")
+                continue
+            missing = np.isnan(values)
+            # float32 has 7 digits: centre in float64 first, for columns such as years or times.
+            scale = np.nanstd(values) or 1.0
+            columns.append((values - np.nanmean(values)) / scale)
+            if missing.any():
+                columns.append(missing.astype(np.float64))
+                notes.append(
+                    f"Column {name!r} is missing in {missing.sum()} rows; these get its training "
+                    "mean, and a column that says so."
+                )
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            refused.append(f"{name!r} has dates")
+        else:
+            texts = column.astype("string").fillna("(missing)")
+            is_number = pd.to_numeric(column, errors="coerce").notna()
+            if is_number.sum() > column.notna().sum() / 2:
+                text = column[column.notna() & ~is_number].iloc[0]
+                refused.append(f"{name!r} has numbers and texts such as {text!r}")
+                continue
+            if texts.nunique() > MOST_CATEGORIES:
+                refused.append(f"{name!r} has {texts.nunique()} different texts")
+                continue
+            columns.extend(pd.get_dummies(texts, dtype=np.float64).to_numpy().T)
+            notes.append(
+                f"Column {name!r} is text: one column for each of {texts.nunique()} values."
+            )
+    if refused:
+        raise ValueError(
+            f"can't be used as features: {'; '.join(refused)}. Drop these columns or turn them "
+            f"into numbers (up to {MOST_CATEGORIES} different texts are taken as they are)"
+        )
+    if not columns:
+        raise ValueError("there is no feature beside the target; give at least one more column")
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -1,0 +1,55 @@
+"""A stack of networks: its initial weights, its noise, its gradient."""
+
+import math
+
+import pytest
+import torch
+
+from leakyrelu.activations import parse
+from leakyrelu.compare.network import StackedMLP
+from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS
+
+SIZES = [64, 16, 16, 16, 10]
+
+
+@pytest.mark.parametrize("spec", DEFAULT_ACTIVATIONS)
+def test_the_same_seed_draws_the_same_weights_up_to_the_gain(spec):
+    relu = StackedMLP(parse("relu"), SIZES, (5, 6))
+    other = StackedMLP(parse(spec), SIZES, (6,))
+    ratio = parse(spec).gain / math.sqrt(2)
+    for layer in range(3):
+        torch.testing.assert_close(other.weights[layer][0], ratio * relu.weights[layer][1])
+    torch.testing.assert_close(other.weights[3][0], relu.weights[3][1])
+
+
+def test_initial_weights_have_the_scale_of_he():
+    weight = StackedMLP(parse("relu"), [400, 500, 2], (0,)).weights[0]
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.01)
+
+
+def test_rrelu_draws_slopes_in_training_only():
+    network = StackedMLP(parse("rrelu:0.1:0.3"), [1, 1, 1], (0,))
+    x = torch.full((1, 1000, 1), -1.0)
+    network.training = True
+    slopes = -network._activate(0, x)
+    assert (slopes.min() >= 0.1, slopes.max() <= 0.3) == (True, True)
+    assert slopes.std() > 0.05
+    network.training = False
+    torch.testing.assert_close(network._activate(0, x), torch.full_like(x, -0.2))
+
+
+@pytest.mark.parametrize("spec", ["relu", "prelu"])
+def test_the_gradient_is_that_of_autograd(spec):
+    network = StackedMLP(parse(spec), [3, 4, 2], (0, 1))
+    loss = network(torch.randn(2, 5, 3)).square().sum()
+    parts = [*network.weights, *network.biases, *network.slopes]
+    expected = torch.autograd.grad(loss, parts, retain_graph=True)
+    network.differentiate(loss)
+    flat = torch.cat([gradient.reshape(2, -1) for gradient in expected], dim=1)
+    assert torch.equal(network.gradient, flat)
+
+
+def test_a_step_on_the_parameters_is_seen_by_the_network():
+    network = StackedMLP(parse("relu"), [3, 4, 2], (0,))
+    network.parameters.zero_()
+    assert not network(torch.randn(1, 5, 3)).any()
