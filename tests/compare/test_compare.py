@@ -149,9 +149,8 @@ def uninterrupted(tmp_path_factory):
 
 def verdict_of(stdout):
     """All that is printed but the times and the path."""
-    rows = [line.rpartition("  ")[0] for line in stdout.splitlines() if line.endswith(" s ")]
-    rest = [line for line in stdout.splitlines() if not line.endswith(" s ")]
-    return rows, [line for line in rest if not line.startswith("report:")]
+    lines = [line.split() for line in stdout.splitlines() if not line.startswith("report:")]
+    return [words[:-2] if words[-1:] == ["s"] else words for words in lines]
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])

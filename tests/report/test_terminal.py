@@ -41,7 +41,9 @@ def test_progress_counts_stored_and_finished_trials(result):
     with LiveProgress(result.settings) as progress:
         progress.resumed(3)
         progress.epoch_finished(batch, 1, 0.5)
+        assert progress._progress.tasks[0].fields["stored"] == 3
         progress.batch_finished(batch, [None] * len(batch))
         (bar,) = progress._progress.tasks
-        assert bar.total == result.settings.trials == 2 * 2 * 3
-        assert bar.completed == 3 + len(batch)
+        assert bar.fields["trials"] == 2 * 2 * 3
+        assert bar.fields["stored"] == 3 + len(batch)
+        assert bar.completed / bar.total == (3 + len(batch)) / 12

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -39,19 +38,21 @@ class LiveProgress:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._epochs = settings.epochs
+        self._settings = settings
         self._progress = Progress(
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("trials"),
+            TextColumn("{task.fields[stored]}/{task.fields[trials]} trials"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=Console(stderr=True),
         )
-        self._bar = self._progress.add_task("", total=settings.trials)
-        self._done = 0
+        # The bar counts epochs of networks; what is told in numbers is what is safely stored.
+        self._bar = self._progress.add_task(
+            "", total=settings.trials * settings.epochs, trials=settings.trials, stored=0
+        )
+        self._stored = 0
 
     def __enter__(self) -> LiveProgress:
         self._progress.start()
@@ -67,23 +68,27 @@ class LiveProgress:
 
     def resumed(self, trials: int) -> None:
         """Count the trials that an earlier run has stored."""
-        self._done = trials
-        self._progress.update(self._bar, completed=trials)
+        self._count(trials)
         self._progress.console.print(f"resumed: {trials} trials were stored before")
 
     def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
         """Show how far the batch in flight has come."""
         self._progress.update(
             self._bar,
-            completed=self._done + int(len(batch) * epoch / (self._epochs + 1)),
-            description=f"{batch.activation.spec}: epoch {epoch}/{self._epochs}, "
+            completed=self._stored * self._settings.epochs + len(batch) * epoch,
+            description=f"{batch.activation.spec}: epoch {epoch}/{self._settings.epochs}, "
             f"validation {validation_score:.3f}",
         )
 
     def batch_finished(self, batch: Batch, trials: list[Trial]) -> None:
         """Count the trials that were stored."""
-        self._done += len(trials)
-        self._progress.update(self._bar, completed=self._done)
+        self._count(len(trials))
+
+    def _count(self, trials: int) -> None:
+        self._stored += trials
+        self._progress.update(
+            self._bar, completed=self._stored * self._settings.epochs, stored=self._stored
+        )
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
