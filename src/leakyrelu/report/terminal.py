@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import rich.box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -95,18 +94,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, the verdict and the notes."""
     settings = comparison.settings
     metric = comparison.task.metric
-    table = Table(
-        box=rich.box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title=f"{escape(comparison.task.name)}: {len(comparison.task.y):,} examples, "
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, highlight=False)
+
+    say(
+        f"{comparison.task.name}: {len(comparison.task.y):,} examples, "
         f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
-        title_justify="left",
-        caption="±: 95% interval; those of the differences hold for all activations together.\n"
-        "dead: fires for no training example, so it gets no gradient and never learns\n"
-        "stuck: fires for none either, but is leaky, so it still learns",
-        caption_justify="left",
+        style="italic",
     )
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("activation", no_wrap=True)
     headings = (f"test {metric}", f"vs {settings.reference}", "dead", "stuck", "lr", "time")
     for heading in headings:
@@ -114,9 +111,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for c in comparison.candidates:
         style = None
         if c.difference is not None:
-            style = (
-                "green" if c.difference.above_zero else "red" if c.difference.below_zero else None
-            )
+            better, worse = c.difference.above_zero, c.difference.below_zero
+            style = "green" if better else "red" if worse else None
         table.add_row(
             c.activation,
             interval(c.score, metric),
@@ -128,6 +124,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             style=style,
         )
     console.print(table)
-    console.print(comparison.verdict, style="bold", markup=False, highlight=False)
+    say("±: 95% interval; those of the differences hold for all activations together")
+    say("dead: fires for no training example, so it gets no gradient and never learns")
+    say("stuck: fires for none either, but is leaky, so it still learns\n")
+    say(comparison.verdict, style="bold")
     for note in comparison.notes:
-        console.print(f"- {note}", markup=False, highlight=False)
+        say(f"- {note}")
