@@ -86,16 +86,26 @@ def test_version_and_help():
         assert option in shown
 
 
-def test_without_the_extras_it_says_what_to_install(tmp_path):
+@pytest.mark.parametrize(
+    ("missing", "call", "message"),
+    [
+        ("typer", "main()", "the command line needs typer; pip install 'leakyrelu[all]'"),
+        ("torch", "main()", "compare needs torch: pip install 'leakyrelu[compare]'"),
+        ("pandas", "leakyrelu.compare()", "compare needs pandas: pip install 'leakyrelu[compare]'"),
+        ("torch", "leakyrelu.examine", "examine needs torch: pip install 'leakyrelu[torch]'"),
+        ("matplotlib", "leakyrelu.plot()", "plot needs matplotlib: pip install 'leakyrelu[plot]'"),
+    ],
+)
+def test_without_the_extras_it_says_what_to_install(missing, call, message):
     """As with a plain `pip install leakyrelu`, which brings NumPy alone."""
-    hide = "import sys; sys.modules['{}'] = None; from leakyrelu.cli import main; main()"
-    for missing, command in (("typer", "plot"), ("torch", "compare"), ("matplotlib", "plot")):
-        done = subprocess.run(
-            [sys.executable, "-c", hide.format(missing), command],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode != 0
-        assert "pip install 'leakyrelu[" in done.stderr, missing
-        assert "Traceback" not in done.stderr
+    setup = f"import sys; sys.modules['{missing}'] = None; sys.argv[1:] = ['compare']"
+    load = "from leakyrelu.cli import main" if call == "main()" else "import leakyrelu"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{setup}; {load}; {call}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert ("Traceback" in done.stderr) == (call != "main()")

@@ -27,4 +27,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'leakyrelu' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_TORCH_ROOMS[name]), name)
+    try:
+        room = importlib.import_module(_TORCH_ROOMS[name])
+    except ImportError as error:
+        message = f"{name} needs {error.name}: pip install 'leakyrelu[torch]'"
+        raise ImportError(message, name=error.name) from error
+    return getattr(room, name)

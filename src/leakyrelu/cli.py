@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ except ImportError:
 import leakyrelu
 from leakyrelu.activations import KINDS
 from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS
-from leakyrelu.plot import FIGURE_SIZE
+from leakyrelu.plot import FIGURE_SIZE, NEEDS_MATPLOTLIB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +36,7 @@ def _clear_errors() -> Iterator[None]:
     """Say what is wrong with the input in one sentence, exit code 2, in place of a traceback."""
     try:
         yield
-    except ImportError as error:
-        sys.exit(f"leakyrelu: {error.name} is not installed; pip install 'leakyrelu[all]'")
-    except (ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError) as error:
         typer.echo(f"leakyrelu: {error}", err=True)
         raise typer.Exit(2) from error
 
@@ -54,14 +52,16 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
 
 
-def _window() -> Figure:
-    """Return an empty figure in a window of its own, which `pyplot.show` opens."""
-    import matplotlib.pyplot as plt
-
+def _window() -> tuple[Figure, Callable[[], None]]:
+    """Return an empty figure in a window of its own, and what opens the window."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(NEEDS_MATPLOTLIB) from error
     figure = plt.figure(figsize=FIGURE_SIZE, layout="constrained")
     if figure.canvas.required_interactive_framework is None:  # as with the backend agg
         raise ValueError("no window can be opened here; name a file: --output picture.png")
-    return figure
+    return figure, plt.show
 
 
 def _show_version(wanted: bool) -> None:
@@ -157,10 +157,9 @@ def plot(
             leakyrelu.plot(chosen, output, limit=limit)
             typer.echo(f"wrote {output}")
         else:
-            import matplotlib.pyplot as plt
-
-            leakyrelu.plot(chosen, limit=limit, figure=_window())
-            plt.show()
+            figure, show = _window()
+            leakyrelu.plot(chosen, limit=limit, figure=figure)
+            show()
 
 
 def main() -> None:

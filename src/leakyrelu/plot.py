@@ -21,6 +21,7 @@ COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1))]
 
 FIGURE_SIZE = (9, 3.8)  # inches
+NEEDS_MATPLOTLIB = "plot needs matplotlib: pip install 'leakyrelu[plot]'"
 
 
 def plot(
@@ -72,7 +73,7 @@ def plot(
     try:
         from leakyrelu._figure import NotebookFigure
     except ImportError as error:
-        raise ImportError("plot needs matplotlib: pip install 'leakyrelu[plot]'") from error
+        raise ImportError(NEEDS_MATPLOTLIB) from error
 
     if figure is None:
         figure = NotebookFigure(figsize=FIGURE_SIZE)

@@ -77,6 +77,8 @@ def compare(
         If there is no such file.
     OSError
         If `output` can't be written to.
+    ImportError
+        If what ``leakyrelu[compare]`` installs is missing.
 
     See Also
     --------
@@ -87,15 +89,19 @@ def compare(
     >>> result = compare(
     ...     activations=["relu", "leaky_relu:0.2"], seeds=2, depth=2, epochs=2, progress=False
     ... )
-    >>> result.table()["activation"].tolist()
+    >>> sorted(result.table()["activation"])
     ['leaky_relu:0.2', 'relu']
     """
-    from leakyrelu.compare.comparison import Comparison, environment
-    from leakyrelu.compare.data import load_task
-    from leakyrelu.compare.engine import run
-    from leakyrelu.compare.plan import make_settings
-    from leakyrelu.compare.store import Store
-    from leakyrelu.report.terminal import LiveProgress
+    try:
+        from leakyrelu.compare.comparison import Comparison, environment
+        from leakyrelu.compare.data import load_task
+        from leakyrelu.compare.engine import run
+        from leakyrelu.compare.plan import make_settings
+        from leakyrelu.compare.store import Store
+        from leakyrelu.report.terminal import LiveProgress
+    except ImportError as error:
+        message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
+        raise ImportError(message, name=error.name) from error
 
     task = load_task(data, target, kind)
     settings = make_settings(task.fingerprint, activations, seeds, depth, width, epochs, lr)

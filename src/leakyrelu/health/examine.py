@@ -109,7 +109,10 @@ class Examination:
 
     def table(self) -> pd.DataFrame:
         """Return one row a layer: units, and the per cent of them in each state."""
-        import pandas as pd
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("a table needs pandas: pip install 'leakyrelu[compare]'") from error
 
         def percent(units: torch.Tensor) -> float:
             return 100 * units.float().mean().item()
