@@ -22,6 +22,13 @@ def test_rare_classes_are_split_at_random_and_that_is_said():
     assert any("too rare" in note for note in task.notes)
 
 
+def test_a_score_step_is_one_test_example():
+    for n in (101, 60, 1797):
+        task = load_task((np.arange(float(n)), np.arange(n) % 2))
+        assert task.score_step == 1 / len(task.split(0).test)
+    assert load_task((np.arange(60.0), np.arange(60.0))).score_step == 0
+
+
 def test_fingerprint_is_that_of_the_data():
     X, y = np.arange(60.0), np.arange(60) % 2
     task = load_task((X, y))

@@ -65,7 +65,7 @@ class Comparison:
         self.environment = environment
         self.directory = directory
         self._trials = list(trials)
-        found = verdict.candidates(settings, trials)
+        found = verdict.candidates(settings, trials, task.score_step)
         self.verdict = verdict.sentence(settings, found, task.metric)
         self.candidates: list[Candidate] = sorted(
             found, key=lambda c: -c.score.mean if not c.diverged else float("inf")

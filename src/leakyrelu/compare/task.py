@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -57,6 +58,13 @@ class Task:
     def metric(self) -> str:
         """Name of the score; higher is better for both."""
         return "accuracy" if self.kind == "classification" else "R²"
+
+    @property
+    def score_step(self) -> float:
+        """The smallest difference between two scores: one test example for accuracy."""
+        if self.kind == "regression":
+            return 0.0
+        return 1 / math.ceil(TEST_SHARE * len(self.y))
 
     @property
     def features(self) -> int:

@@ -107,7 +107,10 @@ class Candidate:
 
 
 def corrected_interval(
-    values: npt.ArrayLike, test_to_train: float, confidence: float = CONFIDENCE
+    values: npt.ArrayLike,
+    test_to_train: float,
+    confidence: float = CONFIDENCE,
+    step: float = 0.0,
 ) -> Estimate:
     """Mean of one value a seed, with Nadeau and Bengio's corrected t interval.
 
@@ -118,6 +121,10 @@ def corrected_interval(
     test_to_train : float
         Number of test examples over number of training examples.
     confidence : float, default 0.95
+    step : float, default 0.0
+        The scores come in steps of this size. Differences that are equal because they
+        were rounded to the same step do not show that there is no noise, so the variance
+        is taken for no less than rounding makes: ``step**2 / 6``.
 
     Examples
     --------
@@ -128,13 +135,23 @@ def corrected_interval(
     mean, n = float(each.mean()), each.size
     if n < 2:
         return Estimate(mean, math.nan, math.nan)
-    error = math.sqrt((1 / n + test_to_train) * each.var(ddof=1))
+    variance = max(each.var(ddof=1), step * step / 6)
+    error = math.sqrt((1 / n + test_to_train) * variance)
     reach = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)
 
 
-def candidates(settings: Settings, trials: Sequence[Trial]) -> list[Candidate]:
+def candidates(
+    settings: Settings, trials: Sequence[Trial], score_step: float = 0.0
+) -> list[Candidate]:
     """Choose each activation's learning rate and compare it with the reference.
+
+    Parameters
+    ----------
+    settings, trials
+        All trials of the settings.
+    score_step : float, default 0.0
+        `Task.score_step`.
 
     Returns
     -------
@@ -154,13 +171,15 @@ def candidates(settings: Settings, trials: Sequence[Trial]) -> list[Candidate]:
             difference = nothing
             if scores and reference:
                 differences = np.subtract(scores, reference)
-                difference = corrected_interval(differences, TEST_TO_TRAIN, together)
+                difference = corrected_interval(differences, TEST_TO_TRAIN, together, score_step)
         found.append(
             Candidate(
                 activation=spec,
                 learning_rate=own[0].learning_rate if own else math.nan,
                 trials=own,
-                score=corrected_interval(scores, TEST_TO_TRAIN) if scores else nothing,
+                score=corrected_interval(scores, TEST_TO_TRAIN, step=score_step)
+                if scores
+                else nothing,
                 difference=difference,
                 seconds=sum(trial.seconds for trial in trials if trial.activation == spec),
             )
