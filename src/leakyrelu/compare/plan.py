@@ -30,7 +30,7 @@ DEFAULT_ACTIVATIONS = (
 # parameters are faster one by one (measured: benchmarks/README.md). A batch is also what a
 # crash can lose.
 MOST_TRIALS_A_BATCH = 40
-MOST_PARAMETERS_A_BATCH = 1_000_000
+MOST_PARAMETERS_A_BATCH = 1_200_000
 
 WHOLE = (int, np.integer)
 
