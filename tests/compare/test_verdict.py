@@ -25,7 +25,10 @@ def trials_of(scores, rate=0.01, never_fired=0.0, validation=None):
             score if validation is None else validation,
             score,
             1.0,
-            [Checkpoint(1, 0.1, score, [never_fired])],
+            [
+                Checkpoint(0, 0.1, score, [never_fired / 2]),
+                Checkpoint(1, 0.1, score, [never_fired]),
+            ],
         )
         for spec, each in scores.items()
         for seed, score in enumerate(each)
@@ -127,9 +130,10 @@ def test_dead_units_are_told_for_relu_only():
     scores = {"relu": noisy(0.9, 1), "leaky_relu:0.1": noisy(0.9, 2)}
     settings = settings_for(scores)
     relu, leaky = candidates(settings, trials_of(scores, never_fired=0.25))
-    assert (relu.dead, relu.stuck_negative) == (0.25, 0)
-    assert (leaky.dead, leaky.stuck_negative) == (0, 0.25)
-    assert "25.0% of relu's units ended dead" in verdict_of(scores, never_fired=0.25)
+    assert (relu.dead, relu.born_dead, relu.stuck_negative) == (0.25, 0.125, 0)
+    assert (leaky.dead, leaky.born_dead, leaky.stuck_negative) == (0, 0, 0.25)
+    text = verdict_of(scores, never_fired=0.25)
+    assert "25.0% of relu's units ended dead (12.5% were born dead)" in text
 
 
 def test_the_learning_rate_is_chosen_on_validation_data_alone():

@@ -101,6 +101,11 @@ class Candidate:
         return self.silent() if parse(self.activation).can_die else 0.0
 
     @property
+    def born_dead(self) -> float:
+        """Share of units dead before the first update."""
+        return self.silent(0) if parse(self.activation).can_die else 0.0
+
+    @property
     def stuck_negative(self) -> float:
         """Share of units that never fire at the end but still get a gradient."""
         return 0.0 if parse(self.activation).can_die else self.silent()
@@ -213,6 +218,7 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str) -> str
     tail = ""
     if not own.diverged and parse(reference).can_die:
         tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
+        tail += f" ({own.born_dead:.1%} were born dead)"
     if diverged:
         tail += f"; {_listing(diverged)} diverged at every learning rate"
     if own.diverged:
