@@ -1,6 +1,14 @@
-"""For every test: it runs in an empty directory of its own."""
+"""For every test: it runs in an empty directory of its own, and on one core.
+
+Networks as small as those of the tests gain little from a second thread, and threads that
+wait for each other slow down manifold on a machine that has other work.
+"""
+
+import os
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for subprocesses
 
 
 @pytest.fixture(autouse=True)

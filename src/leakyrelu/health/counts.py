@@ -7,13 +7,6 @@ import torch
 __all__ = ["FiringCounts"]
 
 
-def _count(condition: torch.Tensor) -> torch.Tensor:
-    """Count along the first axis; through float32, which is summed 10 times faster than bool."""
-    exact = 2**24  # float32 counts exactly up to here
-    parts = torch.split(condition, exact)
-    return torch.stack([part.to(torch.float32).sum(0).to(torch.int64) for part in parts]).sum(0)
-
-
 class FiringCounts:
     """Per-unit counts over a window of examples.
 
@@ -57,14 +50,15 @@ class FiringCounts:
         if self.examples == 0:
             zero = torch.zeros(by_unit.shape[1 : len(kept)], dtype=torch.int64)
             self.fired = self.fired_everywhere = self.nan = zero.to(by_unit.device)
-        count = _count(fired)
+        count = fired.sum(0)
         self.fired = self.fired + count
         self.fired_everywhere = self.fired_everywhere + (
-            _count(fired_everywhere) if positions else count
+            fired_everywhere.sum(0) if positions else count
         )
         if not by_unit.sum().isfinite():  # a NaN makes the sum NaN: without one, no closer look
             is_nan = by_unit.isnan()
-            self.nan = self.nan + _count(is_nan.flatten(len(kept)).any(-1) if positions else is_nan)
+            is_nan = is_nan.flatten(len(kept)).any(-1) if positions else is_nan
+            self.nan = self.nan + is_nan.sum(0)
         self.examples += by_unit.shape[0]
 
     @property
