@@ -8,14 +8,38 @@ array([-0.01,  2.  ])
 from typing import TYPE_CHECKING, Any
 
 from leakyrelu.compare import compare
-from leakyrelu.functions import leaky_relu, leaky_relu_derivative
+from leakyrelu.functions import (
+    leaky_relu,
+    leaky_relu_backward,
+    leaky_relu_derivative,
+    prelu,
+    prelu_derivative,
+    relu,
+    relu_derivative,
+    rrelu,
+    rrelu_derivative,
+)
 from leakyrelu.plot import plot
 
 if TYPE_CHECKING:
     from leakyrelu.health import examine
     from leakyrelu.treatment import replace
 
-__all__ = ["compare", "examine", "leaky_relu", "leaky_relu_derivative", "plot", "replace"]
+__all__ = [
+    "compare",
+    "examine",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "leaky_relu_derivative",
+    "plot",
+    "prelu",
+    "prelu_derivative",
+    "relu",
+    "relu_derivative",
+    "replace",
+    "rrelu",
+    "rrelu_derivative",
+]
 __version__ = "0.1.0"
 
 # These need torch, which takes a second to import: only when they are asked for.

@@ -1,4 +1,11 @@
 import numpy as np
 
+instruction_set: str
 leaky_relu: np.ufunc
 leaky_relu_derivative: np.ufunc
+leaky_relu_backward: np.ufunc
+relu: np.ufunc
+prelu: np.ufunc
+prelu_derivative: np.ufunc
+
+def add_bfloat16(dtype: np.dtype, /) -> None: ...

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from leakyrelu.functions import leaky_relu, leaky_relu_derivative
+from leakyrelu.functions import (
+    leaky_relu,
+    leaky_relu_derivative,
+    relu,
+    relu_derivative,
+    rrelu,
+    rrelu_derivative,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -59,16 +66,10 @@ def _sigmoid(x: Array) -> Array:
 
 
 KINDS: dict[str, Kind] = {
-    "relu": Kind({}, lambda x: leaky_relu(x, 0.0), lambda x: leaky_relu_derivative(x, 0.0), "ReLU"),
+    "relu": Kind({}, relu, relu_derivative, "ReLU"),
     "leaky_relu": Kind({"negative_slope": 0.01}, leaky_relu, leaky_relu_derivative, "LeakyReLU"),
     "prelu": Kind({"init": 0.25}, leaky_relu, leaky_relu_derivative, "PReLU"),
-    # Outside training the slope is the middle of the interval it is drawn from.
-    "rrelu": Kind(
-        {"lower": 1 / 8, "upper": 1 / 3},
-        lambda x, lower, upper: leaky_relu(x, (lower + upper) / 2),
-        lambda x, lower, upper: leaky_relu_derivative(x, (lower + upper) / 2),
-        "RReLU",
-    ),
+    "rrelu": Kind({"lower": 1 / 8, "upper": 1 / 3}, rrelu, rrelu_derivative, "RReLU"),
     "elu": Kind(
         {"alpha": 1.0},
         lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),

@@ -1,22 +1,115 @@
-"""Leaky ReLU and its derivative for scalars, lists and every kind of array.
-
-NumPy arrays, and whatever speaks NumPy's ufunc protocol (pandas, Dask, xarray, masked
-arrays), go to a C++ ufunc. PyTorch tensors and arrays with an Array API namespace (JAX,
-CuPy) are computed by their own library, so that autograd, ``jit`` and devices work.
-"""
+"""The Leaky ReLU family and its derivatives, for scalars, lists and every kind of array."""
 
 from __future__ import annotations
 
-import sys
+import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from leakyrelu import _kernels
+from leakyrelu.arrays import apply, library_of, uniform
 
-__all__ = ["leaky_relu", "leaky_relu_derivative"]
+__all__ = [
+    "leaky_relu",
+    "leaky_relu_backward",
+    "leaky_relu_derivative",
+    "prelu",
+    "prelu_derivative",
+    "relu",
+    "relu_derivative",
+    "rrelu",
+    "rrelu_derivative",
+]
 
 _ndarray = np.ndarray  # a global is found faster than an attribute
+_PLAIN_SCALARS = frozenset({float, int, np.float16, np.float32, np.float64, np.longdouble})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is for the ufunc as it is; for small arrays a further look would be felt."""
+    if type(value) is _ndarray:
+        return value.dtype.kind == "f"  # type: ignore[no-any-return]
+    return type(value) in _PLAIN_SCALARS
+
+
+def relu(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
+    r"""ReLU, the rectifier: ``x`` where it is positive, 0 elsewhere.
+
+    .. math:: f(x) = \max(0, x)
+
+    Parameters
+    ----------
+    x : array_like or array of another library, any shape
+        Real numbers, of any dtype that `leaky_relu` takes.
+    out : array, optional
+        Where to write the result; ``out=x`` works in place.
+    **ufunc_options
+        ``where=``, ``dtype=``, ``casting=``, ``order=``, ``subok=``, as for `leaky_relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        As `leaky_relu` returns them.
+
+    Raises
+    ------
+    TypeError
+        If `x` is complex or not a number, or an option does not exist for the library of `x`.
+
+    See Also
+    --------
+    leaky_relu : Keeps a slope on the negative side, so that no unit dies.
+
+    Notes
+    -----
+    NaN stays NaN. Unlike ``leaky_relu(x, 0)``, which computes ``0 * x``, it gives 0 for
+    ``-inf`` and never -0.0.
+
+    References
+    ----------
+    .. [1] V. Nair and G. E. Hinton, "Rectified linear units improve restricted Boltzmann
+       machines", ICML 2010.
+
+    Examples
+    --------
+    >>> from leakyrelu import relu
+    >>> relu([-2.0, 0.0, 5.0])
+    array([0., 0., 5.])
+    """
+    if _is_plain(x):
+        return _kernels.relu(x, out, **ufunc_options)
+    return apply(_kernels.relu, (x,), out, ufunc_options)
+
+
+def relu_derivative(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
+    r"""Return the derivative of ReLU: 1 where ``x > 0``, 0 elsewhere, NaN and 0 included.
+
+    .. math:: f'(x) = \begin{cases} 1 & x > 0 \\ 0 & x \le 0 \end{cases}
+
+    Parameters
+    ----------
+    x, out, **ufunc_options
+        As for `relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Shape and dtype as `relu` returns them.
+
+    Raises
+    ------
+    TypeError
+        As for `relu`.
+
+    Examples
+    --------
+    >>> from leakyrelu import relu_derivative
+    >>> relu_derivative([-2.0, 0.0, 5.0])
+    array([0., 0., 1.])
+    """
+    return leaky_relu_derivative(x, 0.0, out, **ufunc_options)
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_options: Any) -> Any:
@@ -27,9 +120,9 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     Parameters
     ----------
     x : array_like or array of another library, any shape
-        Real numbers. float16, float32, float64 and longdouble keep their dtype; integers
-        and booleans are promoted as by `numpy.sin` (PyTorch, JAX and CuPy: to the
-        library's default float).
+        Real numbers. float16, float32, float64, longdouble and the bfloat16 of `ml_dtypes`
+        keep their dtype; integers and booleans are promoted as by `numpy.sin` (PyTorch,
+        JAX and CuPy: to the library's default float).
     negative_slope : float or array_like, default 0.01
         The slope `a` for ``x <= 0``. It broadcasts against `x`, so that PReLU is the same
         function. 0 gives ReLU, 1 the identity, -1 the absolute value.
@@ -54,6 +147,8 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     See Also
     --------
     leaky_relu_derivative : Its slope at each element.
+    leaky_relu_backward : A gradient times that slope, for backpropagation.
+    prelu : With a slope for each channel.
 
     Notes
     -----
@@ -62,7 +157,10 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
 
     NaN stays NaN, -0.0 stays -0.0 (for ``a >= 0``) and ``-inf`` becomes ``a * -inf``. The
     default slope is that of PyTorch, JAX and ONNX; Keras 3 uses 0.3 in its layer and 0.2
-    in its function.
+    in its function. As in NumPy's own arithmetic, the slope is rounded to the dtype of `x`.
+
+    Large arrays are computed by several threads, as many as OMP_NUM_THREADS and
+    `threadpoolctl` allow, and by one in a child process made by ``os.fork``.
 
     References
     ----------
@@ -86,11 +184,9 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     >>> leaky_relu([[-1.0, -1.0]], negative_slope=[0.25, 0.5])
     array([[-0.25, -0.5 ]])
     """
-    # The usual call needs no further look; for small arrays the look would be felt.
-    is_usual = type(x) is float or (type(x) is _ndarray and x.dtype.kind == "f")
-    if is_usual and type(negative_slope) is float:
+    if _is_plain(x) and _is_plain(negative_slope):
         return _kernels.leaky_relu(x, negative_slope, out, **ufunc_options)
-    return _dispatch(_kernels.leaky_relu, x, negative_slope, out, ufunc_options)
+    return apply(_kernels.leaky_relu, (x, negative_slope), out, ufunc_options)
 
 
 def leaky_relu_derivative(
@@ -136,94 +232,319 @@ def leaky_relu_derivative(
     >>> leaky_relu_derivative([-2.0, 0.0, 5.0], 0.1)
     array([0.1, 0.1, 1. ])
     """
-    is_usual = type(x) is float or (type(x) is _ndarray and x.dtype.kind == "f")
-    if is_usual and type(negative_slope) is float:
+    if _is_plain(x) and _is_plain(negative_slope):
         return _kernels.leaky_relu_derivative(x, negative_slope, out, **ufunc_options)
-    return _dispatch(_kernels.leaky_relu_derivative, x, negative_slope, out, ufunc_options)
+    return apply(_kernels.leaky_relu_derivative, (x, negative_slope), out, ufunc_options)
 
 
-def _dispatch(
-    ufunc: np.ufunc, x: Any, negative_slope: Any, out: Any, ufunc_options: dict[str, Any]
+def leaky_relu_backward(
+    gradient: Any, x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_options: Any
 ) -> Any:
-    """Compute `ufunc`, or what it stands for in the library of `x` or of the slope."""
-    library = _library_of(x) or _library_of(negative_slope)
-    if library is None:
-        return _with_numpy(ufunc, x, negative_slope, out, ufunc_options)
-    if ufunc_options:
-        raise TypeError(
-            f"{', '.join(f'{option}=' for option in ufunc_options)} is an option for NumPy arrays, "
-            f"but an argument is an array of {library.__name__}; leave the option out"
+    r"""Carry a gradient back through Leaky ReLU, in one pass over the memory.
+
+    .. math:: \frac{\partial L}{\partial x} =
+        \frac{\partial L}{\partial y} \begin{cases} 1 & x > 0 \\ a & x \le 0 \end{cases}
+
+    Parameters
+    ----------
+    gradient : array_like or array of another library
+        The gradient of a loss with respect to ``leaky_relu(x, negative_slope)``.
+    x : array_like or array of another library
+        What went into the function. For a positive slope its output will do as well, as it
+        has the same signs.
+    negative_slope : float or array_like, default 0.01
+        The slope `a` for ``x <= 0``; broadcasts against `x`.
+    out : array, optional
+        Where to write the result; ``out=gradient`` works in place.
+    **ufunc_options
+        ``where=``, ``dtype=``, ``casting=``, ``order=``, ``subok=``, as for `leaky_relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of the arguments
+        ``gradient * leaky_relu_derivative(x, negative_slope)``.
+
+    Raises
+    ------
+    TypeError
+        As for `leaky_relu`.
+
+    Examples
+    --------
+    >>> from leakyrelu import leaky_relu_backward
+    >>> leaky_relu_backward([10.0, 10.0, 10.0], [-2.0, 0.0, 5.0], 0.1)
+    array([ 1.,  1., 10.])
+    """
+    if _is_plain(gradient) and _is_plain(x) and _is_plain(negative_slope):
+        return _kernels.leaky_relu_backward(gradient, x, negative_slope, out, **ufunc_options)
+    return apply(_kernels.leaky_relu_backward, (gradient, x, negative_slope), out, ufunc_options)
+
+
+def prelu(x: Any, weight: Any, axis: int = 1, out: Any = None, **ufunc_options: Any) -> Any:
+    r"""Parametric ReLU: Leaky ReLU with a slope of its own, to be learned, for each channel.
+
+    .. math:: f(x_c) = \begin{cases} x_c & x_c > 0 \\ w_c\,x_c & x_c \le 0 \end{cases}
+
+    Parameters
+    ----------
+    x : array_like or array of another library, any shape
+        Real numbers, of any dtype that `leaky_relu` takes.
+    weight : float or array_like
+        The slopes: a single one, or one for each position along `axis`, or (with two or
+        more dimensions) any shape that broadcasts to that of `x`.
+    axis : int, default 1
+        Where the channels are, as PyTorch has it: dimension 1 of ``(N, C)`` and of
+        ``(N, C, H, W)``. Use -1 for channels last, and for ONNX's way with a
+        one-dimensional slope.
+    out : array, optional
+        Where to write the result; ``out=x`` works in place.
+    **ufunc_options
+        ``where=``, ``dtype=``, ``casting=``, ``order=``, ``subok=``, as for `leaky_relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Of the shape of `x`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` has neither one slope nor one for each channel, or `x` has no such axis.
+    TypeError
+        As for `leaky_relu`.
+
+    See Also
+    --------
+    prelu_derivative : With respect to `x`.
+
+    Notes
+    -----
+    The derivative with respect to the weight is ``x`` where ``x <= 0`` and 0 elsewhere, that
+    is ``-relu(-x)``, to be summed over all that share the weight. PyTorch and JAX find it
+    by themselves.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: Surpassing
+       human-level performance on ImageNet classification", ICCV 2015.
+
+    Examples
+    --------
+    >>> from leakyrelu import prelu
+    >>> prelu([[-1.0, -1.0], [2.0, -2.0]], weight=[0.25, 0.5])
+    array([[-0.25, -0.5 ],
+           [ 2.  , -1.  ]])
+    """
+    if type(weight) is not float:
+        weight = _along(axis, weight, x)
+    if ufunc_options or not _is_large_by_channel(x, weight, out):
+        return leaky_relu(x, weight, out, **ufunc_options)
+    return _by_channel(_kernels.prelu, x, weight, out)
+
+
+def prelu_derivative(
+    x: Any, weight: Any, axis: int = 1, out: Any = None, **ufunc_options: Any
+) -> Any:
+    r"""Return the derivative of `prelu` with respect to `x`: 1 where ``x > 0``, else its slope.
+
+    Parameters
+    ----------
+    x, weight, axis, out, **ufunc_options
+        As for `prelu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Of the shape of `x`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `prelu`.
+
+    Examples
+    --------
+    >>> from leakyrelu import prelu_derivative
+    >>> prelu_derivative([[-1.0, -1.0], [2.0, -2.0]], weight=[0.25, 0.5])
+    array([[0.25, 0.5 ],
+           [1.  , 0.5 ]])
+    """
+    if type(weight) is not float:
+        weight = _along(axis, weight, x)
+    if ufunc_options or not _is_large_by_channel(x, weight, out):
+        return leaky_relu_derivative(x, weight, out, **ufunc_options)
+    return _by_channel(_kernels.prelu_derivative, x, weight, out)
+
+
+def _along(axis: int, weight: Any, x: Any) -> Any:
+    """Shape the weights so that they broadcast along an axis of `x`."""
+    if isinstance(weight, (float, int)):
+        return float(weight)
+    if not hasattr(weight, "shape"):
+        weight = np.asarray(weight)
+    shape, x_shape = weight.shape, x.shape if hasattr(x, "shape") else np.shape(x)
+    if len(shape) != 1:
+        _check_broadcast(shape, x_shape)
+        return weight
+    if shape == (1,):
+        return _reshape(weight, ())
+    dimensions = len(x_shape)
+    axis = operator.index(axis)
+    if not -dimensions <= axis < dimensions:
+        raise ValueError(
+            f"x of shape {tuple(x_shape)} has no axis {axis} for the {shape[0]} slopes of weight; "
+            "name the axis of the channels, such as axis=-1"
         )
-    with_library = _with_torch if library.__name__ == "torch" else _with_array_api
-    return with_library(library, ufunc is _kernels.leaky_relu, x, negative_slope, out)
+    if x_shape[axis] != shape[0] and x_shape[axis] == x_shape[axis]:  # Dask's unknown is NaN
+        raise ValueError(
+            f"weight has {shape[0]} slopes, but x of shape {tuple(x_shape)} has {x_shape[axis]} "
+            f"channels along axis {axis}; give one slope a channel, or name another axis"
+        )
+    after = dimensions - 1 - axis if axis >= 0 else -1 - axis
+    return _reshape(weight, (shape[0],) + (1,) * after) if after else weight
 
 
-def _library_of(value: Any) -> Any:
-    """Return torch, an Array API namespace, or None for what NumPy's ufunc handles."""
-    if isinstance(value, (np.ndarray, np.generic, float, int, list, tuple)):
-        return None
-    torch = sys.modules.get("torch")  # before torch is imported there are no tensors
-    if torch is not None and isinstance(value, torch.Tensor):
-        return torch
-    if hasattr(value, "__array_namespace__"):
-        return value.__array_namespace__()
-    return None
+def _check_broadcast(shape: Any, x_shape: Any) -> None:
+    """Raise unless a weight of `shape` broadcasts to `x_shape` without making it larger."""
+    lengths = zip(reversed(shape), reversed(x_shape), strict=False)
+    if len(shape) > len(x_shape) or any(n not in (1, m) for n, m in lengths):
+        raise ValueError(
+            f"weight of shape {tuple(shape)} does not broadcast to x of shape {tuple(x_shape)}; "
+            "give a number, or one slope for each channel"
+        )
 
 
-def _with_numpy(
-    ufunc: np.ufunc, x: Any, negative_slope: Any, out: Any, ufunc_options: dict[str, Any]
-) -> Any:
-    dtype = getattr(x, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind in "biu" and type(negative_slope) is float:
-        # Beside integers NumPy takes a Python float for a float64, but numpy.sin turns
-        # int8 into float16 and int16 into float32.
-        negative_slope = np.result_type(dtype, np.float16).type(negative_slope)
-    try:
-        return ufunc(x, negative_slope, out, **ufunc_options)
-    except TypeError as error:
-        for value in (x, negative_slope):
-            dtype = getattr(value, "dtype", None) or np.asarray(value).dtype
-            if getattr(dtype, "kind", "f") not in "biuf":
-                raise _not_real(dtype) from error
-        raise
+def _reshape(weight: Any, shape: tuple[int, ...]) -> Any:
+    library = library_of(weight)
+    return np.reshape(weight, shape) if library is None else library.reshape(weight, shape)
 
 
-def _not_real(dtype: Any) -> TypeError:
-    return TypeError(
-        f"leaky_relu is defined for real numbers, but was given dtype {dtype}; "
-        "convert to a float dtype first"
+def _is_large_by_channel(x: Any, weight: Any, out: Any) -> bool:
+    """Whether `_by_channel` can do it, and threads may gain something."""
+    return (
+        type(weight) is type(x) is _ndarray
+        and x.nbytes >= 1 << 18
+        and x.dtype.kind == weight.dtype.kind == "f"
+        and weight.size == max(weight.shape, default=0) > 1  # one axis has it all
+        and x.flags.c_contiguous
+        and (out is None or (out is not x and type(out) is _ndarray and out.flags.c_contiguous))
     )
 
 
-# Both functions below use one formula, the slope at each element, times x for the value:
-# in it a gradient never meets the product of the side that was not chosen (inf * 0).
+def _by_channel(ufunc: np.ufunc, x: Any, weight: Any, out: Any) -> Any:
+    """Compute with threads: as elements NumPy hands over channel by channel, too little at once."""
+    inner = math.prod(x.shape[x.ndim - weight.ndim + 1 :]) if weight.ndim > 1 else 1
+    shape = (-1, weight.size, inner) if inner > 1 else (-1, 1, weight.size)
+    slopes = weight.reshape(shape[1:] if inner == 1 else (weight.size, 1))
+    result = ufunc(x.reshape(shape), slopes, out=None if out is None else out.reshape(shape))
+    return result.reshape(x.shape) if out is None else out
 
 
-def _with_torch(torch: Any, want_value: bool, x: Any, negative_slope: Any, out: Any) -> Any:
-    if not isinstance(x, torch.Tensor):
-        x = torch.as_tensor(x, dtype=negative_slope.dtype, device=negative_slope.device)
-    if x.is_complex():
-        raise _not_real(x.dtype)
-    if not x.is_floating_point():
-        x = x.to(torch.get_default_dtype())
-    if want_value and isinstance(negative_slope, (float, int)):
-        if out is None:
-            return torch.nn.functional.leaky_relu(x, negative_slope)
-        return torch.ops.aten.leaky_relu.out(x, negative_slope, out=out)
-    one = torch.ones((), dtype=x.dtype, device=x.device)
-    slope = torch.where(x > 0, one, torch.as_tensor(negative_slope).to(one))
-    result = x * slope if want_value else slope
-    return result if out is None else out.copy_(result)
+def rrelu(
+    x: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    rng: Any = None,
+    out: Any = None,
+    **ufunc_options: Any,
+) -> Any:
+    r"""Randomised Leaky ReLU: in training, each element's slope is drawn anew.
+
+    .. math:: f(x_i) = \begin{cases} x_i & x_i > 0 \\ a_i\,x_i & x_i \le 0 \end{cases},
+        \quad a_i \sim U(\text{lower}, \text{upper}) \text{ in training, else }
+        a_i = (\text{lower} + \text{upper}) / 2
+
+    Parameters
+    ----------
+    x : array_like or array of another library, any shape
+        Real numbers, of any dtype that `leaky_relu` takes.
+    lower, upper : float, default 1/8 and 1/3
+        The interval the slopes are drawn from, the defaults those of PyTorch.
+    training : bool, default False
+        Whether to draw. Otherwise every slope is the middle of the interval.
+    rng : optional
+        What to draw with. For NumPy: a `numpy.random.Generator` or a seed, by default a
+        fresh one. For tensors: a `torch.Generator` or a seed, by default PyTorch's own. For
+        JAX: a key or a seed, which must be given.
+    out : array, optional
+        Where to write the result; ``out=x`` works in place.
+    **ufunc_options
+        ``where=``, ``dtype=``, ``casting=``, ``order=``, ``subok=``, as for `leaky_relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        As `leaky_relu` returns them.
+
+    Raises
+    ------
+    ValueError
+        If `lower` is above `upper`, or one of them is not finite.
+    TypeError
+        If `rng` is not for the library of `x`; otherwise as for `leaky_relu`.
+
+    References
+    ----------
+    .. [1] B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations
+       in convolutional network", arXiv:1505.00853, 2015.
+
+    Examples
+    --------
+    >>> from leakyrelu import rrelu
+    >>> rrelu([-1.0, 2.0], lower=0.1, upper=0.3)
+    array([-0.2,  2. ])
+    >>> drawn = rrelu([-1.0, 2.0], lower=0.1, upper=0.3, training=True, rng=0)
+    >>> bool(-0.3 <= drawn[0] <= -0.1), float(drawn[1])
+    (True, 2.0)
+    """
+    slope = _rrelu_slope(x, lower, upper, training, rng)
+    return leaky_relu(x, slope, out, **ufunc_options)
 
 
-def _with_array_api(xp: Any, want_value: bool, x: Any, negative_slope: Any, out: Any) -> Any:
-    if out is not None:
-        raise TypeError(f"{xp.__name__} arrays can't be written to with out=; use what is returned")
-    x = xp.asarray(x)
-    if xp.isdtype(x.dtype, "complex floating"):
-        raise _not_real(x.dtype)
-    if not xp.isdtype(x.dtype, "real floating"):
-        x = xp.astype(x, xp.asarray(0.0).dtype)
-    one, a = (xp.asarray(value, dtype=x.dtype) for value in (1.0, negative_slope))
-    slope = xp.where(x > 0, one, a)
-    return x * slope if want_value else slope
+def rrelu_derivative(
+    x: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    rng: Any = None,
+    out: Any = None,
+    **ufunc_options: Any,
+) -> Any:
+    r"""Return the derivative of `rrelu`: 1 where ``x > 0``, the slope drawn there elsewhere.
+
+    Parameters
+    ----------
+    x, lower, upper, training, rng, out, **ufunc_options
+        As for `rrelu`. The slopes are those of `rrelu` if `rng` is the same seed or key, or
+        a generator in the same state.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Shape and dtype as `rrelu` returns them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `rrelu`.
+
+    Examples
+    --------
+    >>> from leakyrelu import rrelu, rrelu_derivative
+    >>> x = [-1.0, -1.0, 2.0]
+    >>> slopes = rrelu_derivative(x, training=True, rng=0)
+    >>> bool((rrelu(x, training=True, rng=0) == slopes * x).all())
+    True
+    """
+    slope = _rrelu_slope(x, lower, upper, training, rng)
+    return leaky_relu_derivative(x, slope, out, **ufunc_options)
+
+
+def _rrelu_slope(x: Any, lower: float, upper: float, training: bool, rng: Any) -> Any:
+    if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
+        raise ValueError(
+            f"slopes are drawn between two finite numbers, but lower={lower} and upper={upper}; "
+            "give a lower that is not above upper"
+        )
+    return uniform(x, lower, upper, rng) if training else (lower + upper) / 2

@@ -1,101 +1,133 @@
-// Registers the NumPy ufuncs: one loop a dtype, all from the formulas of leaky_relu.hpp.
+// Registers the NumPy ufuncs, with the loops for the best instruction set of this processor.
 #define PY_SSIZE_T_CLEAN
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
 #include <Python.h>
 
 #include <numpy/arrayobject.h>
-#include <numpy/halffloat.h>
 #include <numpy/ufuncobject.h>
 
-#include "leaky_relu.hpp"
+#include <cstdlib>
+#include <cstring>
+
+#include "loops.hpp"
 
 namespace {
 
-template <class T>
-using Formula = T (*)(T x, T negative_slope);
-template <class T>
-using Row = void (*)(const T* x, T negative_slope, T* out, std::ptrdiff_t n);
+using leakyrelu::Kernels;
+using leakyrelu::Loops;
 
-template <class T>
-T& at(char* start, npy_intp step, npy_intp i) {
-  return *reinterpret_cast<T*>(start + i * step);
+bool is_supported(const Kernels& kernels) {
+#if defined(X86_INSTRUCTION_SETS)
+  __builtin_cpu_init();
+  if (&kernels == &leakyrelu::avx2) return __builtin_cpu_supports("avx2");
+  if (&kernels == &leakyrelu::avx512)
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+#endif
+  return &kernels == &leakyrelu::baseline;
 }
 
-// The inner loop that NumPy calls. One slope for contiguous x and out is the usual case
-// and has a vectorised row; every other layout goes element by element.
-template <class T, Formula<T> formula, Row<T> row>
-void loop(char** args, const npy_intp* length, const npy_intp* steps, void*) {
-  const npy_intp n = length[0];
-  const npy_intp size = sizeof(T);
-  if (steps[0] == size && steps[1] == 0 && steps[2] == size) {
-    row(reinterpret_cast<const T*>(args[0]), *reinterpret_cast<const T*>(args[1]),
-        reinterpret_cast<T*>(args[2]), n);
-    return;
-  }
-  for (npy_intp i = 0; i < n; ++i)
-    at<T>(args[2], steps[2], i) =
-        formula(at<const T>(args[0], steps[0], i), at<const T>(args[1], steps[1], i));
+// LEAKYRELU_INSTRUCTION_SET asks for a smaller one, so that each can be tested anywhere.
+const Kernels& choose() {
+  const char* wanted = std::getenv("LEAKYRELU_INSTRUCTION_SET");
+  const Kernels* const best_first[] = {
+#if defined(X86_INSTRUCTION_SETS)
+      &leakyrelu::avx512, &leakyrelu::avx2,
+#endif
+      &leakyrelu::baseline};
+  for (const Kernels* kernels : best_first)
+    if (is_supported(*kernels) && (!wanted || !std::strcmp(wanted, kernels->instruction_set)))
+      return *kernels;
+  return leakyrelu::baseline;
 }
 
-// float16 is computed in float32: the product of two float16 is exact there, so it is
-// rounded once, as IEEE asks.
-template <Formula<float> formula>
-void half_loop(char** args, const npy_intp* length, const npy_intp* steps, void*) {
-  for (npy_intp i = 0; i < length[0]; ++i)
-    at<npy_half>(args[2], steps[2], i) =
-        npy_float_to_half(formula(npy_half_to_float(at<npy_half>(args[0], steps[0], i)),
-                                  npy_half_to_float(at<npy_half>(args[1], steps[1], i))));
-}
+const Kernels& kernels = choose();
 
-// A template can have no clones, so each row is named for its dtype.
-#define ROWS(T)                                                                         \
-  LEAKYRELU_CLONES void value_row_of(const T* x, T a, T* out, std::ptrdiff_t n) {       \
-    leakyrelu::value_row(x, a, out, n);                                                 \
-  }                                                                                     \
-  LEAKYRELU_CLONES void derivative_row_of(const T* x, T a, T* out, std::ptrdiff_t n) {  \
-    leakyrelu::derivative_row(x, a, out, n);                                            \
-  }
-ROWS(float)
-ROWS(double)
-ROWS(npy_longdouble)
+constexpr const char* by_channel = "(c,n),(c,m)->(c,n)";
 
-template <class T>
-constexpr PyUFuncGenericFunction value_loop = loop<T, leakyrelu::value<T>, value_row_of>;
-template <class T>
-constexpr PyUFuncGenericFunction derivative_loop =
-    loop<T, leakyrelu::derivative<T>, derivative_row_of>;
+struct UFunc {
+  const char* name;
+  const Loops& loops;
+  int inputs;
+  const char* doc;
+  const char* signature = nullptr;  // of the dimensions, if it is not elementwise
+} const ufuncs[] = {
+    {"leaky_relu", kernels.leaky_relu, 2, "x if x > 0 else negative_slope * x"},
+    {"leaky_relu_derivative", kernels.leaky_relu_derivative, 2, "1 if x > 0 else negative_slope"},
+    {"leaky_relu_backward", kernels.leaky_relu_backward, 3,
+     "gradient times 1 if x > 0 else negative_slope"},
+    {"relu", kernels.relu, 1, "0 if x <= 0 else x"},
+    {"prelu", kernels.prelu, 2, "leaky_relu with a slope for each channel", by_channel},
+    {"prelu_derivative", kernels.prelu_derivative, 2,
+     "leaky_relu_derivative with a slope for each channel", by_channel},
+};
 
-PyUFuncGenericFunction value_loops[] = {half_loop<leakyrelu::value<float>>, value_loop<float>,
-                                        value_loop<double>, value_loop<npy_longdouble>};
-PyUFuncGenericFunction derivative_loops[] = {half_loop<leakyrelu::derivative<float>>,
-                                             derivative_loop<float>, derivative_loop<double>,
-                                             derivative_loop<npy_longdouble>};
-// x, negative_slope, out of each loop above.
-const char types[] = {NPY_HALF,   NPY_HALF,   NPY_HALF,   NPY_FLOAT,      NPY_FLOAT,      NPY_FLOAT,
-                      NPY_DOUBLE, NPY_DOUBLE, NPY_DOUBLE, NPY_LONGDOUBLE, NPY_LONGDOUBLE, NPY_LONGDOUBLE};
-void* const no_data[] = {nullptr, nullptr, nullptr, nullptr};
+// Of every operand of every loop, four operands a loop: a ufunc uses as many as it has.
+const char types[5][leakyrelu::native_dtypes * 4] = {
+    {},
+    {},
+    {NPY_HALF, NPY_HALF, NPY_FLOAT, NPY_FLOAT, NPY_DOUBLE, NPY_DOUBLE, NPY_LONGDOUBLE,
+     NPY_LONGDOUBLE},
+    {NPY_HALF, NPY_HALF, NPY_HALF, NPY_FLOAT, NPY_FLOAT, NPY_FLOAT, NPY_DOUBLE, NPY_DOUBLE,
+     NPY_DOUBLE, NPY_LONGDOUBLE, NPY_LONGDOUBLE, NPY_LONGDOUBLE},
+    {NPY_HALF, NPY_HALF, NPY_HALF, NPY_HALF, NPY_FLOAT, NPY_FLOAT, NPY_FLOAT, NPY_FLOAT,
+     NPY_DOUBLE, NPY_DOUBLE, NPY_DOUBLE, NPY_DOUBLE, NPY_LONGDOUBLE, NPY_LONGDOUBLE,
+     NPY_LONGDOUBLE, NPY_LONGDOUBLE},
+};
+void* const no_data[leakyrelu::native_dtypes] = {};
 
-int add_ufunc(PyObject* module, const char* name, PyUFuncGenericFunction* loops, const char* doc) {
-  PyObject* ufunc =
-      PyUFunc_FromFuncAndData(loops, no_data, types, 4, 2, 1, PyUFunc_None, name, doc, 0);
+int add_ufunc(PyObject* module, const UFunc& which) {
+  PyObject* ufunc = PyUFunc_FromFuncAndDataAndSignature(
+      const_cast<leakyrelu::Loop*>(which.loops.native), no_data, types[which.inputs + 1],
+      leakyrelu::native_dtypes, which.inputs, 1, PyUFunc_None, which.name, which.doc,
+      0, which.signature);
   if (ufunc == nullptr) return -1;
-  const int status = PyModule_AddObjectRef(module, name, ufunc);
+  const int status = PyModule_AddObjectRef(module, which.name, ufunc);
   Py_DECREF(ufunc);
   return status;
 }
 
-int fill_module(PyObject* module) {
-  if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) return -1;
-  if (add_ufunc(module, "leaky_relu", value_loops, "x if x > 0 else negative_slope * x") < 0)
-    return -1;
-  return add_ufunc(module, "leaky_relu_derivative", derivative_loops, "1 if x > 0 else negative_slope");
+// NumPy learns of bfloat16 from another package, ml_dtypes: only when one is at hand.
+PyObject* add_bfloat16(PyObject* module, PyObject* dtype) {
+  if (!PyArray_DescrCheck(dtype)) return PyErr_Format(PyExc_TypeError, "not a dtype: %R", dtype);
+  const int number = reinterpret_cast<PyArray_Descr*>(dtype)->type_num;
+  for (const UFunc& which : ufuncs) {
+    PyObject* ufunc = PyObject_GetAttrString(module, which.name);
+    if (ufunc == nullptr) return nullptr;
+    const int status = PyUFunc_RegisterLoopForType(reinterpret_cast<PyUFuncObject*>(ufunc), number,
+                                                   which.loops.bfloat16, nullptr, nullptr);
+    Py_DECREF(ufunc);
+    if (status < 0) return nullptr;
+  }
+  Py_RETURN_NONE;
 }
 
-PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(fill_module)}, {0, nullptr}};
-PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_kernels", "NumPy ufuncs of the Leaky ReLU family.", 0, nullptr, slots,
-    nullptr,               nullptr,    nullptr};
+int fill_module(PyObject* module) {
+  if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) return -1;
+  for (const UFunc& which : ufuncs)
+    if (add_ufunc(module, which) < 0) return -1;
+  return PyModule_AddStringConstant(module, "instruction_set", kernels.instruction_set);
+}
+
+PyMethodDef methods[] = {
+    {"add_bfloat16", add_bfloat16, METH_O, "Teach the ufuncs the dtype bfloat16 of ml_dtypes."},
+    {nullptr, nullptr, 0, nullptr}};
+PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(fill_module)},
+#if defined(Py_GIL_DISABLED)
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},  // the loops keep no state
+#endif
+    {0, nullptr}};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "_kernels",
+                          "NumPy ufuncs of the Leaky ReLU family.",
+                          0,
+                          methods,
+                          slots,
+                          nullptr,
+                          nullptr,
+                          nullptr};
 
 }  // namespace
 

@@ -1,0 +1,242 @@
+// The inner loop that NumPy calls for one row of elements: of any dtype and any strides.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include <numpy/npy_common.h>
+
+#include "formulas.hpp"
+#include "narrow.hpp"
+#include "threads.hpp"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace {
+
+// Elements in a block: a few buffers of them fit the first-level cache.
+constexpr npy_intp block = 512;
+
+// 16-bit floats on the way through float: as many as vector registers hold.
+constexpr npy_intp lanes = 32;
+
+// From this size on, what is written would push everything else out of the caches before it
+// is read again, so it goes past them. The last-level cache is no measure: on a shared server
+// it is counted as a whole. See benchmarks/README.md.
+constexpr npy_intp bytes_to_stream = 32 << 20;
+
+// One call by NumPy: the arguments of F, and last the output.
+template <class F, class T>
+struct Row {
+  static constexpr bool is_widened =
+      F::multiplies && (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>);
+  using Computed = std::conditional_t<is_widened, float, T>;
+  static constexpr int last = F::inputs - 1;  // the slope, if F has one
+  static constexpr npy_intp size = sizeof(T);
+
+  char* const* arguments;
+  const npy_intp* steps;
+
+  const T& input(int k, npy_intp i) const {
+    return *reinterpret_cast<const T*>(arguments[k] + i * steps[k]);
+  }
+  T& output(npy_intp i) const {
+    return *reinterpret_cast<T*>(arguments[F::inputs] + i * steps[F::inputs]);
+  }
+  bool is_contiguous(int k) const { return steps[k] == size; }
+  bool has_one_slope() const { return F::inputs > 1 && steps[last] == 0; }
+  bool needs_no_buffer() const {
+    for (int k = 0; k <= last; ++k)
+      if (!is_contiguous(k) && !(k == last && has_one_slope())) return false;
+    return true;
+  }
+
+  // Whether no input is written to but at the very element being computed. NumPy also hands
+  // over overlapping rows that are right if taken element by element.
+  bool is_independent(npy_intp n) const {
+    const auto extent = [&](int k) {
+      const char* first = arguments[k];
+      const char* end = first + (n - 1) * steps[k];
+      return first < end ? std::pair(first, end) : std::pair(end, first);
+    };
+    const auto [out_first, out_last] = extent(F::inputs);
+    if (steps[F::inputs] == 0) return false;
+    for (int k = 0; k <= last; ++k) {
+      const bool is_output = arguments[k] == arguments[F::inputs] && steps[k] == steps[F::inputs];
+      const auto [first, end] = extent(k);
+      if (!is_output && first < out_last + size && out_first < end + size) return false;
+    }
+    return true;
+  }
+
+  static Computed widened(T x) {
+    if constexpr (is_widened)
+      return to_float(x);
+    else
+      return x;
+  }
+
+  template <int... K>
+  void one_by_one(npy_intp n, std::integer_sequence<int, K...>) const {
+    for (npy_intp i = 0; i < n; ++i) {
+      const Computed result = F::of(widened(input(K, i))...);
+      if constexpr (is_widened)
+        narrow(result, output(i));
+      else
+        output(i) = result;
+    }
+  }
+
+  // `omp simd` promises that no element read was written before: see is_independent.
+  template <int... K>
+  [[gnu::always_inline]] static void vectorised(const Computed* const* in, bool one_slope, Computed* out, npy_intp n,
+                         std::integer_sequence<int, K...>) {
+    if (one_slope) {
+      const Computed negative_slope = *in[last];
+#pragma omp simd
+      for (npy_intp i = 0; i < n; ++i) out[i] = F::of(in[K][i]..., negative_slope);
+    } else {
+#pragma omp simd
+      for (npy_intp i = 0; i < n; ++i) out[i] = F::of(in[K][i]..., in[last][i]);
+    }
+  }
+
+  // Elements i to i + n of the inputs; one_slope points to the slope already widened.
+  template <class Count>
+  [[gnu::always_inline]] static void vectorised_widened(const T* const* in, const float* one_slope,
+                                                        T* out, npy_intp i, Count n) {
+    float wide[F::inputs][lanes], result[lanes];
+    const float* pointers[F::inputs];
+    for (int k = 0; k < last; ++k) {
+      widen_row(in[k] + i, wide[k], n);
+      pointers[k] = wide[k];
+    }
+    pointers[last] = one_slope ? one_slope : wide[last];
+    if (!one_slope) widen_row(in[last] + i, wide[last], n);
+    vectorised(pointers, one_slope, result, n, std::make_integer_sequence<int, last>());
+    narrow_row(result, out + i, n);
+  }
+
+  // Elements start to start + n (at most a block, if a buffer is needed), side by side in out.
+  void compute(npy_intp start, npy_intp n, T* out) const {
+    const bool one_slope = has_one_slope();
+    T buffers[F::inputs][block];
+    const T* in[F::inputs];
+    for (int k = 0; k <= last; ++k) {
+      if (is_contiguous(k) || (k == last && one_slope)) {
+        in[k] = &input(k, start);
+      } else {
+        for (npy_intp i = 0; i < n; ++i) buffers[k][i] = input(k, start + i);
+        in[k] = buffers[k];
+      }
+    }
+    if constexpr (is_widened) {
+      const float widened_slope = to_float(*in[last]);
+      const float* const slope = one_slope ? &widened_slope : nullptr;
+      npy_intp i = 0;
+      for (; i + lanes <= n; i += lanes)
+        vectorised_widened(in, slope, out, i, std::integral_constant<npy_intp, lanes>());
+      if (i < n) vectorised_widened(in, slope, out, i, n - i);
+    } else {
+      vectorised(in, one_slope, out, n, std::make_integer_sequence<int, last>());
+    }
+  }
+
+  void piece(npy_intp start, npy_intp stop) const {
+    const bool in_place = is_contiguous(F::inputs);
+    const npy_intp most = in_place && needs_no_buffer() ? stop - start : block;
+    for (; start < stop; start += most) {
+      const npy_intp n = most < stop - start ? most : stop - start;
+      if (in_place) {
+        compute(start, n, &output(start));
+      } else {
+        T results[block];
+        compute(start, n, results);
+        for (npy_intp i = 0; i < n; ++i) output(start + i) = results[i];
+      }
+    }
+  }
+
+#if defined(__SSE2__)
+  // As piece, with stores past the caches. Four pages side by side, 256 bytes of each in
+  // turn: the memory has more to do at once than with one page after another.
+  void streamed_piece(npy_intp start, npy_intp stop) const {
+    constexpr npy_intp pages = 4, page = 4096 / size, part = 256 / size;
+    const auto misaligned = [&] { return reinterpret_cast<std::uintptr_t>(&output(start)) % 64; };
+    if (const npy_intp head = misaligned() ? (64 - misaligned()) / size : 0) {
+      piece(start, start + head);
+      start += head;
+    }
+    alignas(64) T results[pages][part];
+    for (; start + pages * page <= stop; start += pages * page)
+      for (npy_intp offset = start; offset < start + page; offset += part) {
+        for (npy_intp p = 0; p < pages; ++p) {
+          for (int k = 0; k <= last; ++k)
+            if (is_contiguous(k))
+              for (int line = 0; line < 256; line += 64)
+                _mm_prefetch(arguments[k] + (offset + p * page + part) * size + line, _MM_HINT_T0);
+          compute(offset + p * page, part, results[p]);
+        }
+        for (npy_intp p = 0; p < pages; ++p) {
+          auto* to = reinterpret_cast<__m128i*>(&output(offset + p * page));
+          auto* from = reinterpret_cast<const __m128i*>(results[p]);
+          for (int i = 0; i < 256 / 16; ++i) _mm_stream_si128(to + i, _mm_load_si128(from + i));
+        }
+      }
+    _mm_sfence();
+    piece(start, stop);
+  }
+  bool should_stream(npy_intp n) const {
+    if (n * size < bytes_to_stream || !is_contiguous(F::inputs)) return false;
+    for (int k = 0; k <= last; ++k)
+      if (arguments[k] == arguments[F::inputs]) return false;
+    return 4096 % size == 0;
+  }
+#else
+  void streamed_piece(npy_intp start, npy_intp stop) const { piece(start, stop); }
+  bool should_stream(npy_intp) const { return false; }
+#endif
+};
+
+// The loop of a ufunc, that is of elements.
+template <class F, class T>
+void loop(char** arguments, const npy_intp* dimensions, const npy_intp* steps, void*) {
+  const Row<F, T> row{arguments, steps};
+  const npy_intp n = dimensions[0];
+  if (n < 4 || !row.is_independent(n)) {
+    row.one_by_one(n, std::make_integer_sequence<int, F::inputs>());
+    return;
+  }
+  const bool streams = row.should_stream(n);
+  npy_intp bytes = 0;
+  for (int k = 0; k <= F::inputs; ++k) bytes += row.steps[k] ? n * sizeof(typename Row<F, T>::Computed) : 0;
+  constexpr npy_intp unit = 64;  // so that no two threads write to one cache line
+  split(n, unit, bytes, [&](npy_intp start, npy_intp stop) {
+    streams ? row.streamed_piece(start, stop) : row.piece(start, stop);
+  });
+}
+
+// The loop of a generalised ufunc, "(c,n),(c,m)->(c,n)" with m 1 or n: rows of n elements that
+// have a slope, or n slopes, for each of the c channels. As elements NumPy would hand over row
+// by row, too little at once for threads. It copies what overlaps.
+template <class F, class T>
+void channels_loop(char** arguments, const npy_intp* dimensions, const npy_intp* steps, void*) {
+  const npy_intp outer = dimensions[0], channels = dimensions[1], n = dimensions[2];
+  const npy_intp row_steps[] = {steps[4], dimensions[3] == 1 ? 0 : steps[6], steps[8]};
+  const npy_intp rows = outer * channels, bytes = 2 * rows * n * sizeof(T);
+  split(rows, 1, bytes, [&](npy_intp start, npy_intp stop) {
+    npy_intp batch = start / channels, channel = start % channels;
+    for (npy_intp i = start; i < stop; ++i) {
+      char* row[3];
+      for (int k = 0; k < 3; ++k)
+        row[k] = arguments[k] + batch * steps[k] + channel * steps[3 + (k == 0 ? 0 : 2 * k)];
+      Row<F, T>{row, row_steps}.piece(0, n);
+      if (++channel == channels) channel = 0, ++batch;
+    }
+  });
+}
+
+}  // namespace
