@@ -57,17 +57,20 @@ struct Row {
   // Whether no input is written to but at the very element being computed. NumPy also hands
   // over overlapping rows that are right if taken element by element.
   bool is_independent(npy_intp n) const {
-    const auto extent = [&](int k) {
-      const char* first = arguments[k];
-      const char* end = first + (n - 1) * steps[k];
-      return first < end ? std::pair(first, end) : std::pair(end, first);
+    struct Extent {
+      const char *first, *last;
     };
-    const auto [out_first, out_last] = extent(F::inputs);
+    const auto extent = [&](int k) {
+      const char* begin = arguments[k];
+      const char* end = begin + (n - 1) * steps[k];
+      return begin < end ? Extent{begin, end} : Extent{end, begin};
+    };
+    const Extent out = extent(F::inputs);
     if (steps[F::inputs] == 0) return false;
     for (int k = 0; k <= last; ++k) {
-      const bool is_output = arguments[k] == arguments[F::inputs] && steps[k] == steps[F::inputs];
-      const auto [first, end] = extent(k);
-      if (!is_output && first < out_last + size && out_first < end + size) return false;
+      const bool is_out = arguments[k] == arguments[F::inputs] && steps[k] == steps[F::inputs];
+      const Extent in = extent(k);
+      if (!is_out && in.first < out.last + size && out.first < in.last + size) return false;
     }
     return true;
   }
