@@ -42,10 +42,7 @@ inline void narrow(float x, BFloat16& out) {
 
 [[gnu::always_inline]] inline void widen_row(const Half* x, float* out, std::ptrdiff_t n) {
   std::ptrdiff_t i = 0;
-#if defined(__AVX512F__)
-  for (; i + 16 <= n; i += 16)
-    _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(x + i))));
-#elif defined(__F16C__)
+#if defined(__F16C__)
   for (; i + 8 <= n; i += 8)
     _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(x + i))));
 #endif
@@ -53,11 +50,7 @@ inline void narrow(float x, BFloat16& out) {
 }
 [[gnu::always_inline]] inline void narrow_row(const float* x, Half* out, std::ptrdiff_t n) {
   std::ptrdiff_t i = 0;
-#if defined(__AVX512F__)
-  for (; i + 16 <= n; i += 16)
-    _mm256_storeu_si256((__m256i*)(out + i),
-                        _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
-#elif defined(__F16C__)
+#if defined(__F16C__)
   for (; i + 8 <= n; i += 8)
     _mm_storeu_si128((__m128i*)(out + i),
                      _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
