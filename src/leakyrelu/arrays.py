@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leakyrelu import _kernels
+from leakyrelu.kernels import _kernels
 
 __all__ = ["apply", "library_of", "uniform"]
 

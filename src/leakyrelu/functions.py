@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from leakyrelu import _kernels
 from leakyrelu.arrays import apply, library_of, uniform
+from leakyrelu.kernels import _kernels
 
 __all__ = [
     "leaky_relu",

@@ -16,7 +16,7 @@ from leakyrelu.functions import prelu_derivative
 
 NATIVE = [np.float16, np.float32, np.float64, np.longdouble]
 SPECIAL = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1.5, -1.5, 6e-8, -6e-8]
-LARGE = 300_000  # elements: more than one thread gets some, of float16 too
+LARGE = 500_000  # elements: more than one thread gets some, of float16 too
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -171,3 +171,20 @@ def test_all_instruction_sets_give_the_same_bits():
     sets = ["baseline", "avx2", "avx512"]
     for name in sets[: sets.index(best)]:
         assert run(FINGERPRINT, LEAKYRELU_INSTRUCTION_SET=name).split() == [name, expected]
+
+
+def test_importing_leaves_the_environment_as_it_was():
+    """How OpenMP's threads wait is set for this package's own, and for nobody else's."""
+    show = "import os; before = dict(os.environ); import leakyrelu; print(os.environ == before)"
+    assert run(show).strip() == "True"
+    assert run(show, OMP_WAIT_POLICY="active").strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")]
+)
+def test_idle_threads_sleep(given, policy):
+    """NumPy's matrix products need the processors; a setting of the user's stands."""
+    show = "import os; os.dup2(1, 2); import leakyrelu"  # OpenMP displays on stderr
+    output = run(show, OMP_DISPLAY_ENV="true", **given)
+    assert f"OMP_WAIT_POLICY='{policy}'" in output.replace(" ", "")
