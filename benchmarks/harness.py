@@ -22,6 +22,8 @@ from statistics import median, quantiles
 SECONDS_A_SAMPLE = 1e-3
 # The idle threads of one contestant spin for up to 35 ms, on the next one's time.
 SECONDS_TO_SETTLE = 40e-3
+# Threads that slept are woken first, and may need a while to get a processor each.
+SECONDS_TO_WARM_UP = 10e-3
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,10 @@ def compare(contestants: dict[str, Callable[[], object]], rounds: int = 21) -> d
 
 
 def _sample(call: Callable[[], object], repeats: int) -> float:
-    if repeats > 1:
-        time.sleep(SECONDS_TO_SETTLE)
-        call()  # wakes the contestant's own threads
+    time.sleep(SECONDS_TO_SETTLE)
+    warm = time.perf_counter() + SECONDS_TO_WARM_UP
+    while time.perf_counter() < warm:
+        call()
     start = time.perf_counter()
     for _ in range(repeats):
         call()

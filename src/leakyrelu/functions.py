@@ -415,15 +415,17 @@ def _check_broadcast(shape: Any, x_shape: Any) -> None:
 
 
 def _reshape(weight: Any, shape: tuple[int, ...]) -> Any:
+    if type(weight) is _ndarray:
+        return weight.reshape(shape)
     library = library_of(weight)
     return np.reshape(weight, shape) if library is None else library.reshape(weight, shape)
 
 
 def _is_large_by_channel(x: Any, weight: Any, out: Any) -> bool:
-    """Whether `_by_channel` can do it, and threads may gain something."""
+    """Whether `_by_channel` can do it, and gains something."""
     return (
         type(weight) is type(x) is _ndarray
-        and x.nbytes >= 1 << 18
+        and x.nbytes >= (1 << 16 if weight.ndim > 1 else 1 << 18)
         and x.dtype.kind == weight.dtype.kind == "f"
         and weight.size == max(weight.shape, default=0) > 1  # one axis has it all
         and x.flags.c_contiguous
@@ -432,7 +434,7 @@ def _is_large_by_channel(x: Any, weight: Any, out: Any) -> bool:
 
 
 def _by_channel(ufunc: np.ufunc, x: Any, weight: Any, out: Any) -> Any:
-    """Compute with threads: as elements NumPy hands over channel by channel, too little at once."""
+    """Compute channel by channel, with threads; the other way NumPy repeats the slopes first."""
     inner = math.prod(x.shape[x.ndim - weight.ndim + 1 :]) if weight.ndim > 1 else 1
     shape = (-1, weight.size, inner) if inner > 1 else (-1, 1, weight.size)
     slopes = weight.reshape(shape[1:] if inner == 1 else (weight.size, 1))

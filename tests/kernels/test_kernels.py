@@ -250,6 +250,13 @@ def test_a_slope_for_each_channel(dtype, shape, axis, threads):
     assert_same_bits(x, expected)
 
 
+def test_stores_past_the_caches_for_each_channel(threads):
+    """More than 32 MiB in rows of more than 64 KiB; rows begin anywhere in a cache line."""
+    x = np.resize(np.random.default_rng(0).standard_normal(99_991), (90, 3, 20_003))
+    weight = np.array([0.5, -0.5, 0.1])
+    np.testing.assert_array_equal(prelu(x, weight), formula(x, weight[:, None]))
+
+
 def test_the_ufuncs_are_loaded_for_this_processor():
     from leakyrelu import _kernels
 

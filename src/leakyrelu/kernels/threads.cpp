@@ -12,7 +12,7 @@ namespace {
 
 // A thread pays from about this many bytes on: see "When threads and streaming pay" in
 // benchmarks/README.md.
-constexpr std::ptrdiff_t bytes_a_thread = 1024 * 1024;
+constexpr std::ptrdiff_t bytes_a_thread = 512 * 1024;
 
 // OpenMP's threads do not survive a fork, and GNU's library waits for them forever. A forked
 // child, usually one of many workers, therefore uses the one thread it has.
