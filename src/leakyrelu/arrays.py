@@ -205,7 +205,7 @@ def _uniform_with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
     if package == "dask" and hasattr(x, "chunks"):
         import dask.array
 
-        generator: Any = dask.array.random.default_rng(rng)  # type: ignore[no-untyped-call]
+        generator: Any = dask.array.random.default_rng(rng)
         return generator.uniform(lower, upper, x.shape, chunks=x.chunks).astype(given)
     drawn_in = np.float32 if given.itemsize <= 4 else np.float64
     noise = np.asarray(_generator(rng).random(np.shape(x), drawn_in))
