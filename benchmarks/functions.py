@@ -229,7 +229,7 @@ def measure(threads: int, quick: bool) -> list[dict]:
     for dtype in ("float32",) if quick else ("float16", "float32", "float64"):
         for size in sizes:
             x = np.resize(pool, size).astype(dtype)
-            rounds = 5 if quick or size >= 10**8 else 11
+            rounds = 5 if quick or size >= 10**8 else 7
             cases = {
                 ("leaky_relu", "new array"): contestants.leaky_relu(x, False),
                 ("leaky_relu", "out="): contestants.leaky_relu(x, True),

@@ -180,6 +180,15 @@ def test_importing_leaves_the_environment_as_it_was():
     assert run(show, OMP_WAIT_POLICY="active").strip() == "True"
 
 
+@on_linux
+def test_pytorch_keeps_an_openmp_of_its_own():
+    """Of two libraries of one name only the first is loaded, with its settings for both."""
+    pytest.importorskip("torch")
+    show = "import leakyrelu, torch; print(open('/proc/self/maps').read())"
+    libraries = {Path(line.split()[-1]) for line in run(show).splitlines() if "libgomp" in line}
+    assert {library.parent.name for library in libraries} == {"leakyrelu", "lib"}
+
+
 @pytest.mark.parametrize(
     ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")]
 )

@@ -6,8 +6,8 @@ __all__ = ["_kernels"]
 
 # How long OpenMP's threads wait for more work, spinning, before they sleep: some 100 µs. GNU's
 # 5 ms, or a thousand times that, would be taken from NumPy's matrix products, whose threads are
-# others; none at all would cost a wake-up at each call. OpenMP reads it when it is loaded. A
-# setting of the user's stands, and other libraries' OpenMP keeps its own.
+# others; none at all would cost a wake-up at each call: see benchmarks/README.md. OpenMP reads
+# it when it is loaded. A setting of the user's stands, and PyTorch has another OpenMP.
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 _sets_waiting = os.environ.keys().isdisjoint(_WAITING)
