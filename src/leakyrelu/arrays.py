@@ -23,8 +23,11 @@ def apply(
     ufunc: np.ufunc, arguments: Sequence[Any], out: Any, ufunc_options: dict[str, Any]
 ) -> Any:
     """Compute `ufunc`, or what it stands for in the library of one of its arguments."""
-    library = next(filter(None, map(library_of, arguments)), None)
-    if library is None:
+    for value in arguments:
+        library = library_of(value)
+        if library is not None:
+            break
+    else:
         return _with_numpy(ufunc, arguments, out, ufunc_options)
     if ufunc_options:
         raise TypeError(
@@ -35,7 +38,9 @@ def apply(
     return with_library(library, ufunc, arguments, out)
 
 
-_OF_NUMPY = frozenset({np.ndarray, float, int, list, tuple})  # known without a further look
+# Known without a further look, which would take time.
+_WITHOUT_DTYPE = frozenset({float, int, list, tuple})
+_OF_NUMPY = _WITHOUT_DTYPE | {np.ndarray}
 
 
 def library_of(value: Any) -> Any:
@@ -64,7 +69,8 @@ def _with_numpy(
     ufunc: np.ufunc, arguments: Sequence[Any], out: Any, ufunc_options: dict[str, Any]
 ) -> Any:
     *arrays, last = arguments
-    for dtype in (getattr(array, "dtype", None) for array in arguments):
+    for array in arguments:
+        dtype = None if type(array) in _WITHOUT_DTYPE else getattr(array, "dtype", None)
         if not isinstance(dtype, np.dtype):
             continue
         is_bfloat16 = _is_bfloat16(dtype)
