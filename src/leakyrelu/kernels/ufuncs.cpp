@@ -7,9 +7,7 @@
 #include <numpy/arrayobject.h>
 #include <numpy/ufuncobject.h>
 
-#include <cstdlib>
-#include <cstring>
-
+#include "instruction_sets.hpp"
 #include "loops.hpp"
 
 namespace {
@@ -17,32 +15,13 @@ namespace {
 using leakyrelu::Kernels;
 using leakyrelu::Loops;
 
-bool is_supported(const Kernels& kernels) {
+const Kernels& kernels = leakyrelu::best_of<Kernels>({
+    &leakyrelu::baseline,
 #if defined(X86_INSTRUCTION_SETS)
-  __builtin_cpu_init();
-  if (&kernels == &leakyrelu::avx2) return __builtin_cpu_supports("avx2");
-  if (&kernels == &leakyrelu::avx512)
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    &leakyrelu::avx2,
+    &leakyrelu::avx512,
 #endif
-  return &kernels == &leakyrelu::baseline;
-}
-
-// LEAKYRELU_INSTRUCTION_SET asks for a smaller one, so that each can be tested anywhere.
-const Kernels& choose() {
-  const char* wanted = std::getenv("LEAKYRELU_INSTRUCTION_SET");
-  const Kernels* const best_first[] = {
-#if defined(X86_INSTRUCTION_SETS)
-      &leakyrelu::avx512, &leakyrelu::avx2,
-#endif
-      &leakyrelu::baseline};
-  for (const Kernels* kernels : best_first)
-    if (is_supported(*kernels) && (!wanted || !std::strcmp(wanted, kernels->instruction_set)))
-      return *kernels;
-  return leakyrelu::baseline;
-}
-
-const Kernels& kernels = choose();
+});
 
 constexpr const char* by_channel = "(c,n),(c,m)->(c,n)";
 

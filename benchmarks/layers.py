@@ -1,0 +1,258 @@
+"""The layers of leakyrelu.nn against those of torch.nn: time, memory, and a training step.
+
+python benchmarks/layers.py [--quick]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import harness
+import torch
+
+from leakyrelu import nn
+
+SHAPES = {  # name: shape, memory format
+    "64 x 64 x 56 x 56": ((64, 64, 56, 56), torch.contiguous_format),
+    "64 x 64 x 56 x 56, channels last": ((64, 64, 56, 56), torch.channels_last),
+    "32 x 256 x 14 x 14": ((32, 256, 14, 14), torch.contiguous_format),
+    "32 x 512 x 7 x 7": ((32, 512, 7, 7), torch.contiguous_format),
+    "16 x 64 x 4000 (speech)": ((16, 64, 4000), torch.contiguous_format),
+    "1024 x 1024 (linear)": ((1024, 1024), torch.contiguous_format),
+    "64 x 256 (linear)": ((64, 256), torch.contiguous_format),
+    "16 x 32 (linear)": ((16, 32), torch.contiguous_format),
+}
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+Calls = dict[str, Callable[[], object]]
+
+
+def of_shape(shape, memory_format, dtype):
+    """Return an input, a gradient for the output, and a layer of each kind."""
+    torch.manual_seed(0)
+    x = torch.randn(shape).to(dtype=dtype, memory_format=memory_format).requires_grad_()
+    layers = {
+        "ours": nn.PReLU(shape[1], dtype=dtype),
+        "PReLU": torch.nn.PReLU(shape[1], dtype=dtype),
+        "LeakyReLU": torch.nn.LeakyReLU(0.25),
+        "ours, RReLU": nn.RReLU(),
+        "RReLU": torch.nn.RReLU(),
+    }
+    return x, torch.randn_like(x), layers
+
+
+def step(layer, x, gradient) -> Callable[[], object]:
+    """Return a call that goes forward and back."""
+    inputs = [x, *layer.parameters()]
+
+    def run():
+        return torch.autograd.grad(layer(x), inputs, gradient)
+
+    return run
+
+
+def backward(layer, x, gradient) -> Callable[[], object]:
+    inputs, y = [x, *layer.parameters()], layer(x)
+
+    def run():
+        return torch.autograd.grad(y, inputs, gradient, retain_graph=True)
+
+    return run
+
+
+def forward(layer, x, gradient) -> Callable[[], object]:
+    return lambda: layer(x)
+
+
+def check(layers, x, gradient) -> None:
+    """Both PReLU layers compute the same."""
+    ours, theirs = (step(layers[name], x, gradient)() for name in ("ours", "PReLU"))
+    assert torch.equal(layers["ours"](x), layers["PReLU"](x))
+    assert torch.equal(ours[0], theirs[0])
+    if x.dtype in (torch.float32, torch.float64):
+        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-3, atol=1e-3 * x.numel() ** 0.5)
+
+
+def ratio(timings, peer: str) -> str:
+    found = timings[peer]
+    return f"{found.ratio:.2f} ({found.low:.2f}-{found.high:.2f})"
+
+
+def eager(shapes, dtypes, rounds: int) -> list[list[str]]:
+    rows = []
+    for name, (shape, memory_format) in shapes.items():
+        for dtype in dtypes:
+            x, gradient, layers = of_shape(shape, memory_format, dtype)
+            check(layers, x, gradient)
+            for what in (forward, backward, step):
+                print(name, dtype, what.__name__, file=sys.stderr)
+                calls = {name: what(layer, x, gradient) for name, layer in layers.items()}
+                with torch.set_grad_enabled(what is not forward):
+                    prelu = harness.compare(
+                        {key: calls[key] for key in ("ours", "PReLU", "LeakyReLU")}, rounds
+                    )
+                    rrelu = harness.compare(
+                        {key: calls[key] for key in ("ours, RReLU", "RReLU", "LeakyReLU")}, rounds
+                    )
+                rows.append(
+                    [
+                        f"{name}, {str(dtype).removeprefix('torch.')}, {LABELS[what]}",
+                        harness.duration(prelu["ours"].seconds),
+                        ratio(prelu, "PReLU"),
+                        ratio(prelu, "LeakyReLU"),
+                        harness.duration(rrelu["ours, RReLU"].seconds),
+                        ratio(rrelu, "RReLU"),
+                        ratio(rrelu, "LeakyReLU"),
+                    ]
+                )
+    return rows
+
+
+LABELS = {forward: "forward, no gradient", backward: "backward", step: "both"}
+
+
+def compiled(shapes, rounds: int) -> list[list[str]]:
+    """Return rows for the layer in a compiled function, with something to be fused with."""
+    rows = []
+    for name, (shape, memory_format) in shapes.items():
+        x, gradient, layers = of_shape(shape, memory_format, torch.float32)
+        calls = {}
+        for key in ("ours", "PReLU", "LeakyReLU"):
+            layer = layers[key]
+            module = torch.nn.Sequential(torch.nn.Hardtanh(-3, 3), layer)
+            calls[key] = step(torch.compile(module), x, gradient)
+            calls[key]()
+        calls["ours, eager"] = step(
+            torch.nn.Sequential(torch.nn.Hardtanh(-3, 3), layers["ours"]), x, gradient
+        )
+        print(name, "compiled", file=sys.stderr)
+        timings = harness.compare(calls, rounds)
+        peers = ("PReLU", "LeakyReLU", "ours, eager")
+        times = [harness.duration(timings["ours"].seconds)]
+        rows.append([name, *times, *(ratio(timings, peer) for peer in peers)])
+    return rows
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Return by how many bytes the process grows at most while it runs."""
+
+    def status(field: str) -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"no {field} in /proc/self/status")
+
+    call()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
+    before = status("VmRSS")
+    call()
+    return status("VmHWM") - before
+
+
+def memory(shapes) -> list[list[str]]:
+    rows = []
+    for name, (shape, memory_format) in shapes.items():
+        x, gradient, layers = of_shape(shape, memory_format, torch.float32)
+        if x.nbytes < 2**23:
+            continue
+        rows.append(
+            [name, *(f"{peak(backward(it, x, gradient)) / x.nbytes:.2f}" for it in layers.values())]
+        )
+    return rows
+
+
+class Block(torch.nn.Module):
+    """The block of the face-recognition networks (ArcFace's iResNet)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.residual = torch.nn.Sequential(
+            torch.nn.BatchNorm2d(inputs),
+            torch.nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            torch.nn.BatchNorm2d(outputs),
+            torch.nn.PReLU(outputs),
+            torch.nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            torch.nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = torch.nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = torch.nn.Sequential(
+                torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                torch.nn.BatchNorm2d(outputs),
+            )
+
+    def forward(self, x):
+        return self.residual(x) + self.shortcut(x)
+
+
+def iresnet18() -> torch.nn.Module:
+    """Return the smallest of that family, for images of 112 x 112."""
+    torch.manual_seed(0)
+    stem = [torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(64)]
+    blocks, inputs = [], 64
+    for outputs in (64, 128, 256, 512):
+        blocks += [Block(inputs, outputs, 2), Block(outputs, outputs, 1)]
+        inputs = outputs
+    head = [torch.nn.BatchNorm2d(512), torch.nn.Flatten(), torch.nn.Linear(512 * 49, 512)]
+    return torch.nn.Sequential(*stem, torch.nn.PReLU(64), *blocks, *head)
+
+
+def training(batch: int, rounds: int) -> list[list[str]]:
+    """Return rows for a step of SGD on images of random numbers."""
+    rows = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        calls: Calls = {}
+        for name in ("ours", "torch.nn", "LeakyReLU"):
+            model = iresnet18().to(memory_format=memory_format)
+            if name == "ours":
+                nn.convert(model)
+            if name == "LeakyReLU":
+                for path, module in list(model.named_modules()):
+                    if isinstance(module, torch.nn.PReLU):
+                        model.set_submodule(path, torch.nn.LeakyReLU(0.25))
+            optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+            images = torch.randn(batch, 3, 112, 112).to(memory_format=memory_format)
+
+            def call(model=model, optimizer=optimizer, images=images):
+                model(images).square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+            calls[name] = call
+        print("training", memory_format, file=sys.stderr)
+        timings = harness.compare(calls, rounds)
+        rows.append(
+            [
+                str(memory_format).removeprefix("torch."),
+                harness.duration(timings["ours"].seconds),
+                ratio(timings, "torch.nn"),
+                ratio(timings, "LeakyReLU"),
+            ]
+        )
+    return rows
+
+
+def main() -> None:
+    """Print the tables."""
+    quick = "--quick" in sys.argv
+    shapes = {name: SHAPES[name] for name in list(SHAPES)[-4:]} if quick else SHAPES
+    rounds = 3 if quick else 9
+    print(harness.header(["leakyrelu", "torch"]))
+    print(f"{torch.get_num_threads()} threads. Eager:\n")
+    peers = ["time", "torch's PReLU", "LeakyReLU", "RReLU", "torch's RReLU", "LeakyReLU"]
+    print(harness.table(["input, dtype, pass", *peers], eager(shapes, DTYPES, rounds)))
+    print("Compiled, after a Hardtanh, both ways, float32:\n")
+    columns = ["input", "PReLU", "torch's PReLU", "LeakyReLU", "ours, not compiled"]
+    print(harness.table(columns, compiled(shapes, rounds)))
+    print("Peak memory of backward, in sizes of the input:\n")
+    columns = ["input", "PReLU", "torch's PReLU", "LeakyReLU", "RReLU", "torch's RReLU"]
+    print(harness.table(columns, memory(shapes)))
+    batch = 2 if quick else 16
+    print(f"A training step of iResNet-18, {batch} images of 112 x 112:\n")
+    columns = ["memory format", "ours", "torch's PReLU", "LeakyReLU"]
+    print(harness.table(columns, training(batch, rounds)))
+
+
+if __name__ == "__main__":
+    main()

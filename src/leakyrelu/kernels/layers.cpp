@@ -1,0 +1,103 @@
+// The extension module of the layers: passes over the memory of PyTorch's tensors. PyTorch is
+// loaded before it, and with it the only OpenMP library of that name: so the layers have the
+// threads of the operations around them, as many as torch.set_num_threads says.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <new>
+
+#include "instruction_sets.hpp"
+#include "layers.hpp"
+
+namespace {
+
+const leakyrelu::Layers& layers = leakyrelu::best_of<leakyrelu::Layers>({
+    &leakyrelu::baseline_layers,
+#if defined(X86_INSTRUCTION_SETS)
+    &leakyrelu::avx2_layers,
+    &leakyrelu::avx512_layers,
+#endif
+});
+
+const leakyrelu::Passes* passes_of(const char* dtype) {
+  if (!std::strcmp(dtype, "float16")) return &layers.float16;
+  if (!std::strcmp(dtype, "bfloat16")) return &layers.bfloat16;
+  if (!std::strcmp(dtype, "float32")) return &layers.float32;
+  if (!std::strcmp(dtype, "float64")) return &layers.float64;
+  PyErr_Format(PyExc_TypeError, "no pass for the dtype %s", dtype);
+  return nullptr;
+}
+
+using Address = unsigned long long;
+void* memory(Address address) { return reinterpret_cast<void*>(address); }
+
+template <class Work>
+PyObject* without_lock(const Work& work) {
+  bool had_memory = true;
+  Py_BEGIN_ALLOW_THREADS
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    had_memory = false;
+  }
+  Py_END_ALLOW_THREADS
+  if (!had_memory) return PyErr_NoMemory();
+  Py_RETURN_NONE;
+}
+
+PyObject* prelu_backward(PyObject*, PyObject* arguments) {
+  const char* dtype;
+  Address gradient, x, weight, out, grad_weight;
+  Py_ssize_t outer, channels, inner;
+  if (!PyArg_ParseTuple(arguments, "sKKKKKnnn", &dtype, &gradient, &x, &weight, &out,
+                        &grad_weight, &outer, &channels, &inner))
+    return nullptr;
+  const leakyrelu::Passes* const passes = passes_of(dtype);
+  if (passes == nullptr) return nullptr;
+  return without_lock([&] {
+    passes->prelu_backward(memory(gradient), memory(x), memory(weight), memory(out),
+                           memory(grad_weight), outer, channels, inner);
+  });
+}
+
+PyObject* rrelu(PyObject*, PyObject* arguments) {
+  const char* dtype;
+  Address factor, x, out, seed;
+  Py_ssize_t n;
+  double lower, upper;
+  if (!PyArg_ParseTuple(arguments, "sKKKnddK", &dtype, &factor, &x, &out, &n, &lower, &upper,
+                        &seed))
+    return nullptr;
+  const leakyrelu::Passes* const passes = passes_of(dtype);
+  if (passes == nullptr) return nullptr;
+  return without_lock(
+      [&] { passes->rrelu(memory(factor), memory(x), memory(out), n, lower, upper, seed); });
+}
+
+PyMethodDef methods[] = {
+    {"prelu_backward", prelu_backward, METH_VARARGS,
+     "dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner"},
+    {"rrelu", rrelu, METH_VARARGS, "dtype, addresses of factor, x, out; n, lower, upper, seed"},
+    {nullptr, nullptr, 0, nullptr}};
+int fill_module(PyObject* module) {
+  return PyModule_AddStringConstant(module, "instruction_set", layers.instruction_set);
+}
+PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(fill_module)},
+#if defined(Py_GIL_DISABLED)
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},  // the passes keep no state
+#endif
+    {0, nullptr}};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "_layers",
+                          "Passes over the memory of tensors, for leakyrelu.nn.",
+                          0,
+                          methods,
+                          slots,
+                          nullptr,
+                          nullptr,
+                          nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__layers() { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,126 @@
+"""Layers that replace those of `torch.nn` with one changed import, and train faster.
+
+>>> import torch
+>>> from leakyrelu import nn
+>>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), nn.PReLU(8), torch.nn.Linear(8, 1))
+>>> isinstance(model[1], torch.nn.PReLU)
+True
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import LeakyReLU
+
+from leakyrelu.nn import functional
+
+__all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
+
+
+class PReLU(torch.nn.PReLU):
+    r"""PReLU: `torch.nn.PReLU`, whose backward takes one pass over memory on a CPU.
+
+    .. math:: f(x_c) = \begin{cases} x_c & x_c > 0 \\ w_c\,x_c & x_c \le 0 \end{cases}
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        The number of slopes: 1 for all, or one for each channel (dimension 1).
+    init : float, default 0.25
+        Their value at first.
+    device, dtype : optional
+        Those of the slopes.
+
+    Attributes
+    ----------
+    weight : torch.nn.Parameter, shape (num_parameters,)
+        The slopes. They are best left out of weight decay, which pulls them to 0.
+
+    See Also
+    --------
+    leakyrelu.nn.functional.prelu : What it computes, to which precision; references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import PReLU
+    >>> PReLU(2)(torch.tensor([[-2.0, 3.0]]))
+    tensor([[-0.5000,  3.0000]], grad_fn=<PreluKernelBackward0>)
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.prelu(input, self.weight)
+
+
+class RReLU(torch.nn.RReLU):
+    r"""RReLU: `torch.nn.RReLU`, one pass over memory each way on a CPU.
+
+    .. math:: f(x) = \begin{cases} x & x > 0 \\ a\,x & x \le 0 \end{cases},
+        \quad a \sim U(l, u)
+
+    Parameters
+    ----------
+    lower, upper : float, default 1/8 and 1/3
+        The interval that each element's slope is drawn from in training; in evaluation it is
+        the middle of the interval.
+    inplace : bool, default False
+        Overwrite the input.
+
+    See Also
+    --------
+    leakyrelu.nn.functional.rrelu : How slopes are drawn; references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import RReLU
+    >>> RReLU(0.2, 0.3).eval()(torch.tensor([-2.0, 3.0]))
+    tensor([-0.5000,  3.0000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
+_FASTER = {torch.nn.PReLU: PReLU, torch.nn.RReLU: RReLU}
+
+
+def convert(model: torch.nn.Module) -> list[str]:
+    """Make the PReLU and RReLU layers of a model those of this module.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place. The layers stay the same objects, with their weights, hooks and
+        names: an optimizer made before goes on working. Subclasses of PyTorch's layers stay as
+        they are, as they may compute something else.
+
+    Returns
+    -------
+    list of str
+        The names of the layers changed, as `model.named_modules` has them.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import convert
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.PReLU(8))
+    >>> convert(model)
+    ['1']
+    >>> model[1]
+    PReLU(num_parameters=8)
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    changed = []
+    for name, module in model.named_modules():
+        if type(module) in _FASTER:
+            module.__class__ = _FASTER[type(module)]
+            changed.append(name)
+    return changed

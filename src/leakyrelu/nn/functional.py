@@ -1,0 +1,307 @@
+"""The functions of the layers, as `torch.nn.functional` has them.
+
+On CPU tensors of some size, and on large ones on a GPU with Triton, the way back of PReLU and
+both ways of RReLU are one pass over memory. Everything else goes to PyTorch: small tensors,
+other devices and dtypes, compiling and exporting, the transforms of `torch.func`, forward-mode
+differentiation. So all of these work as they do there.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu, leaky_relu_
+
+from leakyrelu.nn import _cpu
+
+__all__ = ["leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"]
+
+# Elements. Below, a call of PyTorch's, which is C++ throughout, is faster: see
+# benchmarks/README.md. The one for GPUs is a guess.
+_SMALLEST = {"cpu": 1 << 14, "cuda": 1 << 22}
+
+_DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_PLAIN = frozenset({Tensor, torch.nn.Parameter})
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    r"""PReLU, with a slope that is learned: `torch.nn.functional.prelu`, faster to train.
+
+    .. math:: f(x_c) = \begin{cases} x_c & x_c > 0 \\ w_c\,x_c & x_c \le 0 \end{cases}
+
+    Parameters
+    ----------
+    input : torch.Tensor, any shape
+        Of any dtype and on any device that PyTorch's function takes. The channels are
+        dimension 1.
+    weight : torch.Tensor, shape (1,), (C,) or ()
+        One slope for all, or one for each channel; of the dtype of `input`.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape, dtype and memory format of `input`.
+
+    Raises
+    ------
+    RuntimeError
+        As PyTorch's function does, if the number of slopes does not fit or dtypes differ.
+
+    See Also
+    --------
+    leakyrelu.nn.PReLU : The layer.
+
+    Notes
+    -----
+    Backward, the gradients of `input` and `weight` are computed in one pass, and nothing of
+    the size of `input` is allocated but the gradient of `input`. That of a slope is
+
+    .. math:: \frac{\partial L}{\partial w_c} =
+        \sum_{x_c \le 0} x_c \frac{\partial L}{\partial f(x_c)}
+
+    summed over up to 16 elements at a time in the dtype of `input` (float32 for 16-bit
+    floats), and over these sums in float64: the error is at most 17 units of roundoff of that
+    dtype (2^-24 for float32) times the sum of the absolute values, before the result is
+    rounded to the dtype of `weight`. The order of the sums depends on shape and memory format
+    alone, so the result is the same each time, on any number of threads.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: Surpassing
+       human-level performance on ImageNet classification", ICCV 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.prelu(torch.tensor([[-2.0, -2.0]]), torch.tensor([0.25, 0.5]))
+    tensor([[-0.5000, -1.0000]])
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.prelu(input, weight)
+    channels = weight.numel()
+    if (
+        torch.is_grad_enabled()
+        and (input.requires_grad or weight.requires_grad)
+        and _passes_for(input, weight)
+        and weight.dim() <= 1
+        and (channels == 1 or (input.dim() > 1 and input.shape[1] == channels))
+    ):
+        result: Tensor = _PReLU.apply(input, weight)
+        return result
+    return torch.prelu(input, weight)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    r"""RReLU, with a slope drawn at random: `torch.nn.functional.rrelu`, faster to train.
+
+    .. math:: f(x) = \begin{cases} x & x > 0 \\ a\,x & x \le 0 \end{cases},
+        \quad a \sim U(l, u)
+
+    Parameters
+    ----------
+    input : torch.Tensor, any shape
+        Of any dtype and on any device that PyTorch's function takes.
+    lower, upper : float, default 1/8 and 1/3
+        The interval that the slope of each element is drawn from.
+    training : bool, default False
+        If not, the slope is ``(lower + upper) / 2`` everywhere.
+    inplace : bool, default False
+        Write the result to `input`.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape, dtype and memory format of `input`.
+
+    Raises
+    ------
+    RuntimeError
+        As PyTorch's function does, if `lower` is above `upper`.
+
+    See Also
+    --------
+    leakyrelu.nn.RReLU : The layer.
+
+    Notes
+    -----
+    The slopes are drawn where they are used, by a generator that counts (Philox 4x32-10),
+    with a seed from PyTorch's generator: `torch.manual_seed` makes them the same again, though
+    they are others than PyTorch's function draws. For the way back that seed is stored, and
+    not a number for each element. A slope has 24 random bits.
+
+    References
+    ----------
+    .. [1] B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations
+       in convolutional network", 2015, arXiv:1505.00853.
+    .. [2] J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random numbers: as
+       easy as 1, 2, 3", SC 2011.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.rrelu(torch.tensor([-2.0, 3.0]), lower=0.2, upper=0.3)
+    tensor([-0.5000,  3.0000])
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.nn.functional.rrelu(input, lower, upper, training, inplace)
+    if training and -math.inf < lower <= upper < math.inf:
+        # In place, backward has the signs of the output to go by.
+        can_overwrite = lower > 0 and _is_dense(input)
+        passes = _passes_for(input, is_rrelu=True) if can_overwrite or not inplace else None
+        if passes is not None:
+            result: Tensor = _RReLU.apply(input, lower, upper, inplace, passes.rrelu)
+            return result
+        if not inplace and torch._C._are_functorch_transforms_active():
+            # PyTorch's RReLU is not among what vmap knows.
+            slopes = torch.empty_like(input).uniform_(lower, upper)
+            return input * torch.where(input > 0, torch.ones_like(input), slopes)
+    return torch.nn.functional.rrelu(input, lower, upper, training, inplace)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Tensor:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, inplace=True)
+
+
+def _passes_for(x: Tensor, *others: Tensor, is_rrelu: bool = False) -> ModuleType | None:
+    """Return the module that computes it, if one can: they know memory and no more."""
+    if (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or x.dtype not in _DTYPES
+        or x.device.type not in _SMALLEST
+        or not all(
+            type(tensor) in _PLAIN
+            and tensor.dtype == x.dtype
+            and tensor.device == x.device
+            and tensor.layout == torch.strided
+            and not tensor.is_neg()
+            and torch._C._has_storage(tensor)
+            for tensor in (x, *others)
+        )
+        or torch.is_autocast_enabled(x.device.type)
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+    ):
+        return None
+    is_large = x.numel() >= _SMALLEST[x.device.type]
+    if x.device.type == "cpu":
+        # PyTorch has no RReLU for float16 on a CPU, so that none is too small.
+        return _cpu if is_large or (is_rrelu and x.dtype == torch.float16) else None
+    # A graph of CUDA would repeat one seed.
+    return _triton() if is_large and not torch.cuda.is_current_stream_capturing() else None
+
+
+@functools.cache
+def _triton() -> ModuleType | None:
+    try:
+        from leakyrelu.nn import _triton
+    except ImportError:
+        return None
+    return _triton
+
+
+# --- The order of elements in memory -------------------------------------------------------
+
+
+def _is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _in_order_of(out: Tensor, *tensors: Tensor) -> list[Tensor]:
+    """Return `tensors`, their elements in memory in the order of `out`, which is dense.
+
+    The first to be copied goes to `out` itself: a pass may overwrite what it reads.
+    """
+    free = [out]
+    return [
+        tensor
+        if tensor.stride() == out.stride()
+        else (free.pop() if free else torch.empty_like(out)).copy_(tensor)
+        for tensor in tensors
+    ]
+
+
+# --- PReLU ---------------------------------------------------------------------------------
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.prelu(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        passes = _passes_for(x, weight, gradient)
+        if passes is None or torch.is_grad_enabled():
+            return _differentiable_backward(ctx, x, weight, gradient)
+        out = torch.empty_like(x)
+        gradient, x = _in_order_of(out, gradient, x)
+        channels = weight.numel()
+        inner = out.stride(1) if channels > 1 else out.numel()
+        return out, passes.prelu_backward(gradient, x, weight, out, channels, inner)
+
+
+def _differentiable_backward(
+    ctx: Any, x: Tensor, weight: Tensor, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return PyTorch's gradients, for those of gradients."""
+    needed = ctx.needs_input_grad
+    of_gradients = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = torch.prelu(x, weight)
+    wanted = [tensor for tensor, is_needed in zip((x, weight), needed, strict=True) if is_needed]
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=of_gradients))
+    return tuple(next(found) if is_needed else None for is_needed in needed)
+
+
+# --- RReLU ---------------------------------------------------------------------------------
+
+
+class _RReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, lower: float, upper: float, inplace: bool, rrelu: Callable[..., None]
+    ) -> Tensor:
+        # Of the generator for CPUs: to ask a GPU's would be to wait for it.
+        seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
+        out = x if inplace else torch.empty_like(x)
+        if inplace:
+            ctx.mark_dirty(x)
+        ctx.save_for_backward(out if inplace else x)  # whichever: they have the same signs
+        ctx.strides, ctx.drawn, ctx.rrelu = out.stride(), (lower, upper, seed), rrelu
+        (x,) = _in_order_of(out, x)
+        rrelu(x, x, out, *ctx.drawn)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        out = torch.empty_strided(x.shape, ctx.strides, dtype=x.dtype, device=x.device)
+        if torch.is_grad_enabled() or not _passes_for(x, gradient, is_rrelu=True):
+            ones = torch.ones_like(out)
+            (x,) = _in_order_of(out, x.detach())
+            ctx.rrelu(ones, x, out, *ctx.drawn)
+            return gradient * out, None, None, None, None
+        gradient, x = _in_order_of(out, gradient, x)
+        ctx.rrelu(gradient, x, out, *ctx.drawn)
+        return out, None, None, None, None

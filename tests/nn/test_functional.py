@@ -1,0 +1,367 @@
+"""The layers' functions: the numbers of PyTorch's, in whatever way they are called."""
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+
+from leakyrelu.nn import functional
+
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+ROUNDOFF = {
+    torch.float16: 2**-11,
+    torch.bfloat16: 2**-8,
+    torch.float32: 2**-24,
+    torch.float64: 2**-53,
+}
+
+
+@pytest.fixture(autouse=True)
+def _small_tensors_take_a_pass(monkeypatch):
+    monkeypatch.setitem(functional._SMALLEST, "cpu", 1)
+
+
+def random(*shape, dtype=torch.float32):
+    x = torch.randn(*shape, dtype=torch.float64)
+    x.view(-1)[::5] = 0.0
+    return x.to(dtype)
+
+
+LAYOUTS = {
+    "1-D": lambda dtype: random(100, dtype=dtype),
+    "2-D": lambda dtype: random(33, 7, dtype=dtype),
+    "3-D": lambda dtype: random(5, 7, 130, dtype=dtype),
+    "4-D": lambda dtype: random(3, 7, 9, 11, dtype=dtype),
+    "5-D": lambda dtype: random(2, 7, 3, 5, 4, dtype=dtype),
+    "channels_last": lambda dtype: random(3, 7, 9, 11, dtype=dtype).to(
+        memory_format=torch.channels_last
+    ),
+    "channels_last_3d": lambda dtype: random(2, 7, 3, 5, 4, dtype=dtype).to(
+        memory_format=torch.channels_last_3d
+    ),
+    "transposed": lambda dtype: random(7, 33, dtype=dtype).t(),
+    "permuted": lambda dtype: random(4, 5, 7, 6, dtype=dtype).permute(3, 2, 0, 1),
+    "sliced": lambda dtype: random(6, 14, 20, dtype=dtype)[::2, 3:10, ::3],
+    "expanded": lambda dtype: random(6, 7, 1, dtype=dtype).expand(6, 7, 40),
+    "one channel": lambda dtype: random(6, 1, 40, dtype=dtype),
+    "one position": lambda dtype: random(6, 7, 1, 1, dtype=dtype),
+    "no example": lambda dtype: random(0, 7, 3, dtype=dtype),
+    "nothing inside": lambda dtype: random(3, 7, 0, dtype=dtype),
+    "zero-dim": lambda dtype: random(1, dtype=dtype)[0],
+}
+GRADIENTS = {
+    "as y": lambda y: torch.randn_like(y),
+    "expanded": lambda y: torch.full((), 0.75, dtype=y.dtype).expand(y.shape),
+    "strided": lambda y: torch.randn(*y.shape, 2, dtype=torch.float64).to(y.dtype)[..., 0],
+}
+
+
+def differentiated(function, x, weight, gradient):
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    y = function(x, weight)
+    y.backward(gradient)
+    return y, x.grad, weight.grad
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("slopes", ["shared", "shared, zero-dim", "one each"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("of_y", GRADIENTS)
+def test_prelu_gives_the_numbers_of_pytorch(layout, slopes, of_y, dtype):
+    torch.manual_seed(0)
+    x = LAYOUTS[layout](dtype)
+    channels = x.shape[1] if slopes == "one each" and x.dim() > 1 else 1
+    weight = torch.randn(channels, dtype=dtype)
+    if slopes == "shared, zero-dim":
+        weight = weight[0]
+    gradient = GRADIENTS[of_y](torch.prelu(x, weight))
+    theirs = differentiated(torch.prelu, x, weight, gradient)
+    ours = differentiated(functional.prelu, x, weight, gradient)
+    expected = "_PReLUBackward" if x.numel() else "PreluKernelBackward0"
+    assert type(ours[0].grad_fn).__name__ == expected
+    assert torch.equal(ours[0], theirs[0])
+    assert ours[0].stride() == theirs[0].stride()
+    assert torch.equal(ours[1], theirs[1])
+    exact = differentiated(torch.prelu, x.double(), weight.double(), gradient.double())[2]
+    terms = (x.double() * gradient.double()).abs().sum()
+    error = (ours[2].double() - exact).abs().max() if exact.numel() else 0.0
+    unit = ROUNDOFF[torch.float64 if dtype == torch.float64 else torch.float32]
+    assert error <= 17 * unit * terms + ROUNDOFF[dtype] * exact.abs().max() * 1.01
+    assert torch.equal(functional.prelu(x, weight), theirs[0])
+    with torch.inference_mode():
+        assert torch.equal(functional.prelu(x, weight), theirs[0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_view_has_the_gradients_of_pytorch(data):
+    shape = data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=5))
+    order = data.draw(st.permutations(range(len(shape))))
+    steps = [data.draw(st.sampled_from([1, 1, 2])) for _ in shape]
+    base = torch.randn([size * step for size, step in zip(shape, steps, strict=True)])
+    x = base[tuple(slice(None, None, step) for step in steps)].permute(order)
+    weight = torch.randn(x.shape[1])
+    gradient = torch.randn([*x.shape[::-1]]).permute(*reversed(range(x.dim())))
+    ours = differentiated(functional.prelu, x, weight, gradient)
+    theirs = differentiated(torch.prelu, x, weight, gradient)
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (5, 3), (2, 3, 65), (2, 3, 2, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_prelu_passes_gradcheck(shape, channels):
+    torch.manual_seed(0)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(channels, dtype=torch.float64, requires_grad=True)
+    options = {"check_batched_grad": True}
+    assert gradcheck(functional.prelu, (x, weight), check_forward_ad=True, **options)
+    assert gradgradcheck(functional.prelu, (x, weight), **options)
+
+
+def test_only_the_gradients_that_are_needed():
+    x, weight = torch.randn(8, 3), torch.rand(3)
+    for needs_x, needs_weight in [(True, False), (False, True)]:
+        x.requires_grad_(needs_x), weight.requires_grad_(needs_weight)
+        y = functional.prelu(x, weight)
+        inputs = x if needs_x else weight
+        once = torch.autograd.grad(y.sum(), inputs, retain_graph=True)
+        graph = torch.autograd.grad(y.sum(), inputs, create_graph=True)
+        assert torch.equal(once[0], graph[0])
+
+
+def test_torch_func_sees_through():
+    torch.manual_seed(0)
+    x, weight = torch.randn(6, 3, 5), torch.rand(3)
+
+    def loss(function, x, weight):
+        return function(x, weight).square().sum()
+
+    for transform in (
+        lambda f: torch.func.grad(lambda w: loss(f, x, w))(weight),
+        lambda f: torch.func.vmap(lambda e: f(e[None], weight))(x),
+        lambda f: torch.func.vmap(torch.func.grad(lambda w, e: loss(f, e[None], w)), (None, 0))(
+            weight, x
+        ),
+        lambda f: torch.func.jvp(lambda w: f(x, w), (weight,), (torch.ones(3),))[1],
+        lambda f: torch.func.hessian(lambda w: loss(f, x, w))(weight),
+        lambda f: torch.func.functionalize(f)(x, weight),
+    ):
+        assert torch.equal(transform(functional.prelu), transform(torch.prelu))
+    with forward_ad.dual_level():
+        y = functional.prelu(forward_ad.make_dual(x, torch.ones_like(x)), weight)
+        assert torch.equal(
+            forward_ad.unpack_dual(y).tangent, torch.where(x > 0, 1, weight[:, None])
+        )
+
+
+def test_the_number_of_threads_changes_no_bit():
+    x, weight = torch.randn(64, 32, 40, 40), torch.rand(32)
+    gradient = torch.randn_like(x)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(differentiated(functional.prelu, x, weight, gradient)[1:])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+
+
+def test_a_saved_input_must_not_be_changed():
+    x = torch.randn(4, 3, requires_grad=True)
+    inside = x * 1
+    y = functional.prelu(inside, torch.rand(3))
+    inside.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_saved_tensors_may_be_packed():
+    x, weight = torch.randn(6, 14)[:, ::2].requires_grad_(), torch.rand(7, requires_grad=True)
+    expected = torch.autograd.grad(torch.prelu(x, weight).sum(), (x, weight))
+    packing = torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: tensor.detach().contiguous().clone(), lambda packed: packed
+    )
+    with packing:
+        y = functional.prelu(x, weight)
+    for found, theirs in zip(torch.autograd.grad(y.sum(), (x, weight)), expected, strict=True):
+        torch.testing.assert_close(found, theirs)
+
+
+class Logged(torch.Tensor):
+    pass
+
+
+def test_what_is_no_plain_tensor_goes_to_pytorch():
+    x, weight = torch.randn(4, 3), torch.rand(3)
+    assert type(functional.prelu(x.as_subclass(Logged), weight)) is Logged
+    assert functional.prelu(x.to("meta"), weight.to("meta")).device.type == "meta"
+    negative = torch.complex(x, x).conj().imag  # a view that is negated when it is read
+    assert negative.is_neg()
+    assert torch.equal(functional.prelu(negative, weight), torch.prelu(-x, weight))
+    y = x.clone().requires_grad_()
+    functional.prelu(y, weight).backward(torch.ones_like(x).as_subclass(Logged))
+    assert torch.equal(y.grad, torch.where(x > 0, 1, weight))
+
+
+@pytest.mark.parametrize(
+    ("x", "weight"),
+    [
+        (torch.randn(4, 3), torch.rand(2)),
+        (torch.randn(4), torch.rand(2)),
+        (torch.randn(4, 3), torch.rand(0)),
+        (torch.randn(4, 3), torch.rand(3, 1)),
+        (torch.randn(4, 3), torch.rand(3).double()),
+        (torch.randn(4, 3), torch.rand(3, device="meta")),
+    ],
+)
+def test_prelu_refuses_what_pytorch_refuses(x, weight):
+    with pytest.raises(RuntimeError) as theirs:
+        torch.prelu(x, weight)
+    with pytest.raises(RuntimeError) as ours:
+        functional.prelu(x, weight)
+    assert str(ours.value) == str(theirs.value)
+
+
+# --- RReLU ---------------------------------------------------------------------------------
+
+
+def rrelu_slopes(x, seed=0, function=functional.rrelu, **options):
+    """Return the slopes of the value and of the gradient."""
+    torch.manual_seed(seed)
+    x = x.detach().requires_grad_()
+    y = function(x, training=True, **options)
+    y.backward(torch.ones_like(y))
+    return (y / x).detach(), x.grad
+
+
+def test_slopes_are_uniform_and_independent():
+    x = -torch.ones(400_000)
+    slopes, _ = rrelu_slopes(x, lower=0.2, upper=0.7)
+    assert slopes.min() >= 0.2
+    assert slopes.max() <= 0.7
+    slopes = slopes.double().numpy()
+    assert stats.kstest(slopes, stats.uniform(0.2, 0.5).cdf).pvalue > 1e-3
+    for lag in (1, 2, 16, 32, 48, 63, 64, 128):
+        assert abs(stats.pearsonr(slopes[:-lag], slopes[lag:]).statistic) < 0.006
+
+
+def test_the_generator_of_pytorch_decides():
+    x = torch.randn(1000)
+    first, again, other = (rrelu_slopes(x, seed)[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    torch.manual_seed(0)
+    functional.rrelu(x, training=True)
+    assert not torch.equal(functional.rrelu(x, training=True), x * first)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rrelu_goes_back_by_the_slopes_of_its_way(layout, dtype):
+    x = LAYOUTS[layout](dtype)
+    torch.manual_seed(3)
+    inside = x.detach().requires_grad_()
+    y = functional.rrelu(inside, training=True)
+    assert y.stride() == torch.prelu(x, torch.rand(1, dtype=dtype)).stride()
+    gradient = torch.full((), 2.0, dtype=dtype).expand(x.shape)
+    y.backward(gradient)
+    slopes = inside.grad / 2
+    assert torch.equal(slopes[x > 0], torch.ones_like(slopes[x > 0]))
+    assert torch.all((slopes >= 0.124) & (slopes <= 0.334) | (x > 0))
+    torch.testing.assert_close(y.detach(), x * slopes, rtol=ROUNDOFF[dtype] * 4, atol=1e-6)
+
+
+def test_rrelu_in_place():
+    x = torch.randn(50, 7)
+    torch.manual_seed(0)
+    expected = functional.rrelu(x, training=True)
+    torch.manual_seed(0)
+    leaf = x.clone().requires_grad_()
+    inside = leaf * 1
+    y = functional.rrelu_(inside, training=True)
+    assert y is inside
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    torch.testing.assert_close(leaf.grad, torch.where(x > 0, 1, expected / x))
+    torch.manual_seed(0)
+    plain = x.clone()
+    assert functional.rrelu(plain, training=True, inplace=True).data_ptr() == plain.data_ptr()
+    assert torch.equal(plain, expected)
+    part = torch.randn(50, 14)
+    kept = part.clone()
+    functional.rrelu_(part[:, ::2], training=True)
+    assert torch.equal(part[:, 1::2], kept[:, 1::2])
+    assert not torch.equal(part[:, ::2], kept[:, ::2])
+
+
+def test_rrelu_in_place_where_signs_are_lost():
+    x = torch.randn(50, 7)
+    leaf = x.clone().requires_grad_()
+    y = functional.rrelu(leaf * 1, -0.5, 0.0, training=True, inplace=True)
+    assert torch.all(y >= 0)
+
+
+def test_rrelu_without_training_is_pytorchs():
+    x = torch.randn(50, 7)
+    assert torch.equal(functional.rrelu(x), torch.nn.functional.rrelu(x))
+    slopes, gradient = rrelu_slopes(x, lower=0.25, upper=0.25)
+    assert torch.equal(gradient, torch.where(x > 0, 1.0, 0.25))
+    torch.testing.assert_close(slopes, gradient)
+
+
+def test_rrelu_passes_gradcheck():
+    def function(x):
+        torch.manual_seed(0)
+        return functional.rrelu(x, training=True)
+
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(function, x)
+    assert gradgradcheck(function, x)
+    y = function(x)
+    (once,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    (graph,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    assert torch.equal(once, graph)
+
+
+def test_rrelu_under_torch_func():
+    x = torch.randn(4, 5)
+    gradient = torch.func.grad(lambda x: functional.rrelu(x, training=True).sum())(x)
+    assert torch.all(gradient[x > 0] == 1)
+    drawn = torch.func.vmap(lambda x: functional.rrelu(x, training=True), randomness="different")(
+        -torch.ones(2, 100)
+    )
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(0.5, 0.1), (math.nan, 0.1), (0.1, math.inf)])
+def test_rrelu_refuses_what_pytorch_refuses(lower, upper):
+    def answer(function):
+        torch.manual_seed(0)
+        try:
+            return function(torch.randn(3, 4), lower, upper, training=True)
+        except RuntimeError as error:
+            return str(error)
+
+    ours, theirs = answer(functional.rrelu), answer(torch.nn.functional.rrelu)
+    if isinstance(theirs, str):
+        assert ours == theirs
+    else:
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
+def test_a_copy_of_a_graph_output():
+    y = functional.prelu(torch.randn(4, 3), torch.rand(3))
+    assert torch.equal(copy.deepcopy(y), y)
+
+
+def test_leaky_relu_is_pytorchs():
+    assert functional.leaky_relu is torch.nn.functional.leaky_relu

@@ -1,0 +1,336 @@
+"""The layers: everything people do with one of `torch.nn`."""
+
+import copy
+import functools
+import io
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.reference import ReferenceEvaluator
+from torch.nn.utils import parametrize
+from torch.utils.checkpoint import checkpoint
+
+from leakyrelu import nn
+
+SHAPE = (4, 8, 32, 32)  # large enough for a pass
+
+
+def passes(y):
+    return type(y.grad_fn).__name__ in ("_PReLUBackward", "_RReLUBackward")
+
+
+def layers():
+    """Return ours and PyTorch's, with the same slopes."""
+    slopes = torch.linspace(0.1, 0.5, 8)
+    ours, theirs = nn.PReLU(8), torch.nn.PReLU(8)
+    with torch.no_grad():
+        ours.weight.copy_(slopes)
+        theirs.weight.copy_(slopes)
+    return ours, theirs
+
+
+def test_they_are_pytorchs():
+    for ours, theirs in [
+        (nn.LeakyReLU(0.2), torch.nn.LeakyReLU(0.2)),
+        (nn.PReLU(3, 0.1), torch.nn.PReLU(3, 0.1)),
+        (nn.RReLU(0.1, 0.2, True), torch.nn.RReLU(0.1, 0.2, True)),
+    ]:
+        assert isinstance(ours, type(theirs))
+        assert repr(ours) == repr(theirs)
+        theirs.load_state_dict(ours.state_dict())
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(5, 3)
+        assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+def test_the_pass_is_taken():
+    x = torch.randn(SHAPE)
+    ours, theirs = layers()
+    assert passes(ours(x))
+    assert passes(nn.RReLU()(x.requires_grad_()))
+    assert torch.equal(ours(x), theirs(x))
+
+
+def test_rrelu_in_place():
+    x = torch.randn(SHAPE)
+    assert nn.RReLU(inplace=True)(x) is x
+
+
+def test_copies_and_pickles():
+    x, (ours, _) = torch.randn(SHAPE), layers()
+    buffer = io.BytesIO()
+    torch.save(ours, buffer)
+    buffer.seek(0)
+    for other in (
+        copy.deepcopy(ours),
+        pickle.loads(pickle.dumps(ours)),
+        torch.load(buffer, weights_only=False),
+    ):
+        assert type(other) is nn.PReLU
+        assert torch.equal(other(x), ours(x))
+
+
+def test_meta_and_other_dtypes():
+    layer = nn.PReLU(8, device="meta", dtype=torch.bfloat16)
+    assert layer(torch.empty(SHAPE, device="meta", dtype=torch.bfloat16)).shape == SHAPE
+    layer = layer.to_empty(device="cpu")
+    with torch.no_grad():
+        layer.weight.fill_(0.5)
+    assert passes(layer(torch.randn(SHAPE, dtype=torch.bfloat16)))
+
+
+def test_a_parametrized_slope():
+    x, (ours, theirs) = torch.randn(SHAPE), layers()
+    for layer in (ours, theirs):
+        parametrize.register_parametrization(layer, "weight", torch.nn.Sigmoid(), unsafe=True)
+        layer(x).square().sum().backward()
+    assert passes(ours(x))
+    torch.testing.assert_close(
+        ours.parametrizations.weight.original.grad, theirs.parametrizations.weight.original.grad
+    )
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("layer", [nn.PReLU(8), nn.RReLU()])
+def test_gradient_checkpointing(layer, reentrant):
+    x = torch.randn(SHAPE)
+    gradients = []
+    for is_checkpointed in (False, True):
+        torch.manual_seed(0)
+        leaf = x.clone().requires_grad_()
+        inside = leaf * 2
+        checkpointed = functools.partial(checkpoint, layer, use_reentrant=reentrant)
+        y = (checkpointed if is_checkpointed else layer)(inside)
+        y.square().sum().backward()
+        gradients.append(leaf.grad)
+    assert torch.equal(*gradients)
+
+
+def test_autocast_has_the_dtypes_of_pytorch():
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        x, (ours, theirs) = torch.randn(SHAPE, dtype=dtype), layers()
+
+        def answer(layer, x=x):
+            try:
+                with torch.autocast("cpu", torch.bfloat16):
+                    y = layer(x)
+                y.float().sum().backward()
+            except RuntimeError as error:
+                return str(error)
+            return y, layer.weight.grad
+
+        found, expected = answer(ours), answer(theirs)
+        if isinstance(expected, str):
+            assert found == expected
+        else:
+            assert found[0].dtype == expected[0].dtype
+            assert torch.equal(found[0], expected[0])
+            torch.testing.assert_close(found[1], expected[1], rtol=1e-2, atol=1e-2)
+
+
+def network():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8), torch.nn.Flatten(), nn.PReLU()
+    )
+
+
+def test_compiles_into_one_graph():
+    model, x = network(), torch.randn(4, 3, 16, 16)
+    compiled = torch.compile(model, fullgraph=True)
+    expected, found = model(x), compiled(x)
+    torch.testing.assert_close(found, expected)
+    found.square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    expected.square().sum().backward()
+    for found, parameter in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-3)
+    rrelu = torch.compile(nn.RReLU(), fullgraph=True)
+    slopes = -rrelu(-torch.ones(100_000))
+    assert slopes.min() >= 0.125
+    assert slopes.max() <= 1 / 3
+    assert slopes.std() > 0.05
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_exports(strict):
+    model, x = network().eval(), torch.randn(4, 3, 16, 16)
+    program = torch.export.export(model, (x,), strict=strict)
+    torch.testing.assert_close(program.module()(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_exports_to_onnx(dynamo, tmp_path):
+    model, x = network().eval(), torch.randn(4, 3, 16, 16)
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(model, (x,), path, dynamo=dynamo, input_names=["x"])
+    exported = onnx.load(path)
+    assert "PRelu" in [node.op_type for node in exported.graph.node]
+    (found,) = ReferenceEvaluator(exported).run(None, {"x": x.numpy()})
+    np.testing.assert_allclose(found, model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torch_jit():
+    x, (ours, theirs) = torch.randn(SHAPE), layers()
+    for make in (torch.jit.script, lambda layer: torch.jit.trace(layer, x)):
+        assert torch.equal(make(ours)(x), make(theirs)(x))
+    scripted = torch.jit.script(nn.RReLU())
+    assert not torch.equal(scripted(x), scripted(x))
+
+
+DISTRIBUTED = """
+import sys, torch
+from torch import distributed
+from leakyrelu import nn
+
+rank = int(sys.argv[1])
+distributed.init_process_group("gloo", f"file://{sys.argv[2]}", rank=rank, world_size=2)
+torch.manual_seed(0)
+layer = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), nn.PReLU(8))
+model = torch.nn.parallel.DistributedDataParallel(layer)
+x = torch.randn(2, 4, 3, 34, 34)
+y = model(x[rank])
+assert type(y.grad_fn).__name__ == "_PReLUBackward", y.grad_fn
+y.square().mean().backward()
+distributed.destroy_process_group()
+alone = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.PReLU(8))
+alone.load_state_dict(layer.state_dict())
+alone(x.flatten(0, 1)).square().mean().backward()
+for ours, theirs in zip(layer.parameters(), alone.parameters()):
+    torch.testing.assert_close(ours.grad, theirs.grad)
+"""
+
+
+def test_in_two_processes(tmp_path):
+    command = [sys.executable, "-c", DISTRIBUTED]
+    meeting = str(tmp_path / "meeting")
+    processes = [
+        subprocess.Popen([*command, str(rank), meeting], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+
+# --- A real model --------------------------------------------------------------------------
+
+
+class Block(torch.nn.Module):
+    """The block of the face-recognition networks (ArcFace's iResNet)."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.residual = torch.nn.Sequential(
+            torch.nn.BatchNorm2d(inputs),
+            torch.nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            torch.nn.BatchNorm2d(outputs),
+            torch.nn.PReLU(outputs),
+            torch.nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            torch.nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = torch.nn.Sequential(
+            torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+            torch.nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x):
+        return self.residual(x) + self.shortcut(x)
+
+
+def iresnet():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, 1, 1, bias=False),
+        torch.nn.BatchNorm2d(16),
+        torch.nn.PReLU(16),
+        Block(16, 32, 2),
+        Block(32, 32, 1),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32, 10),
+    )
+
+
+def losses(model, layout):
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+    images = torch.nn.functional.interpolate(images, scale_factor=3)
+    images = images.to(memory_format=layout)
+    labels = torch.tensor(digits.target)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+    curve = []
+    for start in range(0, 640, 64):
+        batch = slice(start, start + 64)
+        loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        curve.append(loss.item())
+    return curve
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_network_of_face_recognition_trains_the_same(layout):
+    theirs = losses(iresnet().to(memory_format=layout), layout)
+    model = iresnet().to(memory_format=layout)
+    assert nn.convert(model) == ["2", "3.residual.3", "4.residual.3"]
+    ours = losses(model, layout)
+    assert theirs[-1] < theirs[0] * 0.9
+    np.testing.assert_allclose(ours, theirs, rtol=2e-4)
+
+
+def test_convert_keeps_everything():
+    shared = torch.nn.PReLU()
+
+    class Own(torch.nn.PReLU):
+        pass
+
+    model = torch.nn.Sequential(
+        shared, torch.nn.RReLU(0.1, 0.2).eval(), shared, Own(), nn.PReLU(), torch.nn.ReLU()
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    calls = []
+    shared.register_forward_hook(lambda *_: calls.append(1))
+    assert nn.convert(model) == ["0", "1"]
+    assert nn.convert(model) == []
+    assert model[0] is model[2] is shared
+    assert type(shared) is nn.PReLU
+    assert type(model[3]) is Own
+    assert not model[1].training
+    model[:3](torch.full(SHAPE, -1.0)).sum().backward()
+    assert len(calls) == 2
+    optimizer.step()
+    assert shared.weight.item() > 0.25
+    layer = torch.nn.RReLU()
+    assert nn.convert(layer) == [""]
+    assert type(layer) is nn.RReLU
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module, but is list"):
+        nn.convert([shared])
+
+
+def test_no_extra_memory_of_full_size():
+    """Backward allocates the gradient of the input and little else."""
+    x = torch.randn(SHAPE, requires_grad=True)
+    for layer in (nn.PReLU(8), nn.PReLU(), nn.RReLU()):
+        y = layer(x)
+        with torch.profiler.profile(profile_memory=True) as profile:
+            y.backward(torch.ones(()).expand(SHAPE))
+        taken = sum(
+            max(event.self_cpu_memory_usage, 0)
+            for event in profile.events()
+            if "AccumulateGrad" not in event.name
+        )
+        assert taken <= 1.1 * x.nbytes, profile.key_averages().table()
+        x.grad = None
+
+
+def test_small_tensors_go_to_pytorch():
+    assert not passes(nn.PReLU()(torch.randn(10)))
