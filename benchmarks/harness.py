@@ -58,7 +58,7 @@ def compare(contestants: dict[str, Callable[[], object]], rounds: int = 21) -> d
     result = {}
     for name in names:
         ratios = [theirs / own for theirs, own in zip(samples[name], ours, strict=True)]
-        deciles = quantiles(ratios, n=10) if len(ratios) > 1 else ratios * 9
+        deciles = quantiles(ratios, n=10, method="inclusive") if len(ratios) > 1 else ratios * 9
         result[name] = Timing(median(samples[name]), median(ratios), deciles[0], deciles[-1])
     return result
 

@@ -22,6 +22,7 @@ from leakyrelu.functions import (
 from leakyrelu.plot import plot
 
 if TYPE_CHECKING:
+    from leakyrelu import nn
     from leakyrelu.health import examine
     from leakyrelu.treatment import replace
 
@@ -31,6 +32,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_derivative",
+    "nn",
     "plot",
     "prelu",
     "prelu_derivative",
@@ -43,7 +45,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 # These need torch, which takes a second to import: only when they are asked for.
-_TORCH_ROOMS = {"examine": "leakyrelu.health", "replace": "leakyrelu.treatment"}
+_TORCH_ROOMS = {
+    "examine": "leakyrelu.health",
+    "nn": "leakyrelu.nn",
+    "replace": "leakyrelu.treatment",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -56,4 +62,4 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         message = f"{name} needs {error.name}: pip install 'leakyrelu[torch]'"
         raise ImportError(message, name=error.name) from error
-    return getattr(room, name)
+    return room if name == "nn" else getattr(room, name)

@@ -1,25 +1,7 @@
 instruction_set: str
 
-def prelu_backward(
-    dtype: str,
-    gradient: int,
-    x: int,
-    weight: int,
-    out: int,
-    grad_weight: int,
-    outer: int,
-    channels: int,
-    inner: int,
-    /,
-) -> None: ...
-def rrelu(
-    dtype: str,
-    factor: int,
-    x: int,
-    out: int,
-    n: int,
-    lower: float,
-    upper: float,
-    seed: int,
-    /,
-) -> None: ...
+# dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner
+def prelu_backward(*arguments: str | int) -> None: ...
+
+# dtype, addresses of factor, x, out; n, lower, upper, seed
+def rrelu(*arguments: str | float) -> None: ...

@@ -1,5 +1,9 @@
 """The compiled passes of the layers, on the memory of NumPy arrays."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -195,3 +199,32 @@ def test_no_numbers_no_work():
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(TypeError, match="no pass for the dtype int8"):
         _layers.rrelu("int8", 0, 0, 0, 0, 0.1, 0.3, 0)
+
+
+FORKED = """
+import os
+import numpy as np
+from threadpoolctl import threadpool_limits
+from leakyrelu import _layers
+
+x, weight = np.random.default_rng(0).standard_normal(1_000_000), np.array([0.5])
+
+def passes():
+    out, sums = np.empty_like(x), np.empty(1)
+    addresses = [array.ctypes.data for array in (x, x, weight, out, sums)]
+    _layers.prelu_backward("float64", *addresses, 1, 1, x.size)
+    return bool(np.array_equal(out, np.where(x > 0, x, 0.5 * x)))
+
+with threadpool_limits(3, user_api="openmp"):
+    assert passes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if passes() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert passes()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_does_not_wait_for_threads_it_has_not():
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)

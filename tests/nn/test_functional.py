@@ -48,6 +48,7 @@ LAYOUTS = {
     "permuted": lambda dtype: random(4, 5, 7, 6, dtype=dtype).permute(3, 2, 0, 1),
     "sliced": lambda dtype: random(6, 14, 20, dtype=dtype)[::2, 3:10, ::3],
     "expanded": lambda dtype: random(6, 7, 1, dtype=dtype).expand(6, 7, 40),
+    "short rows": lambda dtype: random(9, 40, 7, 7, dtype=dtype),
     "one channel": lambda dtype: random(6, 1, 40, dtype=dtype),
     "one position": lambda dtype: random(6, 7, 1, 1, dtype=dtype),
     "no example": lambda dtype: random(0, 7, 3, dtype=dtype),

@@ -3,6 +3,7 @@
 import copy
 import functools
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -119,6 +120,7 @@ def test_autocast_has_the_dtypes_of_pytorch():
             try:
                 with torch.autocast("cpu", torch.bfloat16):
                     y = layer(x)
+                assert passes(y) == (type(layer) is nn.PReLU)
                 y.float().sum().backward()
             except RuntimeError as error:
                 return str(error)
@@ -218,6 +220,37 @@ def test_in_two_processes(tmp_path):
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
+
+
+THREADS = """
+import os, torch
+from leakyrelu import nn
+
+x = torch.randn(64, 32, 32, 32, requires_grad=True)
+layer = nn.PReLU(32)
+
+def tasks():
+    before = len(os.listdir("/proc/self/task"))
+    layer(x).sum().backward()
+    return len(os.listdir("/proc/self/task")) - before
+
+torch.set_num_threads(1)
+assert tasks() == 0
+torch.set_num_threads(3)
+assert tasks() == 2
+libraries = {line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line}
+print(*sorted(os.path.basename(path) for path in libraries))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_threads_are_those_of_pytorch():
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) <= 2  # that of the NumPy ufuncs is another
 
 
 # --- A real model --------------------------------------------------------------------------

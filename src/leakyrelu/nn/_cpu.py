@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from leakyrelu import _layers  # after torch: they share its threads
+import leakyrelu._layers as _layers  # after torch: they share its threads
 
 __all__ = ["prelu_backward", "rrelu"]
 

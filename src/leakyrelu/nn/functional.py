@@ -85,6 +85,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.prelu(input, weight)
+    input, weight = _as_in_autocast(input, weight)
     channels = weight.numel()
     if (
         torch.is_grad_enabled()
@@ -195,7 +196,6 @@ def _passes_for(x: Tensor, *others: Tensor, is_rrelu: bool = False) -> ModuleTyp
             and torch._C._has_storage(tensor)
             for tensor in (x, *others)
         )
-        or torch.is_autocast_enabled(x.device.type)
         or torch.autograd.forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
@@ -207,6 +207,22 @@ def _passes_for(x: Tensor, *others: Tensor, is_rrelu: bool = False) -> ModuleTyp
         return _cpu if is_large or (is_rrelu and x.dtype == torch.float16) else None
     # A graph of CUDA would repeat one seed.
     return _triton() if is_large and not torch.cuda.is_current_stream_capturing() else None
+
+
+def _as_in_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in the dtype in which PyTorch computes PReLU in this context."""
+    device = tensors[0].device.type
+    if (
+        torch.compiler.is_compiling()
+        or device not in _SMALLEST
+        or not torch.is_autocast_enabled(device)
+    ):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(
+        tensor.to(dtype) if tensor.dtype in _DTYPES - {torch.float64} else tensor
+        for tensor in tensors
+    )
 
 
 @functools.cache
@@ -246,6 +262,14 @@ class _PReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
+        if x.itemsize == 2 and x.device.type == "cpu" and weight.numel() > 1:
+            out = torch.empty_like(x)
+            if 1 < out.stride(1) < 64:
+                # PyTorch computes short rows of 16-bit floats one by one. The way back of x
+                # is the way forward.
+                (x,) = _in_order_of(out, x)
+                _cpu.prelu_backward(x, x, weight, out, weight.numel(), out.stride(1))
+                return out
         return torch.prelu(x, weight)
 
     @staticmethod
