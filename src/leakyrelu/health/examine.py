@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
-from torch.overrides import TorchFunctionMode
 
+from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer
 from leakyrelu.health.counts import FiringCounts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Examination", "LayerHealth", "examine"]
-
-
-def _blocks_gradient(*args: Any, **kwargs: Any) -> bool:
-    return True
-
-
-def _passes_gradient(*args: Any, **kwargs: Any) -> bool:
-    return False
-
-
-def _has_slope_zero(x: Any, negative_slope: Any = 0.01, *args: Any, **kwargs: Any) -> bool:
-    return bool(torch.as_tensor(kwargs.get("weight", negative_slope)).eq(0).all())
-
-
-def _clips_at_zero(x: Any, min_val: float = -1.0, *args: Any, **kwargs: Any) -> bool | None:
-    return True if min_val == 0 else None  # hardtanh is a rectifier as ReLU6 calls it
-
-
-# Every call that rectifies, and whether its negative side blocks the gradient (None: it is
-# no rectifier with these arguments). The modules (nn.ReLU ...) call these too, so that
-# modules and functional calls are seen alike.
-RECTIFIERS: dict[Callable[..., Any], Callable[..., bool | None]] = {
-    **dict.fromkeys(
-        (F.relu, torch.relu, torch.Tensor.relu, torch.relu_, torch.Tensor.relu_, F.relu6),
-        _blocks_gradient,
-    ),
-    **dict.fromkeys(
-        (F.leaky_relu, F.leaky_relu_, torch.prelu, torch.Tensor.prelu), _has_slope_zero
-    ),
-    F.hardtanh: _clips_at_zero,
-    **dict.fromkeys((F.rrelu, F.rrelu_, F.elu, F.elu_, F.gelu, F.silu), _passes_gradient),
-}
 
 
 @dataclass(frozen=True)
@@ -152,72 +117,6 @@ class Examination:
         return f"{table}\n{self.summary}"
 
 
-class _Watcher(TorchFunctionMode):
-    """Counts at every rectifier call made while it is active."""
-
-    def __init__(self, model: nn.Module, unit_axis: int | None) -> None:
-        super().__init__()
-        self.model = model
-        self.unit_axis = unit_axis
-        self.path = [""]  # the modules being run, outermost first
-        self.feeding: nn.Module | None = None  # the layer with weights that ran last
-        self.calls: Counter[tuple[str, str]] = Counter()
-        self.layers: dict[str, LayerHealth] = {}
-
-    @contextmanager
-    def hooked(self) -> Iterator[None]:
-        """Follow which module is being run."""
-        with ExitStack() as stack:
-            for name, module in self.model.named_modules():
-                enter = module.register_forward_pre_hook(
-                    lambda _module, _args, name=name: self.path.append(name)
-                )
-                leave = module.register_forward_hook(
-                    lambda module, _args, _output: self._leave(module), always_call=True
-                )
-                stack.callback(enter.remove)
-                stack.callback(leave.remove)
-            yield
-
-    def _leave(self, module: nn.Module) -> None:
-        self.path.pop()
-        if getattr(module, "weight", None) is not None and not isinstance(module, nn.PReLU):
-            self.feeding = module
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if function in RECTIFIERS:
-            positional = args or (kwargs["input"],)
-            named = {name: value for name, value in kwargs.items() if name != "input"}
-            blocks_gradient = RECTIFIERS[function](*positional, **named)
-            if blocks_gradient is not None:
-                self._count(function.__name__.rstrip("_"), positional[0], blocks_gradient)
-        return function(*args, **kwargs)
-
-    def _count(self, name: str, pre_activation: torch.Tensor, blocks_gradient: bool) -> None:
-        call = (self.path[-1], name)
-        self.calls[call] += 1
-        layer = self.path[-1] or "(model)"
-        if self.calls[call] > 1:
-            layer += f" #{self.calls[call]}"
-        key = f"{layer} {name}"
-        if key not in self.layers:
-            counts = FiringCounts(unit_axes=self._axis_of_units(pre_activation))
-            self.layers[key] = LayerHealth(layer, name, counts, blocks_gradient)
-        self.layers[key].counts.update(pre_activation)
-
-    def _axis_of_units(self, pre_activation: torch.Tensor) -> int:
-        if self.unit_axis is not None:
-            return self.unit_axis
-        if isinstance(self.feeding, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)):
-            return 1
-        if isinstance(self.feeding, (nn.Linear, nn.LayerNorm)):
-            return pre_activation.ndim - 1
-        return 2 if pre_activation.ndim == 3 else 1  # a sequence of features, or an image
-
-
 def examine(
     model: nn.Module, data: torch.Tensor | Iterable[Any], *, unit_axis: int | None = None
 ) -> Examination:
@@ -263,15 +162,26 @@ def examine(
     """
     batches: Iterable[Any] = torch.split(data, 1024) if isinstance(data, torch.Tensor) else data
     was_training = {module: module.training for module in model.modules()}
-    watcher = _Watcher(model, unit_axis)
+    layers: dict[str, LayerHealth] = {}
+
+    def count(call: Call) -> None:
+        layer = layers.setdefault(
+            f"{call.layer} {call.function}",
+            LayerHealth(
+                call.layer, call.function, FiringCounts(call.unit_axis), call.blocks_gradient
+            ),
+        )
+        layer.counts.update(call.pre_activation)
+
+    tracer = CallTracer(model, count, unit_axis)
     examples = 0
     model.eval()
     try:
-        with torch.no_grad(), watcher.hooked():
+        with torch.no_grad(), tracer.hooked():
             for batch in batches:
                 inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
-                watcher.calls.clear()
-                with watcher:
+                tracer.begin()
+                with tracer:
                     model(inputs)
                 examples += len(inputs)
     finally:
@@ -279,7 +189,6 @@ def examine(
             module.training = training
     if examples == 0:
         raise ValueError("data has no examples; give a tensor of shape (N, ...) or batches of them")
-    if not watcher.layers:
-        known = ", ".join(sorted({function.__name__.rstrip("_") for function in RECTIFIERS}))
-        raise ValueError(f"the model calls no rectifier, so no unit can die; known are {known}")
-    return Examination(list(watcher.layers.values()), examples)
+    if not layers:
+        raise ValueError(NO_RECTIFIER)
+    return Examination(list(layers.values()), examples)

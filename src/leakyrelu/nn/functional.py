@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, leaky_relu_
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from leakyrelu.nn import _cpu
 
@@ -159,13 +160,17 @@ def rrelu(
     """
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.nn.functional.rrelu(input, lower, upper, training, inplace)
+    if has_torch_function_unary(input):  # a subclass, or one who watches the calls
+        arguments = (input, lower, upper, training, inplace)
+        handled: Tensor = handle_torch_function(rrelu, (input,), *arguments)
+        return handled
     if training and -math.inf < lower <= upper < math.inf:
         # In place, backward has the signs of the output to go by.
         can_overwrite = lower > 0 and _is_dense(input)
         passes = _passes_for(input, is_rrelu=True) if can_overwrite or not inplace else None
         if passes is not None:
-            result: Tensor = _RReLU.apply(input, lower, upper, inplace, passes.rrelu)
-            return result
+            drawn: Tensor = _RReLU.apply(input, lower, upper, inplace, passes.rrelu)
+            return drawn
         if not inplace and torch._C._are_functorch_transforms_active():
             # PyTorch's RReLU is not among what vmap knows.
             slopes = torch.empty_like(input).uniform_(lower, upper)
