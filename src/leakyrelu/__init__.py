@@ -23,7 +23,9 @@ from leakyrelu.plot import plot
 
 if TYPE_CHECKING:
     from leakyrelu import nn
-    from leakyrelu.health import examine
+    from leakyrelu.health.examine import examine
+    from leakyrelu.health.odds import odds
+    from leakyrelu.health.watch import watch
     from leakyrelu.treatment import replace
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "leaky_relu_backward",
     "leaky_relu_derivative",
     "nn",
+    "odds",
     "plot",
     "prelu",
     "prelu_derivative",
@@ -41,6 +44,7 @@ __all__ = [
     "replace",
     "rrelu",
     "rrelu_derivative",
+    "watch",
 ]
 __version__ = "0.1.0"
 
@@ -48,7 +52,9 @@ __version__ = "0.1.0"
 _TORCH_ROOMS = {
     "examine": "leakyrelu.health",
     "nn": "leakyrelu.nn",
+    "odds": "leakyrelu.health",
     "replace": "leakyrelu.treatment",
+    "watch": "leakyrelu.health",
 }
 
 
