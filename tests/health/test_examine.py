@@ -114,7 +114,7 @@ def test_the_model_is_left_as_it_was():
 
 def test_it_is_left_as_it_was_after_an_error_too():
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"can't be run on this data, shape \(5, 99\)"):
         examine(model, torch.randn(5, 99))
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model)
@@ -136,7 +136,7 @@ def test_summary():
     found = examine(model, DATA)
     assert found.summary == (
         "2 of 7 units are dead, most in 0.rectify (2 of 5); 1 are stuck negative but still learn "
-        "(window: 300 examples)."
+        "(window: 300 examples; a silent unit fires for less than 0.01 of them at 95%)."
     )
     assert found.summary in str(found)
 

@@ -219,7 +219,7 @@ def test_evaluation_is_not_mixed_with_training():
             model(torch.full((8, 4), -1e6))
         assert health.step == 10
         train(model, 1)
-    assert health.report()["NaN"].sum() == 0
+    assert health.report()["NaN %"].sum() == 0
     assert health.history()["examples"].tolist() == [640, 640]
 
 
@@ -360,7 +360,7 @@ def test_memory_does_not_grow_with_the_run():
     model = network()
     with watch(model, window=10**6) as health:
         train(model, 5)
-        layer = next(iter(health._layers.values()))
+        layer = next(iter(health._tracked.values()))
         sizes = {
             name: value.numel()
             for name, value in vars(layer).items()

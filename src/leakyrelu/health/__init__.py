@@ -1,20 +1,27 @@
 """Which units are dying: `examine` a model with one pass over some data.
 
 `watch` it while it trains, and see which units die, since when and why. `odds` tells before
-it trains how likely it is dead from the start.
+it trains how likely it is dead from the start. `check` holds what was found against the
+thresholds of other tools.
 """
 
-from leakyrelu.health.examine import Examination, LayerHealth, examine
+from leakyrelu.health.examine import Examination, examine
+from leakyrelu.health.findings import Deaths
+from leakyrelu.health.layers import LayerHealth
 from leakyrelu.health.odds import Odds, odds
-from leakyrelu.health.watch import Deaths, HealthWarning, Watch, watch
+from leakyrelu.health.rules import RULES, Rule, check
+from leakyrelu.health.watch import HealthWarning, Watch, watch
 
 __all__ = [
+    "RULES",
     "Deaths",
     "Examination",
     "HealthWarning",
     "LayerHealth",
     "Odds",
+    "Rule",
     "Watch",
+    "check",
     "examine",
     "odds",
     "watch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +95,8 @@ class Call:
         What that layer was given.
     below_is_trainable : bool
         Whether what that layer is given comes from weights that can change.
+    mask : torch.Tensor of bool, or None
+        False at padding; it broadcasts against the pre-activation.
     """
 
     layer: str
@@ -105,6 +107,12 @@ class Call:
     feeding: str
     feeding_input: torch.Tensor | None
     below_is_trainable: bool
+    mask: torch.Tensor | None
+
+    @property
+    def key(self) -> str:
+        """What tells the call from all others of the model."""
+        return f"{self.layer} {self.function}"
 
 
 class CallTracer(TorchFunctionMode):
@@ -118,6 +126,8 @@ class CallTracer(TorchFunctionMode):
         Is given a `Call`. What it returns, if anything, is called with the result.
     unit_axis : int, optional
         The axis that numbers the units, where it is not to be guessed.
+    mask : callable, optional
+        Given the arguments of the model, returns a tensor that is False at padding.
     """
 
     def __init__(
@@ -125,15 +135,20 @@ class CallTracer(TorchFunctionMode):
         model: nn.Module,
         on_call: Callable[[Call], Callable[[torch.Tensor], None] | None],
         unit_axis: int | None = None,
+        mask: Callable[..., torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.on_call = on_call
         self.unit_axis = unit_axis
+        self.mask = mask
         self.begin()
 
-    def begin(self) -> None:
-        """Forget what was seen: the model is run anew."""
+    def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+        """Forget what was seen: the model is run anew, with these arguments."""
+        self.is_real: torch.Tensor | None = None
+        if self.mask is not None and (args or kwargs):
+            self.is_real = self.mask(*args, **(kwargs or {})).bool()
         self.path = [""]  # the modules being run, outermost first
         self.feeding = ""  # the layer with weights that ran last
         self.feeding_input: torch.Tensor | None = None
@@ -188,15 +203,17 @@ class CallTracer(TorchFunctionMode):
         if self.calls[site] > 1:
             layer += f" #{self.calls[site]}"
         x = positional[0]
+        axis = self._axis_of_units(x)
         call = Call(
             layer,
             name,
             x,
             blocks_gradient,
-            self._axis_of_units(x),
+            axis,
             self.feeding,
             self.feeding_input,
             self.below_is_trainable,
+            self._mask_for(x, axis),
         )
         after = self.on_call(call)
         result = function(*args, **kwargs)
@@ -213,3 +230,13 @@ class CallTracer(TorchFunctionMode):
         if isinstance(feeding, (nn.Linear, nn.LayerNorm)):
             return pre_activation.ndim - 1
         return 2 if pre_activation.ndim == 3 else 1  # a sequence of features, or an image
+
+    def _mask_for(self, pre_activation: torch.Tensor, axis: int) -> torch.Tensor | None:
+        if self.is_real is None:
+            return None
+        shape = list(pre_activation.shape)
+        shape[axis] = 1
+        # A pre-activation of another shape, such as one value a sequence, has no padding.
+        if self.is_real.numel() != torch.Size(shape).numel():
+            return None
+        return self.is_real.reshape(shape)

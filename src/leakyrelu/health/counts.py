@@ -1,10 +1,14 @@
-"""Counting, per unit, in how many examples of a window it fired."""
+"""Counting, per unit, in how many examples of a window it fired, and how much came out."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 __all__ = ["FiringCounts"]
+
+# What fastai's ActivationStats calls near zero.
+NEAR_ZERO = 0.05
 
 
 class FiringCounts:
@@ -33,50 +37,121 @@ class FiringCounts:
         self.unit_axes = (unit_axes,) if isinstance(unit_axes, int) else unit_axes
         self.example_axis = example_axis
         self.examples = 0
+        self.positions: int | Tensor = 0  # of all examples together
         self.fired = self.fired_everywhere = self.nan = torch.zeros(0, dtype=torch.int64)
+        self.positive = self.fired  # at how many positions
+        # Sums over the positions of what came out, where `update_activation` was given it.
+        self.total = self.magnitude = torch.zeros(0, dtype=torch.float64)
+        self.near_zero = self.fired
 
-    def update(self, pre_activation: torch.Tensor) -> None:
-        """Add the examples of one batch to the window."""
-        axes = range(pre_activation.ndim)
-        kept = {axis % pre_activation.ndim for axis in (*self.unit_axes, self.example_axis)}
-        positions = [axis for axis in axes if axis not in kept]
-        # Examples first, positions last, units between in their order.
-        order = [self.example_axis, *sorted(kept - {self.example_axis}), *positions]
-        by_unit = pre_activation.detach().permute(order)
+    def update(self, pre_activation: Tensor, mask: Tensor | None = None) -> None:
+        """Add the examples of one batch to the window.
+
+        Parameters
+        ----------
+        pre_activation : torch.Tensor
+            What the rectifier is given.
+        mask : torch.Tensor of bool, optional
+            False where a position is padding; it broadcasts against `pre_activation`.
+        """
+        x = pre_activation.detach()
+        if mask is not None:
+            x = x.masked_fill(~mask, -torch.inf)
+        by_unit, positions = self._by_unit(x)
+        units = by_unit.shape[1 : 1 + len(self.unit_axes)]
         positive = fired = fired_everywhere = by_unit > 0
+        at_positions = fired
         if positions:
-            positive = positive.flatten(len(kept))
             fired, fired_everywhere = positive.any(-1), positive.all(-1)
+            if mask is not None:
+                is_real = self._by_unit(mask.broadcast_to(x.shape))[0]
+                fired_everywhere = (positive | ~is_real).all(-1) & is_real.any(-1)
+            at_positions = positive.sum(-1)
         if self.examples == 0:
-            zero = torch.zeros(by_unit.shape[1 : len(kept)], dtype=torch.int64)
-            self.fired = self.fired_everywhere = self.nan = zero.to(by_unit.device)
+            self.fired = torch.zeros(units, dtype=torch.int64, device=x.device)
+            self.fired_everywhere = self.nan = self.positive = self.fired
         count = fired.sum(0)
         self.fired = self.fired + count
         self.fired_everywhere = self.fired_everywhere + (
             fired_everywhere.sum(0) if positions else count
         )
-        if not by_unit.sum().isfinite():  # a NaN makes the sum NaN: without one, no closer look
+        self.positive = self.positive + (at_positions.sum(0) if positions else count)
+        # A NaN makes the sum NaN, as do infinities: without one, no closer look.
+        if mask is not None or not by_unit.sum().isfinite():
             is_nan = by_unit.isnan()
-            is_nan = is_nan.flatten(len(kept)).any(-1) if positions else is_nan
+            is_nan = is_nan.any(-1) if positions else is_nan
             self.nan = self.nan + is_nan.sum(0)
         self.examples += by_unit.shape[0]
+        self.positions = self.positions + (
+            by_unit.numel() // max(units.numel(), 1) if mask is None else mask.sum()
+        )
+
+    def update_activation(self, activation: Tensor, mask: Tensor | None = None) -> None:
+        """Add what the rectifier made of the examples given to `update`."""
+        out = activation.detach()
+        if mask is not None:
+            out = out.masked_fill(~mask, 0)
+        by_unit, positions = self._by_unit(out)
+        axes = (0, -1) if positions else (0,)
+        magnitude = by_unit.abs()
+        near_zero = (magnitude <= NEAR_ZERO).sum(axes)
+        if mask is not None:
+            near_zero = near_zero - (~mask).sum()
+        if self.total.numel() == 0:
+            self.total = torch.zeros(self.fired.shape, dtype=torch.float64, device=out.device)
+            self.magnitude, self.near_zero = self.total, torch.zeros_like(self.fired)
+        self.total = self.total + by_unit.sum(axes, dtype=torch.float64)
+        self.magnitude = self.magnitude + magnitude.sum(axes, dtype=torch.float64)
+        self.near_zero = self.near_zero + near_zero
+
+    def _by_unit(self, x: Tensor) -> tuple[Tensor, bool]:
+        """Return x as (examples, units ..., positions), the last only if there are any."""
+        kept = {axis % x.ndim for axis in (*self.unit_axes, self.example_axis)}
+        positions = [axis for axis in range(x.ndim) if axis not in kept]
+        example_axis = self.example_axis % x.ndim
+        by_unit = x.permute([example_axis, *sorted(kept - {example_axis}), *positions])
+        return (by_unit.flatten(len(kept)) if positions else by_unit), bool(positions)
 
     @property
-    def has_nan(self) -> torch.Tensor:
+    def has_nan(self) -> Tensor:
         """Units whose pre-activation was NaN somewhere: nothing else is said of these."""
         return self.nan > 0
 
     @property
-    def never_fired(self) -> torch.Tensor:
+    def never_fired(self) -> Tensor:
         """Units that fired for no example: dead, or stuck negative if gradient passes."""
         return (self.fired == 0) & ~self.has_nan
 
     @property
-    def always_on(self) -> torch.Tensor:
+    def always_on(self) -> Tensor:
         """Units that fired for every example at every position: they are linear."""
         return (self.fired_everywhere == self.examples) & ~self.has_nan
 
     @property
-    def rate(self) -> torch.Tensor:
+    def rate(self) -> Tensor:
         """Share of the examples for which each unit fired, 0 to 1."""
         return self.fired / self.examples
+
+    @property
+    def positive_rate(self) -> Tensor:
+        """Share of the positions at which each unit fired, 0 to 1: a ReLU's mean derivative."""
+        return self.positive / self.positions
+
+    @property
+    def near_zero_rate(self) -> Tensor:
+        """Share of the positions at which the activation was within 0.05 of 0, 0 to 1."""
+        return self.near_zero / self.positions
+
+    @property
+    def mean_activation(self) -> Tensor:
+        """What came out of each unit in the mean."""
+        return self.total / self.positions
+
+    @property
+    def dormancy(self) -> Tensor:
+        """The mean absolute activation of each unit, over the mean of that of the layer.
+
+        The score of Sokar et al. 2023: units at or below a tau such as 0.025 are *dormant*.
+        Where a whole layer is silent, it is 0.
+        """
+        return self.magnitude / self.magnitude.mean().clamp(min=torch.finfo(torch.float64).tiny)

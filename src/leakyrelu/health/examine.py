@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer
 from leakyrelu.health.counts import FiringCounts
+from leakyrelu.health.layers import LayerHealth, page_of, table_of, total, zero_share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Examination", "LayerHealth", "examine"]
-
-
-@dataclass(frozen=True)
-class LayerHealth:
-    """The units of one rectifier call.
-
-    Attributes
-    ----------
-    layer : str
-        Path of the module that makes the call; a second call of the same function in the
-        same module is another layer, with ``#2`` after its name.
-    function : str
-        The function called, such as ``relu``.
-    counts : FiringCounts
-        How often each unit fired; its tensors have one entry a unit.
-    blocks_gradient : bool
-        Whether a unit that never fires gets no gradient: it is *dead*. Else it is *stuck
-        negative*.
-    """
-
-    layer: str
-    function: str
-    counts: FiringCounts
-    blocks_gradient: bool
-
-    @property
-    def units(self) -> int:
-        """Number of units: output channels or features."""
-        return self.counts.fired.numel()
-
-    @property
-    def dead(self) -> torch.Tensor:
-        """Bool of shape (units,): never fired, and no gradient passes."""
-        return self.counts.never_fired & self.blocks_gradient
-
-    @property
-    def stuck_negative(self) -> torch.Tensor:
-        """Bool of shape (units,): never fired, but gradient passes."""
-        return self.counts.never_fired & (not self.blocks_gradient)
+__all__ = ["Examination", "examine"]
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What `examine` found; print it, or take `table`.
+    """What `examine` found; print it, or take `table`, `to_json` or `to_html`.
 
     Attributes
     ----------
@@ -72,58 +37,65 @@ class Examination:
     layers: list[LayerHealth]
     examples: int
 
-    def table(self) -> pd.DataFrame:
-        """Return one row a layer: units, and the per cent of them in each state."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("a table needs pandas: pip install 'leakyrelu[compare]'") from error
-
-        def percent(units: torch.Tensor) -> float:
-            return 100 * units.float().mean().item()
-
-        return pd.DataFrame(
-            {
-                "layer": [layer.layer for layer in self.layers],
-                "function": [layer.function for layer in self.layers],
-                "units": [layer.units for layer in self.layers],
-                "dead %": [percent(layer.dead) for layer in self.layers],
-                "stuck negative %": [percent(layer.stuck_negative) for layer in self.layers],
-                "always on %": [percent(layer.counts.always_on) for layer in self.layers],
-                "NaN %": [percent(layer.counts.has_nan) for layer in self.layers],
-                "median firing rate": [layer.counts.rate.median().item() for layer in self.layers],
-            }
-        )
-
     @property
     def summary(self) -> str:
         """One sentence: how many units are dead, and where most of them are."""
-        units = sum(layer.units for layer in self.layers)
-        dead = sum(int(layer.dead.sum()) for layer in self.layers)
-        text = f"{dead} of {units} units are dead"
-        if dead:
-            worst = max(self.layers, key=lambda layer: layer.dead.float().mean().item())
-            text += f", most in {worst.layer} ({int(worst.dead.sum())} of {worst.units})"
-        stuck = sum(int(layer.stuck_negative.sum()) for layer in self.layers)
-        if stuck:
-            text += f"; {stuck} are stuck negative but still learn"
-        nan = [layer.layer for layer in self.layers if layer.counts.has_nan.any()]
-        if nan:
-            text += f"; NaN reached {', '.join(nan)}"
-        return f"{text} (window: {self.examples:,} examples)."
+        window = f"{self.examples:,} examples"
+        if any(layer.never_fired.any() for layer in self.layers):
+            window += f"; a silent unit fires for less than {3 / self.examples:.2g} of them at 95%"
+        return f"{total(self.layers)} (window: {window})."
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns layer, function, units; the per cent of units that are dead, stuck negative,
+            dormant (tau 0.025), always on, or met NaN; quantiles of the units' firing rates;
+            gradient, the root mean square of what reaches the layer.
+        """
+        return table_of([layer.row() for layer in self.layers])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that was found, of plain types, with the numbers of the dead units."""
+        layers = [
+            {
+                **layer.row(),
+                "dead units": layer.dead.nonzero().squeeze(1).tolist(),
+                "stuck negative units": layer.stuck_negative.nonzero().squeeze(1).tolist(),
+            }
+            for layer in self.layers
+        ]
+        return {"summary": self.summary, "examples": self.examples, "layers": layers}
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return a page with the table, and write it to `path` if that is given."""
+        page = page_of(self.table(), self.summary)
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def __str__(self) -> str:
-        table = self.table().to_string(index=False, float_format=lambda value: f"{value:.2f}")
+        table = self.table().to_string(index=False, float_format=lambda value: f"{value:.3g}")
         return f"{table}\n{self.summary}"
 
 
 def examine(
-    model: nn.Module, data: torch.Tensor | Iterable[Any], *, unit_axis: int | None = None
+    model: nn.Module,
+    data: Tensor | Iterable[Any],
+    *,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    mask: Callable[..., Tensor] | None = None,
+    unit_axis: int | None = None,
 ) -> Examination:
     """Run `model` over `data` once and tell which units are dead.
 
-    The model is run in evaluation mode without gradients and left as it was: parameters,
-    BatchNorm statistics and training mode do not change.
+    The model is run in evaluation mode and left as it was: parameters, their ``grad``,
+    BatchNorm statistics, training mode and hooks do not change.
 
     Parameters
     ----------
@@ -132,7 +104,15 @@ def examine(
         (``torch.relu(x)``, ``x.relu()``, `torch.nn.functional.leaky_relu`) alike.
     data : tensor, or iterable of batches
         A tensor of examples, shape (N, ...), or batches such as a DataLoader gives: a
-        tensor, or a tuple or list with the model's input first.
+        tensor, a tuple or list with the model's input first, or a dict of the arguments of the
+        model.
+    loss : callable, optional
+        Given the output of the model and the batch, returns the loss, for the column gradient.
+        By default that is of a random combination of the outputs: it tells how much of a
+        gradient survives from the output down to each layer.
+    mask : callable, optional
+        Called as the model is, returns a bool tensor that is False for padding, such as the
+        attention mask of shape (N, positions). Padding counts neither as fired nor as silent.
     unit_axis : int, optional
         The axis that numbers the units. By default the last after a Linear or LayerNorm
         and the second after a convolution or BatchNorm.
@@ -144,51 +124,156 @@ def examine(
 
     Raises
     ------
+    TypeError
+        If `model` is not a module.
     ValueError
-        If `data` is empty, or the model calls no rectifier.
+        If `data` is empty or not what the model takes, or the model calls no rectifier.
 
     Notes
     -----
     *Dead*: fired (pre-activation > 0) for no example of the window, and the activation
     passes no gradient there. *Stuck negative*: never fired, but leaky, so it still learns.
+    A unit that fired for none of :math:`N` independent examples fires with a probability of
+    less than :math:`3 / N`, with 95% confidence: whether it is dead or merely rare is a matter
+    of how much data is given. Gradients are taken from the first batch.
 
     Examples
     --------
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
     >>> _ = model[0].bias.data.copy_(torch.tensor([-100.0, 0.0, 100.0]))
-    >>> examine(model, torch.randn(50, 2)).summary
-    '1 of 3 units are dead, most in 1 (1 of 3) (window: 50 examples).'
+    >>> found = examine(model, torch.randn(100, 2))
+    >>> found.layers[0].dead
+    tensor([ True, False, False])
     """
-    batches: Iterable[Any] = torch.split(data, 1024) if isinstance(data, torch.Tensor) else data
-    was_training = {module: module.training for module in model.modules()}
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    batches: Iterable[Any] = torch.split(data, 1024) if isinstance(data, Tensor) else data
     layers: dict[str, LayerHealth] = {}
 
-    def count(call: Call) -> None:
-        layer = layers.setdefault(
-            f"{call.layer} {call.function}",
-            LayerHealth(
-                call.layer, call.function, FiringCounts(call.unit_axis), call.blocks_gradient
+    def count(call: Call) -> Callable[[Tensor], None]:
+        if call.key not in layers:
+            layers[call.key] = LayerHealth(
+                call.layer,
+                call.function,
+                call.feeding,
+                call.blocks_gradient,
+                torch.zeros(0),
+                FiringCounts(call.unit_axis),
+            )
+        counts = layers[call.key].counts
+        counts.update(call.pre_activation, call.mask)
+        return lambda activation: counts.update_activation(activation, call.mask)
+
+    tracer = CallTracer(model, count, unit_axis, mask)
+    examples, first = 0, None
+    with _evaluating(model), tracer.hooked():
+        with torch.no_grad():
+            for batch in batches:
+                examples += _run(model, batch, tracer)
+                first = batch if first is None else first
+        if examples == 0:
+            raise ValueError(
+                "data has no examples; give a tensor of shape (N, ...) or batches of them"
+            )
+        if not layers:
+            raise ValueError(NO_RECTIFIER)
+        gradients = _gradients(model, first, loss, tracer)
+    for key, layer in layers.items():
+        layers[key] = replace(
+            layer,
+            never_fired=layer.counts.never_fired,
+            gradient=gradients.of_layers.get(key),
+            zero_gradient=zero_share(
+                gradients.of_weights.get(layer.feeding), layer.counts.fired.numel()
             ),
         )
-        layer.counts.update(call.pre_activation)
+    return Examination(list(layers.values()), examples)
 
-    tracer = CallTracer(model, count, unit_axis)
-    examples = 0
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), tracer.hooked():
-            for batch in batches:
-                inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
-                tracer.begin()
-                with tracer:
-                    model(inputs)
-                examples += len(inputs)
+        yield
     finally:
         for module, training in was_training.items():
             module.training = training
-    if examples == 0:
-        raise ValueError("data has no examples; give a tensor of shape (N, ...) or batches of them")
-    if not layers:
-        raise ValueError(NO_RECTIFIER)
-    return Examination(list(layers.values()), examples)
+
+
+def _arguments(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(batch, Mapping):
+        return (), batch
+    return (batch[0] if isinstance(batch, (tuple, list)) else batch,), {}
+
+
+def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
+    """Run one batch under the tracer, and return how many examples it has."""
+    args, kwargs = _arguments(batch)
+    tracer.begin(args, kwargs)
+    try:
+        with tracer:
+            model(*args, **kwargs)
+    except (RuntimeError, TypeError, IndexError) as error:
+        shapes = [tuple(x.shape) for x in tree_leaves((args, dict(kwargs))) if _is_tensor(x)]
+        raise ValueError(
+            f"the model can't be run on this data, shape {', '.join(map(str, shapes))}: {error}"
+        ) from error
+    return next((len(x) for x in tree_leaves((args, dict(kwargs))) if _is_tensor(x)), 1)
+
+
+def _is_tensor(x: object) -> bool:
+    return isinstance(x, Tensor)
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    of_layers: dict[str, float]
+    of_weights: dict[str, Tensor]
+
+
+def _gradients(
+    model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None, counting: CallTracer
+) -> _Gradients:
+    """Send a gradient back through the model; no parameter's ``grad`` is touched."""
+    squares: dict[str, Tensor] = {}
+
+    def watch_gradient(call: Call) -> Callable[[Tensor], None]:
+        def take(gradient: Tensor) -> None:
+            squares[call.key] = gradient.detach().square().mean()
+
+        def watch_result(result: Tensor) -> None:
+            if result.requires_grad:
+                result.register_hook(take)
+
+        return watch_result
+
+    args, kwargs = _arguments(batch)
+    tracer = CallTracer(model, watch_gradient, counting.unit_axis)
+    weights = {
+        name: weight
+        for name, module in model.named_modules()
+        if isinstance(weight := getattr(module, "weight", None), nn.Parameter)
+        and weight.requires_grad
+    }
+    with torch.enable_grad(), tracer.hooked(), tracer:
+        output = model(*args, **kwargs)
+    if loss is not None:
+        scalar = loss(output, batch)
+    else:
+        scalar = torch.zeros(())
+        generator = torch.Generator().manual_seed(0)
+        for leaf in tree_leaves(output):
+            if isinstance(leaf, Tensor) and leaf.requires_grad:
+                signs = torch.randint(0, 2, leaf.shape, generator=generator) * 2 - 1
+                scalar = scalar + (leaf * signs.to(leaf)).sum().to("cpu", torch.float32)
+    if not scalar.requires_grad or not weights:
+        return _Gradients({}, {})
+    found = torch.autograd.grad(scalar, list(weights.values()), allow_unused=True)
+    of_weights = {
+        name: gradient
+        for name, gradient in zip(weights, found, strict=True)
+        if gradient is not None
+    }
+    return _Gradients({key: square.sqrt().item() for key, square in squares.items()}, of_weights)

@@ -1,0 +1,182 @@
+"""What is known, while a model trains, of the units of one rectifier call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leakyrelu.health.calls import Call
+from leakyrelu.health.causes import BORN_DEAD, CAUSES, Look, causes_of
+from leakyrelu.health.counts import FiringCounts
+from leakyrelu.health.layers import LayerHealth
+
+__all__ = ["NEVER", "TrackedLayer"]
+
+NEVER = -1  # in place of a step
+
+
+class TrackedLayer:
+    """The units of one rectifier call, window by window; a few bytes for each.
+
+    Attributes
+    ----------
+    last_fired : torch.Tensor of int32, shape (units,)
+        The step at the end of the last window in which each fired, or -1.
+    silent_since : torch.Tensor of int32, shape (units,)
+        The step from which on each has not fired, or -1 if it does.
+    revived : torch.Tensor of int32, shape (units,)
+        The step at the end of the window in which it fired again after a silent one, or -1.
+    cause : torch.Tensor of int8, shape (units,)
+        What each died of, a position in `CAUSES`.
+    counts : FiringCounts
+        Of the first batch of the window.
+    """
+
+    # What a checkpoint keeps; the counts besides.
+    _KEPT = (
+        "layer",
+        "function",
+        "blocks_gradient",
+        "axis",
+        "feeding",
+        "below_is_trainable",
+        "units",
+        "last_fired",
+        "silent_since",
+        "revived",
+        "cause",
+        "examples",
+        "learning_rate",
+        "gradient_norm",
+        "update_size",
+    )
+
+    def __init__(self, call: Call) -> None:
+        x = call.pre_activation
+        self.layer, self.function = call.layer, call.function
+        self.blocks_gradient, self.axis = call.blocks_gradient, call.unit_axis
+        self.feeding, self.below_is_trainable = call.feeding, call.below_is_trainable
+        self.units = x.shape[call.unit_axis]
+        self.last_fired = torch.full((self.units,), NEVER, dtype=torch.int32, device=x.device)
+        self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
+        self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
+        self.examples = 0  # of the window that ended last
+        # Of the layer that feeds the units, at the last closer look.
+        self.learning_rate: float | None = None
+        self.gradient_norm: float | None = None
+        self.update_size: float | None = None
+        self.counts = FiringCounts(self.axis)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.device = self.last_fired.device
+        self.gradient: Tensor | None = None  # root mean square, at the last closer look
+        self.zero_gradient: Tensor | None = None
+        self.look: Look | None = None
+        self.causes: Tensor | None = None  # of a death since the look before
+        self.begin_window()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: tensors, numbers and strings."""
+        return {**{name: getattr(self, name) for name in self._KEPT}, "counts": vars(self.counts)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], device: torch.device) -> TrackedLayer:
+        """Return a layer as it was when `state_dict` was called."""
+
+        def placed(value: Any) -> Any:
+            return value.to(device) if isinstance(value, Tensor) else value
+
+        layer = cls.__new__(cls)
+        for name in cls._KEPT:
+            setattr(layer, name, placed(state[name]))
+        layer.counts = FiringCounts(layer.axis)
+        for name, value in state["counts"].items():
+            setattr(layer.counts, name, placed(value))
+        layer._begin()
+        return layer
+
+    # --- One window ------------------------------------------------------------------------
+
+    def begin_window(self) -> None:
+        """Forget which units fired."""
+        self.seen = 0
+        self.fired = torch.zeros(self.units, dtype=torch.bool, device=self.device)
+        self.has_nan = torch.zeros_like(self.fired)
+        self.missing: Tensor | None = None  # units that have not fired yet, where known
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every unit has fired in this window, so that there is nothing to find out."""
+        return self.missing is not None and len(self.missing) == 0
+
+    def count(self, call: Call) -> None:
+        """Look for units that have not fired in this window yet."""
+        x = call.pre_activation.detach()
+        self.seen += x.shape[0]
+        if self.is_settled:
+            return
+        among: Any = slice(None)
+        if self.missing is not None and len(self.missing) * 4 < self.units:
+            among = self.missing
+            x = x.index_select(self.axis, self.missing)
+        if call.mask is not None:
+            x = x.masked_fill(~call.mask, -torch.inf)
+        others = [axis for axis in range(x.ndim) if axis != self.axis % x.ndim]
+        greatest = x.amax(others)
+        self.fired[among] |= greatest > 0
+        self.has_nan[among] |= greatest.isnan()
+        self._find_missing()
+
+    def look_closer(self, call: Call, feeding: nn.Module) -> None:
+        """Take firing rates, and what the pre-activations are made of, from one batch."""
+        self.counts = FiringCounts(self.axis)
+        self.counts.update(call.pre_activation, call.mask)
+        self.seen += self.counts.examples
+        self.fired |= self.counts.fired > 0
+        self.has_nan |= self.counts.has_nan
+        self._find_missing()
+        before, self.look = self.look, Look.at(call, feeding)
+        if before is not None:
+            self.causes = causes_of(before, self.look, feeding)
+
+    def _find_missing(self) -> None:
+        if self.device.type == "cpu":  # to ask another device would be to wait for it
+            self.missing = (~self.fired).nonzero().squeeze(1)
+
+    def end_window(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Return which units fell silent and which revived between the two steps."""
+        was_silent = self.is_silent
+        died = ~self.fired & ~self.has_nan & ~was_silent
+        revived = self.fired & was_silent
+        self.silent_since[died] = first
+        self.silent_since[self.fired] = NEVER
+        self.revived[revived] = last
+        self.last_fired[self.fired] = last
+        born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
+        causes = born if first == 0 or self.causes is None else self.causes
+        self.cause[died] = causes[died]
+        self.examples = self.seen
+        return died, revived
+
+    # --- What was found --------------------------------------------------------------------
+
+    @property
+    def is_silent(self) -> Tensor:
+        """Bool of shape (units,): did not fire in the window that ended last."""
+        return self.silent_since != NEVER
+
+    def health(self) -> LayerHealth:
+        """Return what is known of the window that ended last."""
+        return LayerHealth(
+            self.layer,
+            self.function,
+            self.feeding,
+            self.blocks_gradient,
+            self.is_silent,
+            self.counts,
+            None if self.gradient is None else self.gradient.item(),
+            self.zero_gradient,
+        )
