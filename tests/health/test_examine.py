@@ -1,5 +1,7 @@
 """Units killed on purpose are found, whichever way the rectifier is called."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -160,3 +162,100 @@ def test_nan_is_told():
 def test_bad_input(model, data, message):
     with pytest.raises(ValueError, match=message):
         examine(model, data)
+
+
+def test_rates_dormancy_and_gradient_in_the_table():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1e-3], [0, 0, 0]]))
+        model[0].bias.copy_(torch.tensor([0.0, 0, 0, -1]))
+    found = examine(model, DATA)
+    z = DATA.double() @ model[0].weight.detach().double().T + model[0].bias.detach().double()
+    a = z.relu()
+    layer = found.layers[0]
+    scores = a.mean(0) / a.mean(0).mean()
+    assert layer.counts.dormancy.tolist() == pytest.approx(scores.tolist(), rel=1e-5)
+    assert layer.counts.mean_activation.tolist() == pytest.approx(a.mean(0).tolist(), rel=1e-5)
+    assert layer.counts.near_zero_rate.tolist() == pytest.approx(
+        (a <= 0.05).double().mean(0).tolist()
+    )
+    assert layer.dormant().tolist() == [False, False, True, True]
+    assert layer.dormant(0.0).tolist() == [False, False, False, True]
+    rates = (z > 0).double().mean(0)
+    row = found.table().iloc[0]
+    assert row["dormant %"] == 50
+    assert row["median rate"] == pytest.approx(rates.quantile(0.5).item())
+    assert row["10% rate"] == pytest.approx(rates.quantile(0.1).item())
+
+
+def test_the_gradient_is_that_of_the_loss():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    target = torch.randn(300, 1)
+    found = examine(model, [(DATA, target)], loss=lambda out, batch: F.mse_loss(out, batch[1]))
+    a = model[1](model[0](DATA)).detach().requires_grad_()
+    (expected,) = torch.autograd.grad(F.mse_loss(model[2](a), target), a)
+    assert found.layers[0].gradient == pytest.approx(expected.square().mean().sqrt().item())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_without_a_loss_it_tells_what_reaches_each_layer():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.no_grad():
+        model[2].weight.mul_(1e-3)
+        model[2].bias.fill_(0.5)
+    first, second = examine(model, DATA).layers
+    assert 0 < first.gradient < 1e-2 * second.gradient
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    assert examine(model, DATA).layers[0].gradient is None
+
+
+def test_padding_is_masked_out():
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 4), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[100.0, 0, 0]] + 4 * [[-1.0, 0, 0]]))
+        model[1].weight.copy_(torch.tensor([[1.0, 0, 0]] * 2 + [[-1.0, 0, 0]] * 2))
+        model[1].bias.zero_()
+    tokens = torch.tensor([[1, 2, 0], [3, 0, 0]])  # 0 is padding
+    is_token = examine(model, tokens, mask=lambda tokens: tokens != 0).layers[0]
+    assert is_token.dead.tolist() == [True, True, False, False]
+    assert is_token.counts.always_on.tolist() == [False, False, True, True]
+    assert is_token.counts.positive_rate.tolist() == [0, 0, 1, 1]
+    assert is_token.counts.mean_activation.tolist() == [0, 0, 1, 1]
+    assert is_token.counts.near_zero_rate.tolist() == [1, 1, 0, 0]
+    assert not examine(model, tokens).layers[0].dead.any()
+    with pytest.raises(ValueError, match=r"mask .* of shape \(2, 1\) fits no rectifier"):
+        examine(model, tokens, mask=lambda tokens: tokens[:, :1] != 0)
+
+
+def test_batches_of_named_arguments():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 4)
+
+        def forward(self, *, x, scale):
+            return {"out": torch.relu(self.linear(x) * scale), "n": 3}
+
+    found = examine(Named(), [{"x": DATA, "scale": 2.0}])
+    assert found.examples == 300
+    assert found.layers[0].gradient > 0
+
+
+def test_export(tmp_path):
+    found = examine(Calls(nn.ReLU()), DATA)
+    as_json = json.loads(json.dumps(found.to_json()))
+    assert as_json["examples"] == 300
+    assert as_json["layers"][0]["dead units"] == [0, 1]
+    assert as_json["layers"][0]["dead %"] == 40
+    page = found.to_html(tmp_path / "health.html")
+    assert (tmp_path / "health.html").read_text(encoding="utf-8") == page
+    assert found.summary.split(";")[0] in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_transformer_that_would_take_its_fast_path():
+    model = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 32, batch_first=True), 2, enable_nested_tensor=False
+    ).eval()
+    assert [layer.units for layer in examine(model, torch.randn(4, 10, 8)).layers] == [32, 32]

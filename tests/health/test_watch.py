@@ -447,3 +447,146 @@ def test_a_unit_is_dead_only_if_it_is_on_every_rank(tmp_path):
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_compiled_model(in_place):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = Twice(F.relu)
+    with torch.no_grad():
+        model.first.bias[0] = -100.0
+    if in_place:
+        model.compile(backend="eager")
+        compiled = model
+    else:
+        compiled = torch.compile(model, backend="eager")
+    frames = torch._dynamo.utils.counters["frames"]
+    with watch(compiled, window=30) as health:
+        train(compiled, 10)
+        assert frames["total"] == 0  # ran without compiled code
+        train(compiled, 20)
+        assert frames["total"] > 0
+    assert health.step == 30
+    assert health.report()["layer"].tolist() == ["(model)", "(model) #2"]
+    assert 0 in health.deaths[0].units
+    assert health.history()["examples"].tolist() == [640, 640]
+    train(compiled, 1)
+    assert health.step == 30  # it has been stopped
+
+
+def test_a_model_in_a_compiled_function_is_out_of_reach():
+    torch._dynamo.reset()
+    model = network()
+    step = torch.compile(lambda x: model(x).sum(), backend="eager", fullgraph=True)
+    with watch(model, window=2) as health:
+        for _ in range(3):
+            step(torch.randn(4, 4)).backward()
+    with pytest.raises(RuntimeError, match="not called from a compiled function"):
+        health.report()
+
+
+def test_the_size_of_the_update_is_told():
+    model = network()
+    alive(model[0])
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+
+    def change(step):
+        if step == 7:
+            with torch.no_grad():
+                model[0].bias[0] = -100.0
+
+    with watch(model, window=5) as health:
+        for step in range(15):
+            change(step)
+            optimizer.zero_grad()
+            model(torch.randn(64, 4)).mean().backward()
+            if step == 10:
+                weight = model[0].weight.detach()
+                expected = (0.01 * model[0].weight.grad.norm() / weight.norm()).item()
+                norm = model[0].weight.grad.norm().item()
+            optimizer.step()
+    layer = health._tracked["1 relu"]
+    assert layer.update_size == pytest.approx(expected, rel=1e-4)
+    assert layer.gradient_norm == pytest.approx(norm)
+    assert "an update changes the weights by" in str(next(d for d in health.deaths if d.first))
+
+
+def test_padding_is_masked_out():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.linear = nn.Embedding(5, 3), nn.Linear(3, 4)
+
+        def forward(self, tokens, *, attention_mask):
+            return torch.relu(self.linear(self.embed(tokens)))
+
+    model = Tokens()
+    with torch.no_grad():
+        model.embed.weight.copy_(torch.tensor([[100.0, 0, 0]] + 4 * [[-1.0, 0, 0]]))
+        model.linear.weight.copy_(torch.tensor([[1.0, 0, 0]] * 2 + [[-1.0, 0, 0]] * 2))
+        model.linear.bias.zero_()
+    tokens = torch.tensor([[1, 2, 0], [3, 0, 0]])
+    with watch(model, window=3, mask=lambda *_, attention_mask: attention_mask) as health:
+        for _ in range(3):
+            model(tokens, attention_mask=(tokens != 0).long()).sum().backward()
+    assert health.deaths_table()["unit"].tolist() == [0, 1]
+    assert health.layers[0].counts.always_on.tolist() == [False, False, True, True]
+    with watch(model, window=1, mask=lambda tokens, **_: tokens[:, 1:]) as health:
+        model(tokens, attention_mask=None).sum().backward()
+        with pytest.raises(ValueError, match=r"mask .* of shape \(2, 2\) fits no rectifier"):
+            model(tokens, attention_mask=None)
+
+
+class Block(nn.Module):
+    """A residual block of the usual kind; its one ReLU is called twice."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in "12")
+        self.bn1, self.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += x
+        return self.relu(out)
+
+
+def test_a_residual_net():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), Block(8), Block(8), nn.Flatten(), nn.Linear(8 * 36, 2)
+    )
+
+    def change(step):
+        with torch.no_grad():
+            if step == 7:
+                model[2].bn1.bias[3] = -50.0
+
+    with watch(model, window=5) as health:
+        train(model, 15, change, torch.randn(16, 3, 8, 8))
+    assert health.report()["layer"].tolist() == ["1.relu", "1.relu #2", "2.relu", "2.relu #2"]
+    assert health.report()["units"].tolist() == [8, 8, 8, 8]
+    assert [(d.layer, d.units, d.cause) for d in health.deaths] == [("2.relu", [3], "bias")]
+    assert health.deaths_table()["recoverable"].tolist() == [True]
+
+
+def test_a_checkpoint_is_plain_enough_for_torch_load(tmp_path):
+    model = network()
+    with torch.no_grad():
+        model[0].bias[0] = -100.0
+    with watch(model, window=5) as health:
+        train(model, 5)
+    torch.save(health.state_dict(), tmp_path / "health.pt")
+    resumed = watch(model, window=5)
+    resumed.load_state_dict(torch.load(tmp_path / "health.pt", weights_only=True))
+    assert resumed.deaths == health.deaths
+    columns = [name for name in health.report() if name != "gradient"]
+    assert resumed.report()[columns].equals(health.report()[columns])
+
+
+def test_html():
+    model = network()
+    with watch(model, window=5) as health:
+        train(model, 5)
+    assert health.summary in health.to_html()

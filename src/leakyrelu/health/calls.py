@@ -147,6 +147,7 @@ class CallTracer(TorchFunctionMode):
     def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
         """Forget what was seen: the model is run anew, with these arguments."""
         self.is_real: torch.Tensor | None = None
+        self.mask_fits = False
         if self.mask is not None and (args or kwargs):
             self.is_real = self.mask(*args, **(kwargs or {})).bool()
         self.path = [""]  # the modules being run, outermost first
@@ -239,4 +240,13 @@ class CallTracer(TorchFunctionMode):
         # A pre-activation of another shape, such as one value a sequence, has no padding.
         if self.is_real.numel() != torch.Size(shape).numel():
             return None
+        self.mask_fits = True
         return self.is_real.reshape(shape)
+
+    def raise_if_mask_fits_nothing(self) -> None:
+        """Tell, when the model has run, that the mask has been of no use."""
+        if self.is_real is not None and not self.mask_fits:
+            raise ValueError(
+                f"the mask that mask= returned, of shape {tuple(self.is_real.shape)} fits no "
+                "rectifier; it must have the shape of a pre-activation without its axis of units"
+            )

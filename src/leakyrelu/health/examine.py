@@ -220,6 +220,7 @@ def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
         raise ValueError(
             f"the model can't be run on this data, shape {', '.join(map(str, shapes))}: {error}"
         ) from error
+    tracer.raise_if_mask_fits_nothing()
     return next((len(x) for x in tree_leaves((args, dict(kwargs))) if _is_tensor(x)), 1)
 
 

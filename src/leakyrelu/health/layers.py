@@ -125,7 +125,7 @@ _QUANTILES = torch.tensor([0.1, 0.5, 0.9])
 
 
 def _percent(units: Tensor) -> float:
-    return 100 * units.float().mean().item()
+    return 100 * int(units.sum()) / max(units.numel(), 1)
 
 
 def total(layers: Sequence[LayerHealth], born_dead: int = 0) -> str:

@@ -158,6 +158,8 @@ class Watch(Findings):
             return
         if self.step > 0 and not self._tracked:
             raise ValueError(NO_RECTIFIER)
+        if self._looks_closer and self.step > 0:
+            self._tracer.raise_if_mask_fits_nothing()
         if self.step - self._window_start == self.window:
             self._end_window()
         self._looks_closer = self.step == self._window_start
