@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
+# Large tensors are allocated anew at each step. Whether the system's allocator reuses their memory
+# or has it handed out again page by page depends on what happened before. So it is told to keep
+# what was freed, as jemalloc and tcmalloc do.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**40), "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 SECONDS_A_SAMPLE = 1e-3
 # The idle threads of one contestant spin for up to 35 ms, on the next one's time.
 SECONDS_TO_SETTLE = 40e-3
@@ -61,6 +65,12 @@ def compare(contestants: dict[str, Callable[[], object]], rounds: int = 21) -> d
         deciles = quantiles(ratios, n=10, method="inclusive") if len(ratios) > 1 else ratios * 9
         result[name] = Timing(median(samples[name]), median(ratios), deciles[0], deciles[-1])
     return result
+
+
+def keep_memory() -> None:
+    """Start the program anew with an allocator that keeps what was freed."""
+    if not os.environ.keys() & KEEP_MEMORY.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
 
 
 def _sample(call: Callable[[], object], repeats: int) -> float:

@@ -31,7 +31,6 @@ SHAPES = {  # name: shape, memory format
     "64 x 256 (linear)": ((64, 256), torch.contiguous_format),
     "16 x 32 (linear)": ((16, 32), torch.contiguous_format),
 }
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**40), "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 Calls = dict[str, Callable[[], object]]
 
 
@@ -250,8 +249,8 @@ def training(batch: int, rounds: int) -> list[list[str]]:
 
 def main() -> None:
     """Print the tables."""
-    if "--default-allocator" not in sys.argv and not os.environ.keys() & KEEP_MEMORY.keys():
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
+    if "--default-allocator" not in sys.argv:
+        harness.keep_memory()
     quick = "--quick" in sys.argv
     shapes = {name: SHAPES[name] for name in list(SHAPES)[-4:]} if quick else SHAPES
     rounds = 3 if quick else 9
@@ -267,7 +266,9 @@ def main() -> None:
     columns = ["input", "PReLU", "torch's PReLU", "LeakyReLU", "ours, not compiled"]
     print(harness.table(columns, compiled(shapes, 2 * rounds)))
     print("Peak memory of backward, in sizes of the input:\n", flush=True)
-    environment = {key: value for key, value in os.environ.items() if key not in KEEP_MEMORY}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in harness.KEEP_MEMORY
+    }
     command = [sys.executable, __file__, "--default-allocator", "--memory"]
     subprocess.run(command + ["--quick"] * quick, env=environment, check=True)
     batch = 2 if quick else 16

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
+from leakyrelu import nn as leakyrelu_nn
 from leakyrelu.nn import functional
 
-__all__ = ["NO_RECTIFIER", "RECTIFIERS", "Call", "CallTracer"]
+__all__ = ["NO_RECTIFIER", "RECTIFIERS", "RECTIFIER_MODULES", "Call", "CallTracer", "batch_size"]
 
 
 def _blocks_gradient(*args: Any, **kwargs: Any) -> bool:
@@ -67,9 +69,23 @@ RECTIFIERS: dict[Callable[..., Any], Callable[..., bool | None]] = {
 }
 
 
+# Modules that do nothing but call one of these, with what they are given.
+RECTIFIER_MODULES = frozenset(
+    {
+        *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.GELU, nn.SiLU),
+        *(leakyrelu_nn.PReLU, leakyrelu_nn.RReLU),
+    }
+)
+
 NO_RECTIFIER = "the model calls no rectifier, so no unit can die; known are " + ", ".join(
     sorted({function.__name__.rstrip("_") for function in RECTIFIERS})
 )
+
+
+def batch_size(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
+    """Return how many examples a model is given with these arguments."""
+    leaves = tree_leaves((tuple(args), dict(kwargs)))
+    return next((len(x) for x in leaves if isinstance(x, torch.Tensor) and x.ndim > 0), 1)
 
 
 @dataclass(frozen=True)
@@ -198,11 +214,7 @@ class CallTracer(TorchFunctionMode):
         if blocks_gradient is None:
             return function(*args, **kwargs)
         name = function.__name__.rstrip("_")
-        site = (self.path[-1], name)
-        self.calls[site] += 1
-        layer = self.path[-1] or "(model)"
-        if self.calls[site] > 1:
-            layer += f" #{self.calls[site]}"
+        layer = self.next_layer(self.path[-1], name)
         x = positional[0]
         axis = self._axis_of_units(x)
         call = Call(
@@ -214,13 +226,19 @@ class CallTracer(TorchFunctionMode):
             self.feeding,
             self.feeding_input,
             self.below_is_trainable,
-            self._mask_for(x, axis),
+            self.mask_for(x, axis),
         )
         after = self.on_call(call)
         result = function(*args, **kwargs)
         if after is not None:
             after(result)
         return result
+
+    def next_layer(self, path: str, function: str) -> str:
+        """Return the name of the layer that the module calls next by this function."""
+        self.calls[path, function] += 1
+        number = self.calls[path, function]
+        return (path or "(model)") + (f" #{number}" if number > 1 else "")
 
     def _axis_of_units(self, pre_activation: torch.Tensor) -> int:
         if self.unit_axis is not None:
@@ -232,7 +250,8 @@ class CallTracer(TorchFunctionMode):
             return pre_activation.ndim - 1
         return 2 if pre_activation.ndim == 3 else 1  # a sequence of features, or an image
 
-    def _mask_for(self, pre_activation: torch.Tensor, axis: int) -> torch.Tensor | None:
+    def mask_for(self, pre_activation: torch.Tensor, axis: int) -> torch.Tensor | None:
+        """Return the mask, made to broadcast against a pre-activation, if it fits it."""
         if self.is_real is None:
             return None
         shape = list(pre_activation.shape)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer
+from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer, batch_size
 from leakyrelu.health.counts import FiringCounts
 from leakyrelu.health.layers import LayerHealth, page_of, table_of, total, zero_share
 
@@ -221,7 +221,7 @@ def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
             f"the model can't be run on this data, shape {', '.join(map(str, shapes))}: {error}"
         ) from error
     tracer.raise_if_mask_fits_nothing()
-    return next((len(x) for x in tree_leaves((args, dict(kwargs))) if _is_tensor(x)), 1)
+    return batch_size(args, kwargs)
 
 
 def _is_tensor(x: object) -> bool:

@@ -118,7 +118,7 @@ def zero_share(gradient: Tensor | None, units: int) -> Tensor | None:
     """Return the share of each unit's weights that get no gradient, where that is known."""
     if gradient is None or len(gradient) != units:
         return None
-    return (gradient == 0).reshape(units, -1).float().mean(1)
+    return 1 - gradient.reshape(units, -1).count_nonzero(1) / (gradient.numel() // units)
 
 
 _QUANTILES = torch.tensor([0.1, 0.5, 0.9])

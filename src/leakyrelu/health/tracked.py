@@ -102,49 +102,58 @@ class TrackedLayer:
 
     def begin_window(self) -> None:
         """Forget which units fired."""
-        self.seen = 0
+        self.seen = 0  # examples
         self.fired = torch.zeros(self.units, dtype=torch.bool, device=self.device)
         self.has_nan = torch.zeros_like(self.fired)
         self.missing: Tensor | None = None  # units that have not fired yet, where known
+        self.greatest: Tensor | None = None  # pre-activation of these, since that was found out
+        self.looks = 0
 
     @property
     def is_settled(self) -> bool:
         """Whether every unit has fired in this window, so that there is nothing to find out."""
         return self.missing is not None and len(self.missing) == 0
 
-    def count(self, call: Call) -> None:
+    def count(self, pre_activation: Tensor, mask: Tensor | None, examples: int) -> None:
         """Look for units that have not fired in this window yet."""
-        x = call.pre_activation.detach()
-        self.seen += x.shape[0]
+        self.seen += examples
         if self.is_settled:
             return
-        among: Any = slice(None)
-        if self.missing is not None and len(self.missing) * 4 < self.units:
-            among = self.missing
+        x = pre_activation.detach()
+        if self.missing is not None and len(self.missing) < self.units:
             x = x.index_select(self.axis, self.missing)
-        if call.mask is not None:
-            x = x.masked_fill(~call.mask, -torch.inf)
+        if mask is not None:
+            x = x.masked_fill(~mask, -torch.inf)
         others = [axis for axis in range(x.ndim) if axis != self.axis % x.ndim]
         greatest = x.amax(others)
-        self.fired[among] |= greatest > 0
-        self.has_nan[among] |= greatest.isnan()
-        self._find_missing()
+        if self.greatest is not None:
+            greatest = torch.maximum(greatest, self.greatest)
+        self.greatest = greatest
+        self.looks += 1
+        # To ask which units these were is dear, on a GPU most of all: ask less and less often.
+        if self.looks & (self.looks - 1) == 0:
+            self.settle()
 
-    def look_closer(self, call: Call, feeding: nn.Module) -> None:
+    def look_closer(self, call: Call, feeding: nn.Module, examples: int) -> None:
         """Take firing rates, and what the pre-activations are made of, from one batch."""
+        self.seen += examples
         self.counts = FiringCounts(self.axis)
         self.counts.update(call.pre_activation, call.mask)
-        self.seen += self.counts.examples
         self.fired |= self.counts.fired > 0
         self.has_nan |= self.counts.has_nan
-        self._find_missing()
+        self.settle()
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:
             self.causes = causes_of(before, self.look, feeding)
 
-    def _find_missing(self) -> None:
-        if self.device.type == "cpu":  # to ask another device would be to wait for it
-            self.missing = (~self.fired).nonzero().squeeze(1)
+    def settle(self) -> None:
+        """Find out which units have not fired yet."""
+        if self.greatest is not None:
+            among: Any = slice(None) if self.missing is None else self.missing
+            self.fired[among] |= self.greatest > 0
+            self.has_nan[among] |= self.greatest.isnan()
+            self.greatest = None
+        self.missing = (~self.fired).nonzero().squeeze(1)
 
     def end_window(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Return which units fell silent and which revived between the two steps."""
@@ -158,7 +167,6 @@ class TrackedLayer:
         born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
         causes = born if first == 0 or self.causes is None else self.causes
         self.cause[died] = causes[died]
-        self.examples = self.seen
         return died, revived
 
     # --- What was found --------------------------------------------------------------------

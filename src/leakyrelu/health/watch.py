@@ -14,7 +14,13 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer
+from leakyrelu.health.calls import (
+    NO_RECTIFIER,
+    RECTIFIER_MODULES,
+    Call,
+    CallTracer,
+    batch_size,
+)
 from leakyrelu.health.causes import CAUSES
 from leakyrelu.health.findings import Deaths, Findings
 from leakyrelu.health.layers import zero_share
@@ -72,7 +78,8 @@ class Watch(Findings):
         self._hooks: ExitStack | None = None
         self._running = ExitStack()  # of one forward
         self._following = ExitStack()  # of a window, until all units have fired
-        self._looks_closer = False
+        self._looks_closer = self._needs_tracer = False
+        self._batch = self._seen = 0  # examples of this step and of this window
         self._warned: set[str] = set()
         self._before_update: dict[str, Tensor] = {}  # weights
 
@@ -163,23 +170,63 @@ class Watch(Findings):
         if self.step - self._window_start == self.window:
             self._end_window()
         self._looks_closer = self.step == self._window_start
+        self._running.callback(self._count_step)
+        self._batch = batch_size(args, kwargs)
+        if not self._has_given_up():
+            self._seen += self._batch
         if self._looks_closer:
+            self._following.close()
             self._following.enter_context(self._tracer.hooked())
+            self._needs_tracer = True
         elif self._is_settled():
             self._following.close()
-            self.step += 1
             return
+        elif self.step == self._window_start + 1:
+            self._following.close()
+            self._follow_missing_units()
         self._tracer.begin(args, kwargs)
         # Compiled code shows no calls: a step that is looked at runs without it.
         self._running.enter_context(torch.compiler.set_stance("force_eager"))
-        self._running.enter_context(self._tracer)
-        self._running.callback(self._count_step)
+        if self._needs_tracer:
+            self._running.enter_context(self._tracer)
+
+    def _follow_missing_units(self) -> None:
+        """Follow the layers of which some units have not fired, in the cheapest way there is.
+
+        Modules such as `torch.nn.ReLU` have a hook; only calls that are made by functions need
+        the tracer, which every function of PyTorch passes through.
+        """
+        model = self._tracer.model
+        paths = {
+            layer.layer.partition(" #")[0]: layer.function
+            for layer in self._tracked.values()
+            if not layer.is_settled
+        }
+        modules = dict(model.named_modules(remove_duplicate=False))
+        self._needs_tracer = any(type(modules.get(path)) not in RECTIFIER_MODULES for path in paths)
+        if self._needs_tracer:
+            self._following.enter_context(self._tracer.hooked())
+            return
+        for path, function in paths.items():
+            hook = modules[path].register_forward_pre_hook(
+                lambda _module, args, kwargs, path=path, function=function: self._count(
+                    path, function, *args, **kwargs
+                ),
+                with_kwargs=True,
+            )
+            self._following.callback(hook.remove)
+
+    def _count(self, path: str, function: str, input: Tensor) -> None:
+        layer = self._tracked.get(f"{self._tracer.next_layer(path, function)} {function}")
+        if layer is not None:
+            layer.count(input, self._tracer.mask_for(input, layer.axis), self._batch)
+
+    def _has_given_up(self) -> bool:
+        return self._is_compiled and self.step - self._window_start >= LOOKS_WHEN_COMPILED
 
     def _is_settled(self) -> bool:
         """Whether there is nothing more to find out in this window."""
-        if self._is_compiled and self.step - self._window_start >= LOOKS_WHEN_COMPILED:
-            return True
-        return all(layer.is_settled for layer in self._tracked.values())
+        return self._has_given_up() or all(layer.is_settled for layer in self._tracked.values())
 
     def _count_step(self) -> None:
         self.step += 1
@@ -192,9 +239,9 @@ class Watch(Findings):
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
         if not self._looks_closer:
-            layer.count(call)
+            layer.count(call.pre_activation, call.mask, self._batch)
             return None
-        layer.look_closer(call, self._module(call.feeding))
+        layer.look_closer(call, self._module(call.feeding), self._batch)
 
         def look_at_result(result: Tensor) -> None:
             layer.counts.update_activation(result, call.mask)
@@ -214,6 +261,9 @@ class Watch(Findings):
     def _end_window(self) -> None:
         first, last = self._window_start, self.step
         for key, layer in self._tracked.items():
+            layer.settle()
+            # A unit may be of a layer that is not called in each step.
+            layer.examples = self._seen if layer.is_settled else layer.seen
             self._agree_with_other_ranks(layer)
             died, revived = layer.end_window(first, last)
             if layer.blocks_gradient and bool(died.any()):
@@ -233,7 +283,7 @@ class Watch(Findings):
                 }
             )
             layer.begin_window()
-        self._window_start = last
+        self._window_start, self._seen = last, 0
 
     def _agree_with_other_ranks(self, layer: TrackedLayer) -> None:
         """Count a unit as fired if it fired on any of the processes that share the training."""
@@ -243,9 +293,9 @@ class Watch(Findings):
         found = torch.stack([layer.fired, layer.has_nan]).to(torch.uint8)
         torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX, group)
         layer.fired, layer.has_nan = found.bool()
-        seen = torch.tensor(layer.seen, device=layer.device)
-        torch.distributed.all_reduce(seen, torch.distributed.ReduceOp.SUM, group)
-        layer.seen = int(seen)
+        examples = torch.tensor(layer.examples, device=layer.device)
+        torch.distributed.all_reduce(examples, torch.distributed.ReduceOp.SUM, group)
+        layer.examples = int(examples)
 
     def _report_deaths(
         self, key: str, layer: TrackedLayer, died: Tensor, first: int, last: int
