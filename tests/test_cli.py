@@ -1,9 +1,13 @@
 """The command line: what it writes, and one clear sentence for each bad input."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from leakyrelu.cli import app
@@ -109,3 +113,86 @@ def test_without_the_extras_it_says_what_to_install(missing, call, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert ("Traceback" in done.stderr) == (call != "main()")
+
+
+MODELS = """
+import torch
+from torch import nn
+
+def make():
+    model = nn.Sequential(nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 20), nn.LeakyReLU())
+    with torch.no_grad():
+        model[0].bias.fill_(10.0)
+        model[0].bias[4] = -100.0
+    return model
+
+def data():
+    return torch.ones(50, 3)
+"""
+
+
+@pytest.fixture
+def _user_module(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "users_models.py").write_text(MODELS)
+    yield
+    sys.modules.pop("users_models", None)
+
+
+EXAMINE = ("examine", "users_models:make", "--data", "users_models:data")
+
+
+@pytest.mark.usefixtures("_user_module")
+def test_examine_prints_a_table():
+    result = run(*EXAMINE, "--html", "health.html")
+    assert result.exit_code == 0
+    assert "1 of 30 units are dead, most in 1 (1 of 10)" in result.output
+    assert "10.0%" in result.output
+    assert "1 of 30 units are dead" in Path("health.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("_user_module")
+def test_examine_as_json_for_machines():
+    result = run(*EXAMINE, "--json")
+    found = json.loads(result.stdout)
+    assert found["layers"][0]["dead units"] == [4]
+
+
+@pytest.mark.usefixtures("_user_module")
+@pytest.mark.parametrize(("share", "code"), [("5%", 1), ("0.05", 1), ("10%", 0), ("50%", 0)])
+def test_examine_fails_where_it_is_told_to(share, code):
+    result = run(*EXAMINE, "--fail-above", share)
+    assert result.exit_code == code
+    assert ("are dead in 1" in result.output) == bool(code)
+
+
+@pytest.mark.usefixtures("_user_module")
+def test_examine_with_a_checkpoint():
+    alive = nn.Sequential(nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 20), nn.LeakyReLU())
+    with torch.no_grad():
+        alive[0].bias.fill_(10.0)
+    torch.save(alive.state_dict(), "alive.pt")
+    result = run(*EXAMINE, "--checkpoint", "alive.pt", "--fail-above", "0%")
+    assert result.exit_code == 0
+    assert "0 of 30 units are dead" in result.output
+
+
+@pytest.mark.usefixtures("_user_module")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["users_models:mak", "--data", "x.npy"], "did you mean 'make'"),
+        (["users_models:make", "--data", "x.npy"], "there is no file x.npy"),
+        ([*EXAMINE[1:], "--fail-above", "all"], "should be a share of the units"),
+        ([*EXAMINE[1:], "--fail-above", "120%"], "should be a share of the units"),
+        ([*EXAMINE[1:], "--checkpoint", "no.pt"], "there is no file no.pt"),
+        ([*EXAMINE[1:], "--html", "no/such/place.html"], "No such file or directory"),
+        (["torch.nn:Identity", "--data", "users_models:data"], "calls no rectifier"),
+    ],
+)
+def test_examine_with_bad_input(arguments, message):
+    result = run("examine", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output

@@ -1,7 +1,8 @@
-"""The command line: ``leakyrelu compare`` and ``leakyrelu plot``."""
+"""The command line: ``leakyrelu compare``, ``examine`` and ``plot``."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,71 @@ def compare(
     except KeyboardInterrupt:
         typer.echo("stopped; finished trials are kept, and the same command resumes", err=True)
         raise typer.Exit(130) from None
+
+
+def _share(text: str) -> float:
+    number, is_percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        share = float(number) / (100 if is_percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"--fail-above {text!r} should be a share of the units, such as 5%")
+    return share
+
+
+@app.command()
+def examine(
+    model: Annotated[
+        str,
+        typer.Argument(help="module:factory, a function that returns the model, or module:model."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Examples for it: a .npy, .npz, .pt, .csv or .parquet file, or module:name of a "
+            "tensor, of batches such as a DataLoader's, or of a function that returns either."
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights, as torch.save wrote the state_dict.")
+    ] = None,
+    fail_above: Annotated[
+        str | None,
+        typer.Option(help="Exit with 1 if more than this share of a layer is dead, such as 5%."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON in place of the table.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the table as a page, too.")] = None,
+) -> None:
+    """Tell which units of your model are dead, in one pass over some data."""
+    with _clear_errors():
+        most = None if fail_above is None else _share(fail_above)
+
+        from rich.console import Console
+
+        from leakyrelu.health import examine
+        from leakyrelu.loading import load_batches, load_checkpoint, load_model
+        from leakyrelu.report.terminal import print_examination
+
+        network = load_model(model)
+        if checkpoint is not None:
+            load_checkpoint(network, checkpoint)
+        found = examine(network, load_batches(data))
+        if html is not None:
+            found.to_html(html)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_examination(found, Console())
+    if most is not None:
+        over = [layer.layer for layer in found.layers if layer.dead.float().mean() > most]
+        if over:
+            typer.echo(
+                f"more than {fail_above} of the units are dead in {', '.join(over)}", err=True
+            )
+            raise typer.Exit(1)
 
 
 @app.command()

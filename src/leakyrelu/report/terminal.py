@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
     from leakyrelu.compare.plan import Batch, Settings
     from leakyrelu.compare.train import Trial
+    from leakyrelu.health import Examination
 
-__all__ = ["LiveProgress", "print_comparison"]
+__all__ = ["LiveProgress", "print_comparison", "print_examination"]
 
 
 class LiveProgress:
@@ -90,6 +91,39 @@ class LiveProgress:
         )
 
 
+def _table() -> Table:
+    return Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def print_examination(examination: Examination, console: Console) -> None:
+    """Print the table, what its words mean, and the summary."""
+    table = _table()
+    table.add_column("layer", overflow="fold")
+    for heading in ("units", "dead", "stuck", "dormant", "always on", "firing rate", "gradient"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in examination.layers:
+        row = layer.row()
+        shares = ("dead %", "stuck negative %", "dormant %", "always on %")
+        rates = [f"{100 * row[name]:.0f}" for name in ("10% rate", "median rate", "90% rate")]
+        table.add_row(
+            f"{layer.layer} ({layer.function})",
+            str(layer.units),
+            *(percent(row[name] / 100) for name in shares),
+            f"{rates[0]} - {rates[1]} - {rates[2]}%",
+            "-" if layer.gradient is None else f"{layer.gradient:.2g}",
+            style="red" if layer.dead.any() else None,
+        )
+    console.print(table)
+    for line in (
+        "dead: fires for no example, so it gets no gradient and never learns",
+        "stuck: fires for none either, but is leaky, so it still learns",
+        "dormant: its mean activation is at most 0.025 of the layer's",
+        "firing rate: share of the examples, of the unit at the 10%, 50% and 90% quantile\n",
+    ):
+        console.print(line, markup=False, highlight=False)
+    console.print(examination.summary, style="bold", markup=False, highlight=False)
+
+
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, the verdict and the notes."""
     settings = comparison.settings
@@ -103,7 +137,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
         style="italic",
     )
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _table()
     table.add_column("activation", no_wrap=True)
     headings = (f"test {metric}", f"vs {settings.reference}", "dead", "stuck", "lr", "time")
     for heading in headings:

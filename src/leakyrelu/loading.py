@@ -1,0 +1,189 @@
+"""The user's model and data, as the command line names them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object"]
+
+
+def load_object(spec: str) -> Any:
+    """Return what ``module:name`` names; modules of the current directory are found too.
+
+    Raises
+    ------
+    ValueError
+        If there is no such module or name, or the module fails when it is imported.
+    """
+    module_name, _, path = spec.partition(":")
+    if not module_name or not path:
+        raise ValueError(f"{spec!r} should be module:name, such as my_package.models:make_model")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # the module is the user's, and may raise anything
+        raise ValueError(
+            f"module {module_name!r} of {spec!r} can't be imported: {_told(error)}"
+        ) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            nearest = difflib.get_close_matches(name, dir(found), n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"module {module_name!r} has no {name!r}{hint}")
+        found = getattr(found, name)
+    return found
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _made(spec: str) -> Any:
+    """Return the object, or what it returns if it is a factory."""
+    found = load_object(spec)
+    if isinstance(found, (nn.Module, Tensor)) or not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(f"{spec}() failed: {_told(error)}") from error
+
+
+def load_model(spec: str) -> nn.Module:
+    """Return the model that ``module:factory`` makes, or that is ``module:model``.
+
+    Raises
+    ------
+    ValueError
+        If it can't be imported or made, or is no `torch.nn.Module`.
+    """
+    model = _made(spec)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{spec} gives a {type(model).__name__}, but should a torch.nn.Module")
+    return model
+
+
+def load_checkpoint(model: nn.Module, path: Path) -> None:
+    """Load the weights that `torch.save` has written, of the model or of a whole training.
+
+    The state dict may be the file itself, or an entry ``model``, ``state_dict`` or
+    ``model_state_dict`` of it; a prefix ``module.`` or ``_orig_mod.`` is left out. Only tensors
+    and plain values are read, no code is run.
+
+    Raises
+    ------
+    ValueError
+        If the file can't be read, or its weights are not those of the model.
+    """
+    state = _read_tensors(path)
+    for name in ("model", "state_dict", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+            break
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, but should a state dict")
+    for prefix in ("module.", "_orig_mod."):
+        consume_prefix_in_state_dict_if_present(state, prefix)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        told = " ".join(str(error).split())
+        raise ValueError(f"the weights in {path} are not those of the model: {told}") from error
+
+
+def load_batches(spec: str) -> Any:
+    """Return a tensor of examples, or batches of them.
+
+    Parameters
+    ----------
+    spec : str
+        A file: .npy; .npz with one array, or one named x or X; .pt; .csv or .parquet with columns
+        of numbers. Or ``module:name`` of a tensor, of batches such as a DataLoader's, or of a
+        function that returns either.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it can't be read.
+    """
+    path = Path(spec)
+    if ":" in spec and not path.exists():
+        return _made(spec)
+    readers = {
+        ".npy": _read_array,
+        ".npz": _read_array,
+        ".pt": _read_tensors,
+        ".pth": _read_tensors,
+        ".csv": _read_table,
+        ".parquet": _read_table,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"data {spec!r} should be module:name, or end in {', '.join(readers)}")
+    data = reader(path)
+    if not isinstance(data, np.ndarray):
+        return data
+    if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
+        data = data.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(data))
+
+
+def _read_tensors(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(
+            f"{path} can't be read as tensors and plain values, as torch.save writes them; "
+            "save the state_dict(), not the model itself"
+        ) from error
+
+
+def _read_array(path: Path) -> np.ndarray[Any, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} can't be read: {error}") from error
+    if isinstance(found, np.ndarray):
+        return found
+    with found:
+        names = list(found)
+        wanted = names if len(names) == 1 else [name for name in names if name in ("x", "X")]
+        if len(wanted) != 1:
+            raise ValueError(
+                f"{path} has the arrays {', '.join(names)}; name the one with the examples x"
+            )
+        array: np.ndarray[Any, Any] = found[wanted[0]]
+        return array
+
+
+def _read_table(path: Path) -> np.ndarray[Any, Any]:
+    import pandas as pd
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
+    others = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if others:
+        raise ValueError(f"{path} has columns that are no numbers: {', '.join(others)}")
+    return table.to_numpy(dtype=np.float32)
