@@ -1,0 +1,5 @@
+"""Curing a model."""
+
+from leakyrelu.treatment.replace import replace
+
+__all__ = ["replace"]
