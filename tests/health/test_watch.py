@@ -590,3 +590,51 @@ def test_html():
     with watch(model, window=5) as health:
         train(model, 5)
     assert health.summary in health.to_html()
+
+
+def test_a_layer_that_is_left_out_has_not_died():
+    class Skips(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.always, self.seldom = network()[:2], network(nn.LeakyReLU)
+            self.step = 0
+
+        def forward(self, x):
+            self.step += 1
+            y = self.always(x).sum()
+            return y + self.seldom(x).sum() if self.step == 1 else y
+
+    with watch(Skips(), window=5) as health:
+        train(health.model, 15)
+    assert health.history()["layer"].tolist() == ["always.1", "seldom.1", "seldom.3"] + 2 * [
+        "always.1"
+    ]
+
+
+def test_a_long_run_needs_no_more_memory(monkeypatch):
+    monkeypatch.setattr(leakyrelu.health.findings, "MOST_WINDOWS", 8)
+    monkeypatch.setattr(leakyrelu.health.findings, "MOST_DEATHS", 10)
+    model = network()
+    alive(model[0])
+
+    def change(step):
+        with torch.no_grad():
+            model[0].bias[3] = -100.0 if step // 2 % 2 else 0.5
+
+    with watch(model, window=2) as health:
+        train(model, 200, change)
+    history = health.history().query("layer == '1'")
+    assert len(history) <= 8
+    assert history["step"].max() == 200
+    assert history["died"].sum() == health.report()["died"][0] == 50
+    assert history["revived"].sum() == 49
+    assert len(health.deaths) == 10
+    assert health.plot().axes
+
+
+def test_the_end_of_a_window_is_told():
+    steps = []
+    model = network()
+    with watch(model, window=3, on_window=lambda health: steps.append(len(health.history()))):
+        train(model, 7)
+    assert steps == [2, 4]

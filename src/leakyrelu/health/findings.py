@@ -66,6 +66,21 @@ class Deaths:
         return text
 
 
+# Of more windows than that, each two are merged; of more deaths, the latest are kept.
+MOST_WINDOWS = 500
+MOST_DEATHS = 1000
+
+
+def _merged(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how things stood after the later window, and what happened in both."""
+    before = {(row["layer"], row["function"]): row for row in earlier}
+    merged = []
+    for row in later:
+        first = before.get((row["layer"], row["function"]), {})
+        merged.append(row | {name: row[name] + first.get(name, 0) for name in ("died", "revived")})
+    return merged
+
+
 class Findings:
     """What was found, up to the end of the last window.
 
@@ -74,7 +89,7 @@ class Findings:
     step : int
         Training forwards so far.
     deaths : list of Deaths
-        In the order in which they were found.
+        In the order in which they were found, the latest 1,000.
     """
 
     def __init__(self, window: int) -> None:
@@ -82,7 +97,7 @@ class Findings:
         self.step = 0
         self.deaths: list[Deaths] = []
         self._tracked: dict[str, TrackedLayer] = {}
-        self._history: list[dict[str, Any]] = []
+        self._history: list[list[dict[str, Any]]] = []  # a row for each layer, by window
         self._window_start = 0
 
     def _need_a_window(self) -> None:
@@ -92,6 +107,15 @@ class Findings:
                 "forwards were seen; train on (is the model in training mode, and not called "
                 "from a compiled function?), or choose a shorter window="
             )
+
+    def _remember(self, rows: list[dict[str, Any]], deaths: list[Deaths]) -> None:
+        """Keep what a window has brought, in a memory that does not grow with the run."""
+        self._history.append(rows)
+        if len(self._history) > MOST_WINDOWS:
+            pairs = zip(self._history[::2], self._history[1::2], strict=False)
+            rest = self._history[-1:] if len(self._history) % 2 else []
+            self._history = [_merged(earlier, later) for earlier, later in pairs] + rest
+        self.deaths = [*self.deaths, *deaths][-MOST_DEATHS:]
 
     @property
     def layers(self) -> list[LayerHealth]:
@@ -103,7 +127,7 @@ class Findings:
     def summary(self) -> str:
         """One sentence on the window that ended last."""
         self._need_a_window()
-        born = sum(len(deaths.units) for deaths in self.deaths if deaths.cause == BORN_DEAD)
+        born = sum(layer.born_dead for layer in self._tracked.values())
         examples = max(layer.examples for layer in self._tracked.values())
         start = max(self._window_start - self.window, 0)
         return (
@@ -127,15 +151,13 @@ class Findings:
         self._need_a_window()
         rows = []
         for layer in self._tracked.values():
-            mine = [deaths for deaths in self.deaths if deaths.layer == layer.layer]
-            born = sum(len(deaths.units) for deaths in mine if deaths.cause == BORN_DEAD)
             is_silent = bool(layer.is_silent.any())
             rows.append(
                 {
                     **layer.health().row(),
                     "rate below": 3 / layer.examples if is_silent and layer.examples else None,
-                    "born dead": born,
-                    "died": sum(len(deaths.units) for deaths in mine) - born,
+                    "born dead": layer.born_dead,
+                    "died": layer.died,
                     "revived": int((layer.revived >= 0).sum()),
                 }
             )
@@ -174,6 +196,8 @@ class Findings:
     def history(self) -> pd.DataFrame:
         """Return one row for each window and layer.
 
+        Of a run of more than 500 windows each two are merged, as often as need be.
+
         Returns
         -------
         pandas.DataFrame
@@ -181,7 +205,7 @@ class Findings:
             negative", died, revived, "median rate", gradient, examples.
         """
         self._need_a_window()
-        return table_of(self._history)
+        return table_of([row for window in self._history for row in window])
 
     def plot(self) -> Figure:
         """Draw the share of silent units of each layer over the steps, as a heat map."""
@@ -229,7 +253,7 @@ class Findings:
         return {
             "step": self._window_start,
             "layers": {key: layer.state_dict() for key, layer in self._tracked.items()},
-            "history": list(self._history),
+            "history": [list(rows) for rows in self._history],
             "deaths": [vars(deaths) for deaths in self.deaths],
         }
 

@@ -48,6 +48,8 @@ class TrackedLayer:
         "revived",
         "cause",
         "examples",
+        "born_dead",
+        "died",
         "learning_rate",
         "gradient_norm",
         "update_size",
@@ -63,6 +65,7 @@ class TrackedLayer:
         self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
         self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
         self.examples = 0  # of the window that ended last
+        self.born_dead = self.died = 0  # units, since the start
         # Of the layer that feeds the units, at the last closer look.
         self.learning_rate: float | None = None
         self.gradient_norm: float | None = None
@@ -167,7 +170,28 @@ class TrackedLayer:
         born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
         causes = born if first == 0 or self.causes is None else self.causes
         self.cause[died] = causes[died]
+        if self.blocks_gradient and first == 0:
+            self.born_dead += int(died.sum())
+        elif self.blocks_gradient:
+            self.died += int(died.sum())
         return died, revived
+
+    def row(self, step: int, died: Tensor, revived: Tensor) -> dict[str, Any]:
+        """Return the layer's line of the history, for the window that ended at this step."""
+        silent = int(self.is_silent.sum())
+        return {
+            "step": step,
+            "layer": self.layer,
+            "function": self.function,
+            "units": self.units,
+            "dead": silent if self.blocks_gradient else 0,
+            "stuck negative": 0 if self.blocks_gradient else silent,
+            "died": int(died.sum()) if self.blocks_gradient else 0,
+            "revived": int(revived.sum()) if self.blocks_gradient else 0,
+            "median rate": self.counts.rate.median().item(),
+            "gradient": None if self.gradient is None else self.gradient.item(),
+            "examples": self.examples,
+        }
 
     # --- What was found --------------------------------------------------------------------
 

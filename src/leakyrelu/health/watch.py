@@ -60,6 +60,7 @@ class Watch(Findings):
         unit_axis: int | None = None,
         mask: Callable[..., Tensor] | None = None,
         on_death: Callable[[Deaths], None] | None = None,
+        on_window: Callable[[Watch], None] | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
@@ -74,6 +75,7 @@ class Watch(Findings):
         self.model = model
         self.warn_above = warn_above
         self.on_death = on_death
+        self.on_window = on_window
         self._tracer = CallTracer(_unwrapped(model), self._on_call, unit_axis, mask)
         self._hooks: ExitStack | None = None
         self._running = ExitStack()  # of one forward
@@ -260,30 +262,27 @@ class Watch(Findings):
 
     def _end_window(self) -> None:
         first, last = self._window_start, self.step
+        rows: list[dict[str, Any]] = []
+        deaths: list[Deaths] = []
         for key, layer in self._tracked.items():
             layer.settle()
-            # A unit may be of a layer that is not called in each step.
+            # A layer may be called in some steps only, and is judged by these.
             layer.examples = self._seen if layer.is_settled else layer.seen
             self._agree_with_other_ranks(layer)
-            died, revived = layer.end_window(first, last)
-            if layer.blocks_gradient and bool(died.any()):
-                self._report_deaths(key, layer, died, first, last)
-            row = layer.health().row()
-            silent = int(layer.is_silent.sum())
-            self._history.append(
-                {
-                    "step": last,
-                    **{name: row[name] for name in ("layer", "function", "units")},
-                    "dead": silent if layer.blocks_gradient else 0,
-                    "stuck negative": 0 if layer.blocks_gradient else silent,
-                    "died": int(died.sum()),
-                    "revived": int(revived.sum()),
-                    **{name: row[name] for name in ("median rate", "gradient")},
-                    "examples": layer.examples,
-                }
-            )
+            if layer.examples > 0:
+                died, revived = layer.end_window(first, last)
+                found = self._deaths(layer, died, first) if layer.blocks_gradient else []
+                deaths += found
+                self._warn(key, layer, found)
+                rows.append(layer.row(last, died, revived))
             layer.begin_window()
+        self._remember(rows, deaths)
         self._window_start, self._seen = last, 0
+        for each in deaths:
+            if self.on_death is not None:
+                self.on_death(each)
+        if self.on_window is not None:
+            self.on_window(self)
 
     def _agree_with_other_ranks(self, layer: TrackedLayer) -> None:
         """Count a unit as fired if it fired on any of the processes that share the training."""
@@ -297,32 +296,31 @@ class Watch(Findings):
         torch.distributed.all_reduce(examples, torch.distributed.ReduceOp.SUM, group)
         layer.examples = int(examples)
 
-    def _report_deaths(
-        self, key: str, layer: TrackedLayer, died: Tensor, first: int, last: int
-    ) -> None:
-        names = list(CAUSES)
-        for index in layer.cause[died].unique().tolist():
-            units = (died & (layer.cause == index)).nonzero().squeeze(1).tolist()
-            deaths = Deaths(
+    def _deaths(self, layer: TrackedLayer, died: Tensor, first: int) -> list[Deaths]:
+        """Return the deaths of a layer, by cause."""
+        causes = list(CAUSES)
+        return [
+            Deaths(
                 layer.layer,
-                units,
+                (died & (layer.cause == index)).nonzero().squeeze(1).tolist(),
                 layer.units,
                 max(first - self.window, 0),
                 first,
-                names[index],
+                causes[index],
                 layer.learning_rate,
                 layer.gradient_norm,
                 layer.update_size,
             )
-            self.deaths.append(deaths)
-            if self.on_death is not None:
-                self.on_death(deaths)
+            for index in layer.cause[died].unique().tolist()
+        ]
+
+    def _warn(self, key: str, layer: TrackedLayer, deaths: list[Deaths]) -> None:
+        """Warn, once, of a layer many of whose units are dead."""
         dead = int(layer.is_silent.sum())
-        if dead > self.warn_above * layer.units and key not in self._warned:
+        if deaths and dead > self.warn_above * layer.units and key not in self._warned:
             self._warned.add(key)
-            latest = [d for d in self.deaths if d.layer == layer.layer][-1]
             warnings.warn(
-                f"{dead} of {layer.units} units of {layer.layer} are dead; {latest}",
+                f"{dead} of {layer.units} units of {layer.layer} are dead; {deaths[-1]}",
                 HealthWarning,
                 stacklevel=2,
             )
@@ -373,6 +371,7 @@ def watch(
     unit_axis: int | None = None,
     mask: Callable[..., Tensor] | None = None,
     on_death: Callable[[Deaths], None] | None = None,
+    on_window: Callable[[Watch], None] | None = None,
 ) -> Watch:
     """Watch which units of a model die while it trains.
 
@@ -392,6 +391,8 @@ def watch(
         Called as the model is, returns a bool tensor that is False for padding; see `examine`.
     on_death : callable, optional
         Called with `Deaths` when units died.
+    on_window : callable, optional
+        Called with the `Watch` when a window has ended.
 
     Returns
     -------
@@ -435,4 +436,5 @@ def watch(
         unit_axis=unit_axis,
         mask=mask,
         on_death=on_death,
+        on_window=on_window,
     )
