@@ -507,9 +507,9 @@ def test_the_size_of_the_update_is_told():
                 norm = model[0].weight.grad.norm().item()
             optimizer.step()
     layer = health._tracked["1 relu"]
-    assert layer.update_size == pytest.approx(expected, rel=1e-4)
-    assert layer.gradient_norm == pytest.approx(norm)
-    assert "an update changes the weights by" in str(next(d for d in health.deaths if d.first))
+    assert layer.updates["update_size"] == pytest.approx(expected, rel=1e-4)
+    assert layer.updates["gradient_norm"] == pytest.approx(norm)
+    assert "an update changed the weights by" in str(next(d for d in health.deaths if d.first))
 
 
 def test_padding_is_masked_out():
@@ -638,3 +638,17 @@ def test_the_end_of_a_window_is_told():
     with watch(model, window=3, on_window=lambda health: steps.append(len(health.history()))):
         train(model, 7)
     assert steps == [2, 4]
+
+
+def test_a_unit_that_fires_seldom_was_not_pushed():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.fill_(0.5)  # a pre-activation of standard deviation 1
+        model[0].bias.copy_(torch.tensor([-2.7, 0.0, 0.0]))
+    with watch(model, window=2) as health:
+        for _ in range(60):
+            train(model, 1)  # on other examples each time
+    seldom = [deaths for deaths in health.deaths if deaths.first > 0]
+    assert len(seldom) > 2
+    assert {deaths.cause for deaths in seldom} == {"rare"}
+    assert "fired seldom before" in str(seldom[0])

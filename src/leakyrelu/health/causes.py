@@ -2,7 +2,8 @@
 
 The mean pre-activation of a unit is the sum of its bias and of its weights times the means of
 its inputs. Between two looks each of the three may change, and their shares add up to the
-whole change. For a unit that died in between, what pushed it down most is taken for the cause.
+whole change. For a unit that died in between, what pushed it down most is taken for the cause; if
+nothing did, it was one that fires seldom, and may yet fire again.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ CAUSES = {
     "bias": "bias pushed below",
     "weights": "pushed below by the weights",
     "inputs": "pushed below by what comes in",
+    "rare": "hardly pushed: they fired seldom before",
 }
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 # So many standard deviations a normalised input is away from 0 once in a thousand examples.
 _REACH = 3.0
+# A push of fewer standard deviations of the pre-activation than this is no cause of death: the
+# mean of a batch of 16 moves by as much.
+_LEAST_PUSH = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Look:
 
     Attributes
     ----------
-    mean : torch.Tensor, shape (units,)
-        The mean pre-activation.
+    mean, spread : torch.Tensor, shape (units,)
+        The mean pre-activation, and its standard deviation.
     bias : torch.Tensor, shape (units,), or None
         The bias of the layer that feeds the units, or the shift of a normalisation.
     inputs : torch.Tensor, shape (features,), or None
@@ -52,6 +57,7 @@ class Look:
     """
 
     mean: Tensor
+    spread: Tensor
     bias: Tensor | None
     inputs: Tensor | None
     weighted: Tensor | None
@@ -61,25 +67,29 @@ class Look:
     def at(cls, call: Call, feeding: nn.Module) -> Look:
         """Look at a call that `feeding` feeds."""
         z, x = call.pre_activation.detach(), call.feeding_input
-        mean = _mean(z, call.unit_axis)
+        mean, spread = _mean(z, call.unit_axis), _by_unit(z, call.unit_axis).std(1, correction=0)
         bias = getattr(feeding, "bias", None)
         # A copy: the optimizer changes the parameter in place.
         bias = bias.detach().float().clone() if isinstance(bias, Tensor) else 0 * mean
         if bias.shape == mean.shape and isinstance(feeding, _NORMS):
             least, most = z.transpose(0, call.unit_axis).flatten(1).aminmax(dim=1)
             weighted = _REACH * feeding.weight.detach().float().abs()
-            return cls(mean, bias, None, weighted, (least == most) & (weighted != 0))
+            return cls(mean, spread, bias, None, weighted, (least == most) & (weighted != 0))
         is_linear = isinstance(feeding, (nn.Linear, *_CONVOLUTIONS))
         if x is None or bias.shape != mean.shape or not is_linear:
-            return cls(mean, None, None, None, torch.zeros_like(mean, dtype=torch.bool))
+            return cls(mean, spread, None, None, None, torch.zeros_like(mean, dtype=torch.bool))
         axis = -1 if isinstance(feeding, nn.Linear) else 1
         inputs, magnitude = _mean(x.detach(), axis), _mean(x.detach().abs(), axis)
         starved = _weighted(feeding, magnitude, torch.abs) == 0
-        return cls(mean, bias, inputs, _weighted(feeding, inputs), starved)
+        return cls(mean, spread, bias, inputs, _weighted(feeding, inputs), starved)
+
+
+def _by_unit(x: Tensor, axis: int) -> Tensor:
+    return x.float().transpose(0, axis).flatten(1)
 
 
 def _mean(x: Tensor, axis: int) -> Tensor:
-    return x.float().transpose(0, axis).flatten(1).mean(1)
+    return _by_unit(x, axis).mean(1)
 
 
 def _weighted(feeding: nn.Module, inputs: Tensor, of: object = None) -> Tensor:
@@ -116,5 +126,7 @@ def causes_of(before: Look, now: Look, feeding: nn.Module) -> Tensor:
     scaled = by_weights if before.inputs is not None else 0.0  # a scale moves no mean
     by_inputs = now.mean - before.mean - by_bias - scaled
     names = list(CAUSES)
-    pushed = torch.stack([by_bias, by_weights, by_inputs]).argmin(0) + names.index("bias")
-    return torch.where(now.starved, names.index(STARVED), pushed).to(torch.int8)
+    push, cause = torch.stack([by_bias, by_weights, by_inputs]).min(0)
+    cause = cause + names.index("bias")
+    cause[push > -_LEAST_PUSH * before.spread] = names.index("rare")
+    return torch.where(now.starved, names.index(STARVED), cause).to(torch.int8)

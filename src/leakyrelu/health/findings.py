@@ -37,11 +37,13 @@ class Deaths:
     cause : str
         What most of them died of, one of `leakyrelu.health.causes.CAUSES`.
     learning_rate : float or None
-        That of the layer that feeds them, where an optimizer of PyTorch trains it.
+        That of the layer that feeds them, at step `first`, where an optimizer of PyTorch trains
+        it. If it changes between `first` and `last`, this is what it was before.
     gradient_norm : float or None
-        Of that layer's weight, at the start of the window.
+        Of that layer's weight, at step `first`.
     update_size : float or None
-        The norm of what the optimizer changed that weight by, over the norm of the weight.
+        The norm of what the optimizer changed that weight by in that step, over the norm of the
+        weight.
     """
 
     layer: str
@@ -62,7 +64,7 @@ class Deaths:
         if self.cause in ("bias", "weights") and self.learning_rate is not None:
             text += f"; learning rate {self.learning_rate:g} is the likely cause"
             if self.update_size is not None:
-                text += f" (an update changes the weights by {self.update_size:.2g} of their norm)"
+                text += f" (an update changed the weights by {self.update_size:.2%} of their norm)"
         return text
 
 
@@ -127,7 +129,11 @@ class Findings:
     def summary(self) -> str:
         """One sentence on the window that ended last."""
         self._need_a_window()
-        born = sum(layer.born_dead for layer in self._tracked.values())
+        born_dead = list(CAUSES).index(BORN_DEAD)
+        born = sum(
+            int((layer.health().dead & (layer.cause == born_dead)).sum())
+            for layer in self._tracked.values()
+        )
         examples = max(layer.examples for layer in self._tracked.values())
         start = max(self._window_start - self.window, 0)
         return (

@@ -50,9 +50,8 @@ class TrackedLayer:
         "examples",
         "born_dead",
         "died",
-        "learning_rate",
-        "gradient_norm",
-        "update_size",
+        "updates",
+        "updates_before",
     )
 
     def __init__(self, call: Call) -> None:
@@ -66,10 +65,11 @@ class TrackedLayer:
         self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
         self.examples = 0  # of the window that ended last
         self.born_dead = self.died = 0  # units, since the start
-        # Of the layer that feeds the units, at the last closer look.
-        self.learning_rate: float | None = None
-        self.gradient_norm: float | None = None
-        self.update_size: float | None = None
+        # Learning rate, gradient norm and update size of the weights that feed the units, at the
+        # last closer look; and at the one before, as units that are found dead at the end of a
+        # window have died by its start.
+        self.updates: dict[str, float] = {}
+        self.updates_before: dict[str, float] = {}
         self.counts = FiringCounts(self.axis)
         self._begin()
 
@@ -145,6 +145,7 @@ class TrackedLayer:
         self.fired |= self.counts.fired > 0
         self.has_nan |= self.counts.has_nan
         self.settle()
+        self.updates_before, self.updates = self.updates, {}
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:
             self.causes = causes_of(before, self.look, feeding)

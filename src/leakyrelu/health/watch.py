@@ -307,9 +307,7 @@ class Watch(Findings):
                 max(first - self.window, 0),
                 first,
                 causes[index],
-                layer.learning_rate,
-                layer.gradient_norm,
-                layer.update_size,
+                **layer.updates_before,
             )
             for index in layer.cause[died].unique().tolist()
         ]
@@ -351,12 +349,12 @@ class Watch(Findings):
         for key, weight in self._weights(optimizer).items():
             layer, before = self._tracked[key], self._before_update.pop(key, None)
             if weight.grad is not None:
-                layer.gradient_norm = float(weight.grad.norm())
+                layer.updates["gradient_norm"] = float(weight.grad.norm())
                 layer.zero_gradient = zero_share(weight.grad, layer.units)
             if before is not None:
                 change = (weight.detach() - before).norm()
-                layer.update_size = float(change / before.norm())
-            layer.learning_rate = next(
+                layer.updates["update_size"] = float(change / before.norm())
+            layer.updates["learning_rate"] = next(
                 float(group["lr"])
                 for group in optimizer.param_groups
                 if any(parameter is weight for parameter in group["params"])
