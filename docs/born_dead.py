@@ -313,8 +313,10 @@ layers below get no gradient. Training can move that constant and nothing else. 
 how likely that is:
 
 ```python
+>>> import leakyrelu
 >>> print(leakyrelu.odds({hidden}, {width}))
 {example}
+
 ```
 
 One command makes all of this page, figures and numbers, in a few minutes:

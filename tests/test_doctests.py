@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the README are true."""
+"""The examples in docstrings, in the README and in docs are true."""
 
 import doctest
 import importlib
@@ -10,7 +10,12 @@ import pytest
 import leakyrelu
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    page.relative_to(ROOT).as_posix()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if ">>>" in page.read_text(encoding="utf-8")
+]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(leakyrelu.__path__, "leakyrelu.")
@@ -23,9 +28,10 @@ def test_docstrings(name):
     assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
 
 
-def test_readme():
-    result = doctest.testfile(str(README), module_relative=False, optionflags=FLAGS)
-    assert result.attempted > 5
+@pytest.mark.parametrize("page", PAGES)
+def test_pages(page):
+    result = doctest.testfile(str(ROOT / page), module_relative=False, optionflags=FLAGS)
+    assert result.attempted > 0
     assert result.failed == 0
 
 

@@ -425,7 +425,8 @@ def watch(
     ...     for _ in range(5):
     ...         model(torch.randn(50, 2)).mean().backward()
     >>> print(health.summary)
-    1 of 3 units are dead, 1 of them born dead (window: step 0 to 5, 250 examples).
+    1 of 3 units are dead, most in 1 (1 of 3), 1 of them born dead (window: step 0 to 5, 250
+    examples).
     """
     return Watch(
         model,
