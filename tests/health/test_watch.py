@@ -652,3 +652,53 @@ def test_a_unit_that_fires_seldom_was_not_pushed():
     assert len(seldom) > 2
     assert {deaths.cause for deaths in seldom} == {"rare"}
     assert "fired seldom before" in str(seldom[0])
+
+
+def test_self_repair_brings_dead_units_back():
+    def fires(self_repair):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+        with torch.no_grad():
+            model[0].bias[:3], model[0].bias[3:5] = -3.0, 6.0
+        optimizer = torch.optim.SGD(model.parameters(), 0.02)
+        x = torch.randn(256, 4)
+        with watch(model, window=5, self_repair=self_repair) as health:
+            for _ in range(500):
+                optimizer.zero_grad()
+                (model(x) - x.prod(1, keepdim=True)).square().mean().backward()
+                optimizer.step()
+        assert not any(module._forward_pre_hooks for module in model)
+        return health.layers[0].counts.positive_rate
+
+    without, repaired = fires(0.0), fires(1.0)
+    assert without[:3].tolist() == [0, 0, 0]
+    assert (without[3:5] > 0.95).all()
+    assert (repaired[:3] > 0).all()
+    assert repaired[:5].min() > 0.03
+    assert repaired[3:5].max() < 0.97
+
+
+@pytest.mark.parametrize("rectify", [nn.ReLU(), nn.ReLU(inplace=True), F.relu, torch.relu_])
+def test_the_corrective_gradient(rectify):
+    class Once(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.rectify = nn.Linear(4, 6), rectify
+
+        def forward(self, x):
+            return self.rectify(self.first(x))
+
+    model, x = Once(), torch.randn(64, 4)
+    with torch.no_grad():
+        model.first.bias.copy_(torch.tensor([-100.0, 100.0, 0.0, 0.0, 0.0, 0.0]))
+
+    def gradient():
+        model.zero_grad()
+        model(x).sum().backward()
+        return model.first.bias.grad.clone()
+
+    plain = gradient()  # that of each pre-activation is 0 or 1
+    with watch(model, window=10, self_repair=0.25):
+        for _ in range(3):
+            assert (gradient() - plain).tolist() == [-16, 16, 0, 0, 0, 0]
+    assert torch.equal(gradient(), plain)

@@ -15,6 +15,8 @@ from leakyrelu.health.layers import LayerHealth
 __all__ = ["NEVER", "TrackedLayer"]
 
 NEVER = -1  # in place of a step
+# Units that fire at fewer, or at more, of the positions are repaired: Kaldi's and icefall's limits.
+LEAST_RATE, MOST_RATE = 0.05, 0.95
 
 
 class TrackedLayer:
@@ -78,6 +80,7 @@ class TrackedLayer:
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
         self.look: Look | None = None
+        self.repair: Tensor | None = None  # by unit: -1 pushes up, 1 down, against the gradient
         self.causes: Tensor | None = None  # of a death since the look before
         self.begin_window()
 
@@ -145,6 +148,9 @@ class TrackedLayer:
         self.fired |= self.counts.fired > 0
         self.has_nan |= self.counts.has_nan
         self.settle()
+        rate = self.counts.positive_rate
+        push = (rate > MOST_RATE).float() - (rate < LEAST_RATE).float()
+        self.repair = push if bool(push.any()) else None
         self.updates_before, self.updates = self.updates, {}
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:

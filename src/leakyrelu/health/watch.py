@@ -57,6 +57,7 @@ class Watch(Findings):
         *,
         window: int = 100,
         warn_above: float = 0.5,
+        self_repair: float = 0.0,
         unit_axis: int | None = None,
         mask: Callable[..., Tensor] | None = None,
         on_death: Callable[[Deaths], None] | None = None,
@@ -74,6 +75,9 @@ class Watch(Findings):
         super().__init__(window)
         self.model = model
         self.warn_above = warn_above
+        if self_repair < 0:
+            raise ValueError(f"self_repair must be 0 or more, but is {self_repair}")
+        self.self_repair = self_repair
         self.on_death = on_death
         self.on_window = on_window
         self._tracer = CallTracer(_unwrapped(model), self._on_call, unit_axis, mask)
@@ -202,7 +206,7 @@ class Watch(Findings):
         paths = {
             layer.layer.partition(" #")[0]: layer.function
             for layer in self._tracked.values()
-            if not layer.is_settled
+            if not self._is_done(layer)
         }
         modules = dict(model.named_modules(remove_duplicate=False))
         self._needs_tracer = any(type(modules.get(path)) not in RECTIFIER_MODULES for path in paths)
@@ -221,6 +225,7 @@ class Watch(Findings):
     def _count(self, path: str, function: str, input: Tensor) -> None:
         layer = self._tracked.get(f"{self._tracer.next_layer(path, function)} {function}")
         if layer is not None:
+            self._repair(layer, input)
             layer.count(input, self._tracer.mask_for(input, layer.axis), self._batch)
 
     def _has_given_up(self) -> bool:
@@ -228,7 +233,30 @@ class Watch(Findings):
 
     def _is_settled(self) -> bool:
         """Whether there is nothing more to find out in this window."""
-        return self._has_given_up() or all(layer.is_settled for layer in self._tracked.values())
+        return self._has_given_up() or all(self._is_done(layer) for layer in self._tracked.values())
+
+    def _is_done(self, layer: TrackedLayer) -> bool:
+        is_to_repair = self.self_repair > 0 and layer.repair is not None
+        return layer.is_settled and not is_to_repair
+
+    # --- Self-repair -----------------------------------------------------------------------
+
+    def _repair(self, layer: TrackedLayer, pre_activation: Tensor) -> None:
+        """Push the units that hardly fire up, and those that always do down."""
+        push = layer.repair
+        if self.self_repair == 0 or push is None or not pre_activation.requires_grad:
+            return
+
+        def correct(gradient: Tensor) -> Tensor:
+            shape = [1] * gradient.ndim
+            shape[layer.axis] = -1
+            # As strong as the gradient of those that get one; if none does, as that of a mean.
+            passing = gradient.count_nonzero()
+            size = gradient.abs().sum() / passing.clamp(min=1)
+            size = torch.where(passing > 0, size, 1 / gradient.numel())
+            return gradient + self.self_repair * size * push.view(shape).to(gradient.dtype)
+
+        pre_activation.register_hook(correct)
 
     def _count_step(self) -> None:
         self.step += 1
@@ -241,9 +269,11 @@ class Watch(Findings):
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
         if not self._looks_closer:
+            self._repair(layer, call.pre_activation)
             layer.count(call.pre_activation, call.mask, self._batch)
             return None
         layer.look_closer(call, self._module(call.feeding), self._batch)
+        self._repair(layer, call.pre_activation)
 
         def look_at_result(result: Tensor) -> None:
             layer.counts.update_activation(result, call.mask)
@@ -366,6 +396,7 @@ def watch(
     *,
     window: int = 100,
     warn_above: float = 0.5,
+    self_repair: float = 0.0,
     unit_axis: int | None = None,
     mask: Callable[..., Tensor] | None = None,
     on_death: Callable[[Deaths], None] | None = None,
@@ -383,6 +414,11 @@ def watch(
         negative* if the activation is leaky.
     warn_above : float, default 0.5
         A layer of which more than this share is dead is warned of, once.
+    self_repair : float, default 0
+        If above 0, units that fire at less than 5% of the positions get this small a gradient
+        that raises their pre-activation, and those that fire at more than 95% one that lowers
+        it, in units of the mean absolute gradient of the layer's pre-activations. This changes
+        how the model trains.
     unit_axis : int, optional
         The axis that numbers the units; see `examine`.
     mask : callable, optional
@@ -410,10 +446,19 @@ def watch(
     In each window every step is looked at until all units have fired, so that the verdict is
     exact for the window; firing rates are taken from its first step.
 
+    `self_repair` is after the practice of the speech toolkits Kaldi (self-repair [1]_) and icefall
+    (its balancers), which keep the mean derivative of each ReLU between these limits. The rates
+    are those of the first batch of the window.
+
     Under `torch.compile` a step that is looked at runs without compiled code, as that shows no
     calls; so at most the first 10 steps of a window are, and the verdict rests on these. A model
     that is called inside a compiled function, such as a whole compiled training step, is out of
     reach.
+
+    References
+    ----------
+    .. [1] D. Povey et al., Kaldi, ``nnet3``: "self-repair" of nonlinearities,
+       https://kaldi-asr.org/doc/dnn3.html
 
     Examples
     --------
@@ -432,6 +477,7 @@ def watch(
         model,
         window=window,
         warn_above=warn_above,
+        self_repair=self_repair,
         unit_axis=unit_axis,
         mask=mask,
         on_death=on_death,
