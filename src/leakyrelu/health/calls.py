@@ -211,7 +211,9 @@ class CallTracer(TorchFunctionMode):
         positional = args or (kwargs["input"],)
         named = {name: value for name, value in kwargs.items() if name != "input"}
         blocks_gradient = RECTIFIERS[function](*positional, **named)
-        if blocks_gradient is None:
+        # Clamps are used for other things too, such as lengths and rates.
+        has_units = positional[0].ndim > 1 and positional[0].is_floating_point()
+        if blocks_gradient is None or not has_units:
             return function(*args, **kwargs)
         name = function.__name__.rstrip("_")
         layer = self.next_layer(self.path[-1], name)

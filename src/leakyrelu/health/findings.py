@@ -199,6 +199,20 @@ class Findings:
         columns = ["layer", "unit", "silent since", "last fired", "cause", "recoverable"]
         return table_of(rows, columns)
 
+    def causes(self) -> dict[str, list[str | None]]:
+        """Return, by layer and unit, what those that are dead died of; None for the living."""
+        self._need_a_window()
+        names = list(CAUSES)
+        return {
+            layer.layer: [
+                names[cause] if dead else None
+                for cause, dead in zip(
+                    layer.cause.tolist(), layer.health().dead.tolist(), strict=True
+                )
+            ]
+            for layer in self._tracked.values()
+        }
+
     def history(self) -> pd.DataFrame:
         """Return one row for each window and layer.
 
