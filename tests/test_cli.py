@@ -196,3 +196,14 @@ def test_examine_with_bad_input(arguments, message):
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("_user_module")
+def test_examine_treats():
+    result = run(*EXAMINE, "--treat", "cured.pt", "--fail-above", "0%")
+    assert result.exit_code == 0, result.output
+    assert "1: 1 units were killed; made new" in result.output
+    assert "wrote cured.pt" in result.output
+    again = run(*EXAMINE, "--checkpoint", "cured.pt")
+    assert "0 of 30 units are dead" in again.output
+    assert json.loads(run(*EXAMINE, "--treat", "cured.pt", "--json").stdout)["examples"] == 50

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from leakyrelu.health.examine import examine
     from leakyrelu.health.odds import odds
     from leakyrelu.health.watch import watch
-    from leakyrelu.treatment import replace
+    from leakyrelu.treatment.groups import parameter_groups
+    from leakyrelu.treatment.replace import replace
+    from leakyrelu.treatment.revive import revive
+    from leakyrelu.treatment.treat import treat
 
 __all__ = [
     "compare",
@@ -36,14 +39,17 @@ __all__ = [
     "leaky_relu_derivative",
     "nn",
     "odds",
+    "parameter_groups",
     "plot",
     "prelu",
     "prelu_derivative",
     "relu",
     "relu_derivative",
     "replace",
+    "revive",
     "rrelu",
     "rrelu_derivative",
+    "treat",
     "watch",
 ]
 __version__ = "0.1.0"
@@ -53,7 +59,10 @@ _TORCH_ROOMS = {
     "examine": "leakyrelu.health",
     "nn": "leakyrelu.nn",
     "odds": "leakyrelu.health",
+    "parameter_groups": "leakyrelu.treatment",
     "replace": "leakyrelu.treatment",
+    "revive": "leakyrelu.treatment",
+    "treat": "leakyrelu.treatment",
     "watch": "leakyrelu.health",
 }
 

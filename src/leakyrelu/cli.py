@@ -172,11 +172,19 @@ def examine(
         bool, typer.Option("--json", help="Print JSON in place of the table.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write the table as a page, too.")] = None,
+    treat: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make dead units new, rectifiers as they are, and write the state_dict to this "
+            ".pt file."
+        ),
+    ] = None,
 ) -> None:
     """Tell which units of your model are dead, in one pass over some data."""
     with _clear_errors():
         most = None if fail_above is None else _share(fail_above)
 
+        import torch
         from rich.console import Console
 
         from leakyrelu.health import examine
@@ -186,13 +194,22 @@ def examine(
         network = load_model(model)
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
-        found = examine(network, load_batches(data))
+        batches = load_batches(data)
+        if treat is not None and not isinstance(batches, torch.Tensor):
+            batches = list(batches)  # they are gone through several times
+        found = examine(network, batches)
         if html is not None:
             found.to_html(html)
+        if treat is not None:
+            treatment = leakyrelu.treat(network, batches, leak=None)
+            torch.save(network.state_dict(), treat)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_examination(found, Console())
+    if treat is not None:
+        typer.echo(f"\n{treatment}\n\nwrote {treat}", err=as_json)
+        found = treatment.after
     if most is not None:
         over = [layer.layer for layer in found.layers if layer.dead.float().mean() > most]
         if over:

@@ -1,10 +1,20 @@
 """Swapped rectifiers keep everything else, and let dead units learn."""
 
+import copy
+import functools
+import io
+import pickle
+import warnings
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
-from leakyrelu import examine, replace
+from leakyrelu import examine, replace, watch
+from leakyrelu.treatment import WarmUpLeakyReLU
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +26,51 @@ def network():
     return nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2), nn.ReLU()
     )
+
+
+class Block(nn.Module):
+    """A residual block that calls one ReLU twice, in place."""
+
+    def __init__(self, channels=4, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += x
+        return self.relu(out)
+
+
+class ResNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.layer1 = Block()
+        self.layer2 = nn.Sequential(Block(), Block())
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.layer2(self.layer1(self.stem(x))).mean((2, 3)))
+
+
+def rectifiers(model):
+    return {
+        name: type(module).__name__
+        for name, module in model.named_modules()
+        if "ReLU" in type(module).__name__
+    }
+
+
+def images(n=3):
+    return torch.randn(n, 1, 8, 8)
+
+
+# --- What changes, and what stays ----------------------------------------------------------
 
 
 def test_a_copy_is_changed_by_default():
@@ -36,20 +91,98 @@ def test_in_place():
     assert isinstance(model[5], nn.ELU)
 
 
-def test_a_shared_module_stays_shared():
+def test_a_shared_module_stays_shared_but_for_prelu():
     model = nn.Module()
     model.first = model.second = nn.ReLU()
-    treated = replace(model, "prelu")
-    assert isinstance(treated.first, nn.PReLU)
+    treated = replace(model, "leaky_relu")
     assert treated.first is treated.second
+    treated = replace(model, "prelu")
+    assert isinstance(treated.second, nn.PReLU)
+    assert treated.first is not treated.second
 
 
-def test_dtype_and_mode_are_those_of_the_model():
+def test_each_call_of_a_shared_module_gets_its_own_prelu():
+    model = ResNet().eval()
+    treated = replace(model, "prelu:0.2")
+    assert rectifiers(treated) == dict.fromkeys(
+        [
+            "stem.2",
+            "layer1.relu",
+            "layer1.relu2",
+            *(f"layer2.{i}.{name}" for i in (0, 1) for name in ("relu", "relu2")),
+        ],
+        "PReLU",
+    )
+    x = images()
+    assert torch.equal(treated(x), replace(model, "leaky_relu:0.2")(x))
+    treated.layer1.relu2.weight.data.fill_(0.9)
+    assert not torch.equal(treated(x), replace(model, "leaky_relu:0.2")(x))
+    treated(x).sum().backward()
+    assert treated.layer1.relu.weight.grad != treated.layer1.relu2.weight.grad
+    assert set(model.state_dict()) <= set(treated.state_dict())
+    assert list(replace(model, "leaky_relu").state_dict()) == list(model.state_dict())
+
+
+def test_the_calls_of_a_loop_share_a_prelu_and_one_is_told():
+    class Looped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(3, 3) for _ in range(3)])
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = self.act(layer(x))
+            return x
+
+    with pytest.warns(UserWarning, match="calls of a loop share one prelu: act"):
+        treated = replace(Looped(), "prelu")
+    assert rectifiers(treated) == {"act": "PReLU"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        replace(Looped(), "leaky_relu")
+
+
+def test_dtype_device_and_mode_are_those_of_the_model():
     model = network().double().eval()
     treated = replace(model, "prelu")
     assert treated[2].weight.dtype == torch.float64
     assert not treated[2].training
     assert treated(torch.randn(2, 1, 6, 6, dtype=torch.float64)).shape == (2, 2)
+
+    mixed = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2).bfloat16(), nn.ReLU())
+    mixed[3].eval()
+    treated = replace(mixed, "prelu")
+    assert [treated[i].weight.dtype for i in (1, 3)] == [torch.float32, torch.bfloat16]
+    assert [treated[i].training for i in (1, 3)] == [True, False]
+
+    with torch.device("meta"):
+        model = ResNet()
+    treated = replace(model, "prelu")
+    assert treated.layer1.relu2.weight.is_meta
+    assert replace(model, "leaky_relu", warm_up=5).layer1.relu.forwards.is_meta
+
+
+def test_hooks_are_kept_and_their_handles_work():
+    model, seen = ResNet(), []
+    handle = model.layer1.relu.register_forward_hook(lambda *_: seen.append("forward"))
+    model.layer1.relu.register_full_backward_hook(lambda *_: seen.append("backward"))
+    model.layer1.relu.register_forward_pre_hook(lambda *_: seen.append("before"))
+    replace(model, "prelu", inplace=True)
+    model(images()).sum().backward()
+    assert seen == ["before", "forward"] * 2 + ["backward"] * 2
+    handle.remove()
+    seen.clear()
+    model(images())
+    assert seen == ["before"] * 2
+
+
+def test_what_worked_in_place_does_so_if_it_can():
+    model = ResNet()
+    assert replace(model, "leaky_relu").layer1.relu.inplace
+    assert not replace(model, "leaky_relu").stem[2].inplace
+    assert not replace(model, "leaky_relu:-0.1").layer1.relu.inplace  # PyTorch has no gradient
+    replace(model, "leaky_relu")(images()).sum().backward()
 
 
 def test_a_dead_unit_learns_again():
@@ -67,6 +200,228 @@ def test_a_dead_unit_learns_again():
     assert gradient(replace(model, "leaky_relu:0.1")).abs().min() > 0
 
 
+def test_relu6_and_faster_layers_are_swapped_too():
+    from leakyrelu.nn import PReLU
+
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU6(), nn.Linear(2, 2), PReLU())
+    assert [type(m) for m in replace(model)][1::2] == [nn.LeakyReLU] * 2
+
+
+# --- Which ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("layer1.relu", ["layer1.relu"]),
+        ("layer1", ["layer1.relu"]),
+        ("layer2.*.relu", ["layer2.0.relu", "layer2.1.relu"]),
+        (["stem", "layer2.1*"], ["stem.2", "layer2.1.relu"]),
+        (lambda name, module: name == "stem.2" and isinstance(module, nn.ReLU), ["stem.2"]),
+    ],
+)
+def test_where(where, expected):
+    treated = rectifiers(replace(ResNet(), "leaky_relu", where=where))
+    assert [name for name, kind in treated.items() if kind == "LeakyReLU"] == expected
+
+
+def test_only_layers_with_dead_units():
+    model = ResNet()
+    model.layer2[0].bn1.bias.data[1] = -100
+    data = images()
+    found = examine(model, data)
+    expected = {"layer2.0.relu": "LeakyReLU"}
+    for health in (found, _watched(model, data)):
+        treated = rectifiers(replace(model, "leaky_relu", where=health))
+        assert {k: v for k, v in treated.items() if v == "LeakyReLU"} == expected
+    healthy = replace(model, "leaky_relu", where=examine(ResNet(), data))
+    assert rectifiers(healthy) == rectifiers(model)
+
+
+def _watched(model, data):
+    with watch(model, window=1, warn_above=1) as health:
+        model(data)
+    return health
+
+
+def test_where_that_fits_nothing():
+    with pytest.raises(ValueError, match=r"where='layer9' fits none .*: stem.2, layer1.relu, "):
+        replace(ResNet(), where="layer9")
+
+
+# --- And back ------------------------------------------------------------------------------
+
+
+def through(how, model):
+    if how == "deepcopy":
+        return copy.deepcopy(model)
+    if how == "pickle":
+        return pickle.loads(pickle.dumps(model))
+    if how == "torch.save":
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        return torch.load(file, weights_only=False)
+    if how == "state_dict":
+        other = replace(ResNet().eval(), "prelu")
+        other.load_state_dict(model.state_dict())
+        return other
+    return model
+
+
+@pytest.mark.parametrize("how", ["itself", "deepcopy", "pickle", "torch.save", "state_dict"])
+def test_the_original_comes_back(how):
+    model, x = ResNet().eval(), images()
+    treated = through(how, replace(model, "prelu"))
+    assert torch.equal(treated(x), replace(model, "prelu")(x))
+    twice = replace(treated, "leaky_relu")  # what is put back is what was there at first
+    for changed in (treated, twice):
+        restored = replace(changed, "original")
+        assert torch.equal(restored(x), model(x))
+        assert list(restored.state_dict()) == list(model.state_dict())
+        assert rectifiers(restored) == rectifiers(model)
+        assert type(restored.layer1) is Block
+        assert str(restored) == str(model)
+        assert restored.layer1.relu.inplace
+
+
+def test_only_some_come_back():
+    treated = replace(ResNet(), "leaky_relu")
+    replace(treated, "original", where="layer2", inplace=True)
+    assert rectifiers(treated) == {
+        "stem.2": "LeakyReLU",
+        "layer1.relu": "LeakyReLU",
+        "layer2.0.relu": "ReLU",
+        "layer2.1.relu": "ReLU",
+    }
+
+
+def test_a_slope_that_comes_back_is_of_the_model_as_it_is_now():
+    model = nn.Sequential(nn.Linear(2, 2), nn.PReLU(init=0.7))
+    treated = replace(model, "leaky_relu").double().eval()
+    restored = replace(treated, "original")
+    assert restored[1].weight.dtype == torch.float64
+    assert restored[1].weight.item() == pytest.approx(0.7)
+    assert not restored[1].training
+
+
+# --- Trained models go on as they were -----------------------------------------------------
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=20),
+    st.sampled_from([{"activation": "prelu:0"}, {"activation": "leaky_relu:0.3", "warm_up": 5}]),
+)
+def test_zero_slopes_are_relu(values, how):
+    x = torch.tensor(values)
+    treated = replace(nn.Sequential(nn.ReLU()), **how)
+    assert torch.equal(treated(x), torch.relu(x))  # where -0.0 equals 0.0
+
+
+@pytest.mark.parametrize(("spec", "warm_up"), [("prelu:0", 0), ("leaky_relu:0.1", 10)])
+def test_a_network_goes_on_bit_for_bit(spec, warm_up):
+    model, x = ResNet(), images()
+    treated = replace(model, spec, warm_up=warm_up)
+    results = [m(x) for m in (model, treated)]
+    assert torch.equal(*results)
+    for result in results:
+        result.square().sum().backward()
+    of_treated = {name: parameter.grad for name, parameter in treated.named_parameters()}
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter.grad, of_treated.pop(name)), name
+    assert len(of_treated) == (0 if warm_up else 7)  # of slopes, which learn
+    assert all(gradient != 0 for gradient in of_treated.values())
+
+
+def test_warm_up_is_of_leaky_relu_alone():
+    with pytest.raises(ValueError, match="warm_up is for leaky_relu, not for 'elu'"):
+        replace(network(), "elu", warm_up=10)
+    treated = replace(ResNet(), "leaky_relu:0.2", warm_up=10)
+    assert set(rectifiers(treated).values()) == {"WarmUpLeakyReLU"}
+    assert isinstance(treated.layer1.relu2, WarmUpLeakyReLU)  # one for each call: they count
+
+
+# --- Initial weights -----------------------------------------------------------------------
+
+
+def test_reinitialized_weights_have_the_gain_of_the_activation():
+    model = nn.Sequential(
+        nn.Linear(400, 400), nn.LayerNorm(400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU()
+    )
+    model.append(nn.Linear(400, 400))
+    treated = replace(model, "leaky_relu:0.5", reinitialize=True)
+    expected = (2 / (1 + 0.5**2) / 400) ** 0.5
+    for i in (0, 3):
+        assert treated[i].weight.std().item() == pytest.approx(expected, rel=0.01)
+        assert not treated[i].bias.any()
+    assert torch.equal(treated[5].weight, model[5].weight)
+    torch.manual_seed(1)
+    once = replace(model, "leaky_relu:0.5", reinitialize=True)
+    torch.manual_seed(1)
+    again = replace(model, "leaky_relu:0.5", reinitialize=True)
+    assert torch.equal(once[0].weight, again[0].weight)
+
+
+def test_reinitialized_branches():
+    model = ResNet()
+    treated = replace(model, "leaky_relu", where="layer1", reinitialize=True)
+    changed = [
+        name
+        for name, parameter in model.named_parameters()
+        if not torch.equal(parameter, dict(treated.named_parameters())[name])
+    ]
+    # The second call's sum has the stem's output in it, but a rectifier is in between.
+    assert changed == ["layer1.conv1.weight", "layer1.conv2.weight"]
+
+
+def test_what_can_not_be_traced_can_not_be_reinitialized():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.relu = nn.Linear(2, 2), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.linear(x)) if x.sum() > 0 else x
+
+    with pytest.raises(ValueError, match=r"can't tell which layer feeds relu.*control flow"):
+        replace(Gate(), reinitialize=True)
+
+
+# --- PyTorch's transformers ----------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("activation", [F.relu, "relu", nn.ReLU(), "gelu"])
+def test_transformers_leave_their_fused_kernel(activation):
+    """In evaluation it would compute ReLU whatever the layer's activation is."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, activation, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    x, padding = torch.randn(3, 5, 8), torch.arange(5).expand(3, 5) > torch.tensor([[2], [3], [4]])
+    treated = replace(model, "leaky_relu:0.5")
+    with torch.no_grad():
+        found, was = (m(x, src_key_padding_mask=padding)[~padding] for m in (treated, model))
+        expected = treated.train()(x, src_key_padding_mask=padding)[~padding]
+        restored = replace(treated.eval(), "original")
+        back = restored(x, src_key_padding_mask=padding)[~padding]
+    torch.testing.assert_close(found, expected)
+    assert (found - was).abs().max() > 0.01
+    assert torch.equal(back, was)
+    assert restored.use_nested_tensor
+    assert rectifiers(restored) == rectifiers(model)
+
+
+def test_an_activation_kept_as_a_function():
+    model = nn.TransformerDecoderLayer(8, 2, 16)
+    treated = replace(model, "prelu")
+    assert rectifiers(treated) == {"activation": "PReLU"}
+    assert replace(treated, "original").activation is F.relu
+    model.activation = functools.partial(F.leaky_relu, negative_slope=0.3)
+    assert rectifiers(replace(model, "prelu")) == {"activation": "PReLU"}
+
+
+# --- Bad input -----------------------------------------------------------------------------
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="no rectifier module"):
         replace(nn.Linear(2, 2))
@@ -74,3 +429,7 @@ def test_bad_input():
         replace(nn.ReLU())
     with pytest.raises(ValueError, match="unknown activation"):
         replace(network(), "leeky")
+    with pytest.raises(ValueError, match=r"nothing that replace\(\) put there"):
+        replace(network(), "original")
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module, but is function"):
+        replace(F.relu)

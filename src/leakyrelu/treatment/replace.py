@@ -1,30 +1,66 @@
-"""Curing a model: swap its rectifiers for ones that pass a gradient on the negative side."""
+"""Swapping the rectifiers of a model for ones that pass a gradient on the negative side."""
 
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.activations import KINDS, Activation, parse
+from leakyrelu.activations import Activation, parse
+from leakyrelu.treatment import flow
+from leakyrelu.treatment.graph import Graph
+from leakyrelu.treatment.places import REPLACED, Place, chosen, each_call, places_of
+from leakyrelu.treatment.rewrite import MODULES, Site, call_modules, names_of
+from leakyrelu.treatment.warm_up import WarmUpLeakyReLU
+from leakyrelu.treatment.weights import drawn
+
+if TYPE_CHECKING:
+    from leakyrelu.health.examine import Examination
+    from leakyrelu.health.watch import Watch
 
 __all__ = ["replace"]
 
-_RECTIFIERS = tuple(getattr(nn, kind.torch_class) for kind in KINDS.values())
-
 
 def replace(
-    model: nn.Module, activation: str | Activation = "leaky_relu:0.1", *, inplace: bool = False
+    model: nn.Module,
+    activation: str | Activation = "leaky_relu:0.1",
+    *,
+    where: (
+        str | Iterable[str] | Callable[[str, nn.Module], bool] | Examination | Watch | None
+    ) = None,
+    warm_up: int = 0,
+    reinitialize: bool = False,
+    inplace: bool = False,
 ) -> nn.Module:
-    """Swap every rectifier module of `model` for another activation.
+    """Swap the rectifiers of `model`, modules and calls, for another activation.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its ReLU, LeakyReLU, PReLU, RReLU, ELU, GELU and SiLU modules are swapped. All
-        weights are kept.
+        Its ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, GELU and SiLU modules are swapped, and
+        the calls in its methods of such functions: ``F.relu(x)``, ``torch.relu(x)``,
+        ``x.relu()``, ``x.clamp(min=0)``, ``nn.ReLU()(x)``. Everything else stays: weights,
+        hooks, modes, and the names in its ``state_dict``.
     activation : spec, default "leaky_relu:0.1"
-        As `leakyrelu.activations.parse` takes it.
+        As `leakyrelu.activations.parse` takes it; or "original": put back what was there
+        before the first time.
+    where : optional
+        Which rectifiers, by the names that `examine` gives them; all by default. A pattern such
+        as ``"layer1.*"`` or the name of a module that they are in, or several; a function of
+        the name and the module (of a call, the module that makes it), which returns whether to
+        swap it; or what `examine` or `watch` found: those with dead units.
+    warm_up : int, default 0
+        Let the slope of a leaky_relu grow from 0, that is from ReLU, over so many training
+        forwards: see `leakyrelu.treatment.WarmUpLeakyReLU`.
+    reinitialize : bool, default False
+        Draw the weights of the linear layers and convolutions that feed what is swapped anew,
+        from a normal distribution with the gain of the new activation [1]_, and set their
+        biases to 0. For a model that is not trained yet.
     inplace : bool, default False
         Change `model` itself instead of a copy.
 
@@ -33,36 +69,204 @@ def replace(
     torch.nn.Module
         The changed copy, or `model`.
 
+    Warns
+    -----
+    UserWarning
+        If a call is out of reach, such as one that another function makes on behalf of a
+        method, or if PReLUs could not be told apart. It says what to change.
+
     Raises
     ------
+    TypeError
+        If `model` is not a module.
     ValueError
-        If the activation is unknown, or `model` has no rectifier module. Calls such as
-        ``torch.relu(x)`` in a forward method are no modules and are not reached.
+        If the activation is unknown, nothing is there to be swapped, `where` fits nothing,
+        `warm_up` is given for another activation than a leaky_relu, or it can't be told which
+        layers to reinitialize.
+
+    See Also
+    --------
+    revive : Make the dead units new and keep the activation.
+    parameter_groups : Keep the slopes of PReLUs out of weight decay.
+
+    Notes
+    -----
+    A trained ReLU model goes on as it was with ``"prelu:0"``, whose slopes are 0 at first and
+    are learned, or with `warm_up`. For finite inputs both equal ReLU bit for bit, but for the
+    sign of zeros: they make -0.0 of negative numbers. Give the new slopes to the optimizer.
+
+    Each call of a shared module gets a PReLU of its own, as each call in the source does; the
+    calls of one place in a loop share one.
+
+    Calls get modules by a rewritten copy of the methods' source, in a subclass that stands in
+    for the class of the module: the rest of the method is as it was, as is ``isinstance``.
+    Where a module overwrites its input, the new one does so too if its class can.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: Surpassing
+       human-level performance on ImageNet classification", ICCV 2015.
 
     Examples
     --------
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
-    >>> replace(model, "leaky_relu:0.2")[1]
+    >>> leaky = replace(model, "leaky_relu:0.2")
+    >>> leaky[1]
     LeakyReLU(negative_slope=0.2)
+    >>> replace(leaky, "original")[1]
+    ReLU()
     """
-    spec = parse(activation)
-    if isinstance(model, _RECTIFIERS):
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    if isinstance(model, MODULES):
         raise ValueError("model is a rectifier itself; give the network that it is part of")
+    goes_back = activation == "original"
+    spec = parse("relu" if goes_back else activation)
+    if warm_up and (goes_back or spec.name != "leaky_relu"):
+        raise ValueError(
+            f"warm_up is for leaky_relu, not for {activation!r}; prelu:0 starts as ReLU by itself"
+        )
     if not inplace:
         model = copy.deepcopy(model)
-    weight = next(model.parameters(), None)
-    replacements: dict[nn.Module, nn.Module] = {}  # a shared module stays shared
-    for name, module in list(model.named_modules(remove_duplicate=False)):
-        if not isinstance(module, _RECTIFIERS):
-            continue
-        if module not in replacements:
-            replacements[module] = spec.module().train(module.training)
-            if weight is not None:
-                replacements[module].to(device=weight.device, dtype=weight.dtype)
-        model.set_submodule(name, replacements[module])
-    if not replacements:
+    places = places_of(model, only_replaced=goes_back)
+    if not places:
         raise ValueError(
-            "model has no rectifier module; if its forward calls torch.relu(x) or F.relu(x), "
-            "make that an nn.ReLU() module first"
+            "model has nothing that replace() put there"
+            if goes_back
+            else "model has no rectifier module, and its methods call no rectifier that could be "
+            "found, such as torch.relu(x)"
         )
+    places = chosen(places, where)
+    within_reach = [place for place in places if not isinstance(place.what, str)]
+    out_of_reach = [f"{place.layer}: {place.what}" for place in places if place not in within_reach]
+    advice = "; let the module itself call an nn.ReLU() module there"
+    if out_of_reach and not within_reach:
+        raise ValueError(f"can't reach {', '.join(out_of_reach)}{advice}")
+    if out_of_reach:
+        warnings.warn(f"left as it is: {', '.join(out_of_reach)}{advice}", stacklevel=2)
+    near = _parameters_near(model)
+    if goes_back:
+        for place in within_reach:
+            _put_back(place, near)
+        _adapt_transformers(model)
+        return model
+    has_state = spec.name == "prelu" or warm_up > 0  # then no two calls may share a module
+    if has_state:
+        within_reach = each_call(within_reach)
+        in_loops = dict.fromkeys(place.layer for place in within_reach if place.repeats)
+        if in_loops:
+            shared = ", ".join(in_loops)
+            warnings.warn(f"the calls of a loop share one {spec.name}: {shared}", stacklevel=2)
+    made: dict[nn.Module, nn.Module] = {}
+    for place in within_reach:
+        old = place.module
+        if old is None or has_state or old not in made:
+            module = WarmUpLeakyReLU(spec.parameters[0], warm_up) if warm_up else spec.module()
+            _settle(module, place, near)
+            made[old or module] = module
+        _put(made[old or module], place)
+    _adapt_transformers(model)
+    if reinitialize:
+        _reinitialize(model, set(made.values()), spec.gain)
     return model
+
+
+def _parameters_near(model: nn.Module) -> dict[nn.Module, Tensor]:
+    """Return a parameter near each module, whose device and dtype new ones are to have."""
+    first = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if first is None:
+        return {}
+    near: dict[nn.Module, Tensor] = {}
+    latest: Tensor = first
+    for module in model.modules():
+        own = [p for p in module.parameters(recurse=False) if p.is_floating_point()]
+        latest = own[-1] if own else latest
+        near[module] = latest
+    return near
+
+
+def _settle(module: nn.Module, place: Place, near: dict[nn.Module, Tensor]) -> None:
+    """Give a new module what the one before had: mode, device, dtype, hooks, in place or not."""
+    old = place.module
+    module.train((old or place.parent).training)
+    _move(module, place, near)
+    slopes = getattr(module, "negative_slope", 0.0), getattr(module, "lower", 0.0)
+    if place.in_place and hasattr(module, "inplace") and min(slopes) >= 0:
+        module.inplace = True  # type: ignore[assignment]
+    if old is not None:  # handles of hooks go on working, as these are the same dicts
+        vars(module).update({name: v for name, v in vars(old).items() if "hook" in name})
+
+
+def _put(module: nn.Module, place: Place) -> None:
+    parent, what = place.parent, place.what
+    if isinstance(what, Site):
+        vars(module)[REPLACED] = None
+        number, name = 1, what.function
+        while hasattr(parent, name):
+            number += 1
+            name = f"{what.function}{number}"
+        setattr(parent, name, module)
+        call_modules(parent, names_of(parent) | {(what.method, what.index, name)})
+    else:
+        is_module = isinstance(what, nn.Module)
+        vars(module)[REPLACED] = vars(what).get(REPLACED, what) if is_module else what
+        setattr(parent, place.attribute, module)
+
+
+def _put_back(place: Place, near: dict[nn.Module, Tensor]) -> None:
+    parent, name, module = place.parent, place.attribute, place.what
+    original = vars(module)[REPLACED]
+    if isinstance(original, nn.Module):
+        original.train(module.training)
+        _move(original, place, near)
+        setattr(parent, name, original)
+        return
+    delattr(parent, name)
+    if original is None:
+        call_modules(parent, frozenset(call for call in names_of(parent) if call[2] != name))
+    else:
+        setattr(parent, name, original)
+
+
+def _move(module: nn.Module, place: Place, near: dict[nn.Module, Tensor]) -> None:
+    if near:
+        of_parent = (p for p in place.parent.parameters() if p.is_floating_point())
+        like = near[place.module] if place.module else next(of_parent, near[place.parent])
+        module.to(like.device, like.dtype)
+        near[module] = like  # for the next call of what stood there
+
+
+def _adapt_transformers(model: nn.Module) -> None:
+    """Tell PyTorch's transformers by which activation they may choose a fused kernel."""
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            activation = module.activation
+            is_relu = activation is F.relu or isinstance(activation, nn.ReLU)
+            is_gelu = activation is F.gelu or isinstance(activation, nn.GELU)
+            module.activation_relu_or_gelu = 1 if is_relu else 2 if is_gelu else 0
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            can_nest = all(getattr(m, "activation_relu_or_gelu", 0) for m in module.layers)
+            if module.use_nested_tensor and not can_nest:
+                module.use_nested_tensor = False
+                vars(module)[REPLACED] = True
+            elif can_nest and vars(module).pop(REPLACED, False):
+                module.use_nested_tensor = True
+
+
+@torch.no_grad()
+def _reinitialize(model: nn.Module, new: set[nn.Module], gain: float) -> None:
+    graph = Graph(model)
+    layers: dict[nn.Module, None] = {}  # in their order, so that draws can be repeated
+    for path, module in model.named_modules():
+        if module in new:
+            found = [layer for node in graph.calls(path) for layer in flow.feeders(graph, node)]
+            if not found:
+                reason = f" ({graph.why_not})" if graph.why_not else ""
+                raise ValueError(f"can't tell which layer feeds {path}, to reinitialize it{reason}")
+            layers |= dict.fromkeys(found)
+    for layer in layers:
+        weight, bias = layer.weight, layer.bias
+        weight.copy_(drawn(layer, gain))  # type: ignore[operator]
+        if bias is not None:
+            bias.zero_()  # type: ignore[operator]

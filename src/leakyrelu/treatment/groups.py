@@ -1,0 +1,60 @@
+"""Parameter groups for an optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+__all__ = ["parameter_groups"]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Keep the slopes of PReLU layers out of weight decay.
+
+    Weight decay pulls a slope to 0: towards ReLU, whose units can die.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its PReLU modules are those of PyTorch and their subclasses.
+    weight_decay : float
+        For all other parameters.
+
+    Returns
+    -------
+    list of dict
+        Two groups for an optimizer: all other parameters with `weight_decay`, and the slopes
+        with 0. The second is empty if there are none. To keep biases or normalisation out
+        too, split the first.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a module.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: Surpassing
+       human-level performance on ImageNet classification", ICCV 2015, section 2.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.PReLU(), nn.Linear(3, 1))
+    >>> optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01))
+    >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
+    [(4, 0.01), (1, 0.0)]
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    slopes = {
+        id(module.weight): module.weight
+        for module in model.modules()
+        if isinstance(module, nn.PReLU)
+    }
+    others = [parameter for parameter in model.parameters() if id(parameter) not in slopes]
+    return [
+        {"params": others, "weight_decay": weight_decay},
+        {"params": list(slopes.values()), "weight_decay": 0.0},
+    ]

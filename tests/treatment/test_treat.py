@@ -1,0 +1,199 @@
+"""A cure that fits the cause, and the proof of it."""
+
+import pytest
+import torch
+from torch import nn
+
+from leakyrelu import examine, watch
+from leakyrelu.treatment import Reviver, WarmUpLeakyReLU, treat
+
+DATA = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+pytestmark = pytest.mark.filterwarnings("ignore::leakyrelu.health.HealthWarning")
+
+
+@pytest.fixture(autouse=True)
+def _same_weights():
+    torch.manual_seed(0)
+
+
+def network(depth=2, width=12):
+    layers = []
+    for number in range(depth):
+        layers += [nn.Linear(width if number else 4, width), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(width, 1))
+    with torch.no_grad():
+        for linear in model[:-1:2]:
+            linear.bias.fill_(0.5)  # every unit fires for some example
+    return model
+
+
+def kill(linear, units=slice(None)):
+    with torch.no_grad():
+        linear.bias[units] = -100.0
+
+
+def loss(model):
+    return (model(DATA) - DATA.prod(1, keepdim=True)).square().mean()
+
+
+def train(model, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(model).backward()
+        optimizer.step()
+
+
+def test_killed_units_are_revived_and_get_a_leak():
+    model = network()
+    kill(model[0], slice(5))
+    before = model(DATA)
+    treatment = treat(model, DATA)
+    assert torch.equal(model(DATA), before)
+    assert int(treatment.before.layers[0].dead.sum()) == 5
+    assert not any(layer.dead.any() for layer in treatment.after.layers)
+    assert isinstance(model[1], WarmUpLeakyReLU)
+    assert isinstance(model[3], nn.ReLU)  # none of its units had died
+    assert "1: 5 units were killed; made new" in str(treatment)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    weights = model[0].weight.detach().clone()
+    train(model, optimizer, 20)
+    assert (model[0].weight[:5] != weights[:5]).all()
+
+
+def test_without_a_leak_the_rectifiers_stay():
+    model = network()
+    kill(model[0], slice(5))
+    treatment = treat(model, DATA, leak=None)
+    assert isinstance(model[1], nn.ReLU)
+    assert not treatment.after.layers[0].dead.any()
+
+
+def test_a_blocked_network_is_opened_from_below():
+    model = network(4)
+    kill(model[2]), kill(model[4])
+    treatment = treat(model, DATA)
+    assert treatment.before.layers[1].dead.all()
+    assert not any(layer.dead.all() for layer in treatment.after.layers)
+    assert [line.split(":")[0] for line in treatment.done[:2]] == ["3", "5"]
+    assert "signs of 2 were flipped" in treatment.done[0]
+    loss(model).backward()
+    assert (model[0].weight.grad != 0).any()
+
+
+def test_units_that_starve_live_when_the_layer_below_does():
+    model = network(2)
+    kill(model[0])
+    with torch.no_grad():
+        model[2].bias.fill_(-0.01)  # dead for want of anything but zeros
+    treatment = treat(model, DATA)
+    assert treatment.before.layers[1].dead.all()
+    assert sum("signs" in line for line in treatment.done) == 1
+    assert not treatment.after.layers[1].dead.all()
+
+
+def watched(model, change=None, steps=20):
+    """Train without learning, so that the causes are those that were made."""
+    with watch(model, window=5) as health:
+        for step in range(steps):
+            if step == 7 and change is not None:
+                change()
+            loss(model).backward()
+    return health
+
+
+def test_causes_choose_the_cure():
+    model = network()
+    kill(model[0], slice(2))  # born dead
+    health = watched(model, lambda: kill(model[0], slice(4, 7)))
+    assert health.causes()["1"][:7] == ["born dead"] * 2 + [None] * 2 + ["bias"] * 3
+    treatment = treat(model, DATA, health=health)
+    assert "1: 2 units never fired since training began; the signs" in treatment.done[0]
+    assert "1: 3 units were killed (3 by bias); made new" in treatment.done[1]
+    assert not treatment.after.layers[0].dead.any()
+
+
+def test_units_that_fire_seldom_are_left_alone():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        model[0].weight.fill_(0.5)
+        model[0].bias.copy_(torch.tensor([-2.7, 0.0, 0.0]))
+    with watch(model, window=2) as health:
+        for _ in range(60):
+            model(torch.randn(64, 4)).sum().backward()
+            if len(health._history) > 5 and health.causes()["1"][0] == "rare":
+                break
+    data = DATA[(model[0](DATA)[:, 0] <= 0)]
+    treatment = treat(model, data, health=health)
+    assert treatment.done == ["1: 1 units fire seldom, but were not pushed; left alone"]
+    assert treatment.after.layers[0].dead[0]
+
+
+def test_advice_names_the_learning_rate():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with watch(model, window=5) as health:
+        for step in range(15):
+            if step == 7:
+                kill(model[2], slice(9))
+            train(model, optimizer, 1)
+    treatment = treat(model, DATA, health=health, optimizer=optimizer)
+    assert any("a learning rate below 0.01" in line for line in treatment.advice)
+    assert "watch the training" in treat(network(), DATA).advice[0]
+
+
+def test_a_healthy_model_is_left_alone():
+    model = network()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    treatment = treat(model, DATA)
+    assert treatment.done == []
+    assert "nothing was to be done" in str(treatment)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_batch_norm_is_made_new_where_signs_do_not_help():
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1))
+    with torch.no_grad():
+        model[1].bias[:2] = -50.0
+    model(DATA)
+    treatment = treat(model, DATA)
+    assert int(treatment.before.layers[0].dead.sum()) == 2
+    assert not treatment.after.layers[0].dead.any()
+
+
+def test_killed_units_learn_again_in_training():
+    model = network(width=24)
+    kill(model[0], slice(20)), kill(model[2], slice(20))
+    losses = []
+    for treated in (False, True):
+        other = network(width=24)
+        other.load_state_dict(model.state_dict())
+        if treated:
+            treat(other, DATA, generator=torch.Generator().manual_seed(0))
+        train(other, torch.optim.Adam(other.parameters(), 0.01), 300)
+        losses.append(loss(other).item())
+    assert losses[1] < 0.7 * losses[0]
+
+
+def test_a_reviver_while_training():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)  # nothing moves
+    kill(model[0], slice(5))
+    reviver = Reviver(model, optimizer, generator=torch.Generator().manual_seed(0))
+    with watch(model, window=5, on_window=reviver):
+        train(model, optimizer, 10)
+        assert reviver.revivals[0].revived == {"1": [0, 1, 2, 3, 4]}
+        kill(model[0], slice(5))  # again: they rest for one window
+        train(model, optimizer, 5)
+        assert len(reviver.revivals) == 1
+        train(model, optimizer, 5)
+    assert len(reviver.revivals) == 2
+    assert not examine(model, DATA).layers[0].dead.any()
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+        treat([], DATA)
+    with pytest.raises(ValueError, match="calls no rectifier"):
+        treat(nn.Linear(4, 1), DATA)
+    with pytest.raises(ValueError, match="no examples"):
+        treat(network(), DATA[:0])
