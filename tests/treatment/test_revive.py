@@ -469,6 +469,11 @@ class Branching(nn.Module):
             return F.linear(self.two(relu(one)), self.one.weight)
         if kind == "turned":
             return self.conv(relu(one)[:, :, None])
+        if kind == "evaluation":
+            y = relu(one)
+            return self.two(y) if self.training else self.two(y) + self.three(y)
+        if kind == "no flattening":
+            return self.two(relu(one).view(x.size(0) * 2, -1).repeat(1, 2))
         if kind == "control flow":
             return self.two(relu(one)) if x.sum() > -1e9 else x
         raise AssertionError(kind)
@@ -488,6 +493,8 @@ class Branching(nn.Module):
         ("by function", r"its units flow into linear in \(model\)"),
         ("tied by function", "one shares its weights with something else"),
         ("turned", r"its units flow into getitem in \(model\)"),
+        ("evaluation", "its units flow elsewhere in training than in evaluation"),
+        ("no flattening", r"its units flow into view in \(model\)"),
         ("control flow", r"it is in no part of the model that torch.fx can trace \(symbolically"),
     ],
 )
@@ -574,6 +581,18 @@ def test_tracing_leaves_nothing_behind():
     model.last = None
     assert revive(model, found).revived == {"(model)": [0]}
     assert model.last is None
+
+
+def test_hooks_are_kept_and_not_run():
+    model, layer, data = killed("residual")
+    found, seen = examine(model, data), []
+    for module in model.modules():
+        module.register_forward_hook(lambda _, __, x: seen.append(x.mean().item()))
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].mean().item()))
+    assert revive(model, found).revived == {layer: [0, 3]}
+    assert not seen
+    model(data)
+    assert len(seen) > 20
 
 
 def test_after_replacing_calls():

@@ -50,7 +50,7 @@ class Calls(nn.Module):
 
 def test_every_call_gets_a_module():
     model, x = Calls(), torch.randn(5, 4)
-    treated = replace(model, "prelu:0.3")
+    treated = replace(model, "prelu:0.3", where="*")
     expected = ["relu", "relu2", "relu3", "clamp", "clamp_min", "relu4", "leaky_relu", "silu"]
     assert list(modules_of(treated)) == [*expected, "gelu", "relu5"]
     for module in treated.modules():
@@ -62,6 +62,15 @@ def test_every_call_gets_a_module():
     assert torch.equal(treated(x), y.clamp(0, 10).clamp(max=9) + F.prelu(y, y.mean()))
     layers = [layer.layer for layer in examine(treated, x).layers]
     assert [layer for layer in layers if "(model)" not in layer] == list(modules_of(treated))
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return F.relu(self.layer(x))
 
 
 class Autoencoder(nn.Module):
@@ -110,11 +119,21 @@ def test_all_methods_change_and_their_control_flow_stays():
     assert treated.encode.__doc__ == "Encode."
 
 
-def test_tracebacks_show_the_source():
+def test_what_it_became_can_be_read():
+    treated = replace(Autoencoder())
+    assert "return self.relu(self.down(x)) * scale" in inspect.getsource(treated.encode)
     with pytest.raises(ValueError, match="far off") as raised:
-        replace(Autoencoder())(torch.randn(3, 4), keep=False)
-    last = traceback.extract_tb(raised.value.__traceback__)[-1]
-    assert (last.filename, last.line) == (__file__, 'raise ValueError("far off")')
+        treated(torch.randn(3, 4), keep=False)
+    assert traceback.extract_tb(raised.value.__traceback__)[-1].name == "forward"
+    with pytest.raises(ValueError, match="far off") as raised:
+        replace(Autoencoder(), where="(model)")(torch.randn(3, 4), keep=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_reads_what_it_became():
+    model, x = Block(), torch.randn(3, 4)
+    treated = replace(model, "leaky_relu:0.3")
+    assert torch.equal(torch.jit.script(treated)(x), treated(x))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +225,7 @@ def test_memory_format_autocast_checkpoint_and_compile():
 
 
 def test_it_compiles_and_exports():
-    model, x = replace(Calls(), "leaky_relu", warm_up=3), torch.randn(3, 4)
+    model, x = replace(Calls(), "leaky_relu", where="*", warm_up=3), torch.randn(3, 4)
     compiled = torch.compile(copy.deepcopy(model), fullgraph=True, backend="aot_eager")
     for _ in range(4):
         torch.testing.assert_close(compiled(x), model(x))
@@ -278,6 +297,43 @@ def test_calls_out_of_reach_are_told(kind, told):
     assert modules_of(treated) == {"relu": "LeakyReLU"}
 
 
+def test_clamps_may_be_no_activations():
+    class Areas(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, lengths):
+            lengths = lengths.clamp(min=0)
+            return F.relu(self.layer(lengths.float()))
+
+    told = r"\(model\): clamp in forward, which is swapped if where= means it"
+    with pytest.warns(UserWarning, match=told):
+        treated = replace(Areas())
+    treated(torch.tensor([[1, -2]]))
+    assert modules_of(treated) == {"relu": "LeakyReLU"}
+    assert len(modules_of(replace(Areas(), where=["*"]))) == 2
+
+
+def test_a_method_that_forward_does_not_use_may_compute_a_loss():
+    class Critic(Autoencoder):
+        def loss(self, y, sign):
+            return F.relu(1 - sign * y).mean()
+
+        def embed(self, x):
+            return torch.relu(self.up(x))
+
+        def forward(self, x):
+            return super().forward(x)
+
+    model, y = Critic(), torch.randn(5)
+    with pytest.warns(UserWarning, match=r"relu in .*Critic.loss, which forward does not use"):
+        treated = replace(model, "leaky_relu:0.3")
+    assert modules_of(treated) == {"relu": "LeakyReLU", "relu2": "LeakyReLU"}
+    assert treated.loss(y, 1) == model.loss(y, 1)
+    assert (treated.encode(torch.randn(3, 4)) < 0).any()
+
+
 def test_a_forward_set_on_the_object():
     model = Base()
     model.forward = lambda x: F.relu(model.layer(x))
@@ -309,5 +365,5 @@ def test_source_that_was_changed_since(tmp_path):
 def test_no_warning_without_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for model in (Calls(), Autoencoder(), nn.TransformerEncoderLayer(4, 1)):
+        for model in (Autoencoder(), nn.TransformerEncoderLayer(4, 1)):
             replace(model)

@@ -14,11 +14,11 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from leakyrelu.treatment.graph import Graph, RefusedError
 from leakyrelu.treatment.weights import WEIGHTED, units_of
 
-__all__ = ["JOINT_NORMS", "OWN_NORMS", "Consumer", "consumers", "feeders", "producer"]
+__all__ = ["JOINT_NORMS", "Consumer", "Surroundings", "feeders"]
 
 # These normalise each unit by itself, or with others.
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
-OWN_NORMS = (_BATCH_NORM, nn.modules.instancenorm._InstanceNorm)
+_OWN_NORMS = (_BATCH_NORM, nn.modules.instancenorm._InstanceNorm)
 JOINT_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 # These take each unit by itself, and zeros to zeros: everywhere, or at the positions of images.
@@ -81,28 +81,66 @@ def feeders(graph: Graph, node: fx.Node) -> Iterator[nn.Module]:
         if isinstance(module, WEIGHTED):
             yield module
         elif (
-            isinstance(module, (*OWN_NORMS, *JOINT_NORMS))
+            isinstance(module, (*_OWN_NORMS, *JOINT_NORMS))
             or source.target in _ADDING
             or _passes(graph, source, _CHANNELS)
         ):
             yield from feeders(graph, source)
 
 
-def producer(graph: Graph, node: fx.Node) -> tuple[str, list[str]]:
-    """Return the path of the layer that makes the units of a call, and of norms in between.
+@dataclass(frozen=True)
+class Surroundings:
+    """What makes the units of a rectifier call, and what uses them.
 
-    Raises
-    ------
-    RefusedError
-        If something else takes part in that, or also uses what the layer gives.
+    Attributes
+    ----------
+    producer : str
+        Path of the layer that makes them.
+    norms : list of str
+        Paths of the normalisations between it and the call, from there.
+    consumers : list of Consumer
+        The layers that they flow into.
     """
+
+    producer: str
+    norms: list[str]
+    consumers: list[Consumer]
+
+    @classmethod
+    def of(cls, graph: Graph, call: fx.Node) -> Surroundings:
+        """Find them.
+
+        Raises
+        ------
+        RefusedError
+            If something else takes part, or the units flow into anything else than linear
+            layers and convolutions.
+        """
+        producer, norms = _producer(graph, call)
+        made_by = graph.modules[producer]
+        layout = _LAST if isinstance(made_by, nn.Linear) else _CHANNELS
+        consumers = list(_consumers(graph, call, made_by, layout, []))
+        if not consumers:
+            raise RefusedError("nothing uses its units")
+        return cls(producer, norms, consumers)
+
+    def are_those_of(self, other: Surroundings) -> bool:
+        """Whether the same layers are on the same ways, in another graph."""
+        ways = [
+            (found.producer, found.norms, [(c.path, c.norms) for c in found.consumers])
+            for found in (self, other)
+        ]
+        return ways[0] == ways[1]
+
+
+def _producer(graph: Graph, node: fx.Node) -> tuple[str, list[str]]:
     norms: list[str] = []
     while True:
         node = node.all_input_nodes[0]
         path, module = graph.path[node], graph.module(node)
         if len(node.users) > 1:
             raise RefusedError(f"what {graph.name(node)} gives is used elsewhere too")
-        if isinstance(module, (*WEIGHTED, *OWN_NORMS, *JOINT_NORMS)):
+        if isinstance(module, (*WEIGHTED, *_OWN_NORMS, *JOINT_NORMS)):
             graph.check_own(path)
             if isinstance(module, WEIGHTED):
                 return path, norms
@@ -111,34 +149,19 @@ def producer(graph: Graph, node: fx.Node) -> tuple[str, list[str]]:
             raise RefusedError(f"its units come out of {graph.name(node)}")
 
 
-def consumers(graph: Graph, node: fx.Node, made_by: nn.Module) -> list[Consumer]:
-    """Return the layers that the units of a call flow into; `made_by` makes the units.
-
-    Raises
-    ------
-    RefusedError
-        If they flow into anything else than linear layers and convolutions.
-    """
-    layout = _LAST if isinstance(made_by, nn.Linear) else _CHANNELS
-    found = list(_consumers(graph, node, made_by, layout, []))
-    if not found:
-        raise RefusedError("nothing uses its units")
-    return found
-
-
 def _consumers(
     graph: Graph, node: fx.Node, made_by: nn.Module, layout: str, norms: list[str]
 ) -> Iterator[Consumer]:
     for user in node.users:
         path, module = graph.path[user], graph.module(user)
-        if isinstance(module, (*WEIGHTED, *OWN_NORMS)):
+        if isinstance(module, (*WEIGHTED, *_OWN_NORMS)):
             graph.check_own(path)
         if isinstance(module, WEIGHTED):
             inputs = _inputs(module, units_of(made_by), layout)
             if inputs is None:
                 raise RefusedError(f"its units don't lie as {graph.name(user)} takes them")
             yield Consumer(path, module, inputs, norms, _norm_after(graph, user))
-        elif isinstance(module, OWN_NORMS) and module.num_features == units_of(made_by):
+        elif isinstance(module, _OWN_NORMS) and module.num_features == units_of(made_by):
             yield from _consumers(graph, user, made_by, layout, [*norms, path])
         elif not _asks_shape(user):
             after = _layout_after(graph, user, made_by, layout)
@@ -173,8 +196,9 @@ def _passes(graph: Graph, node: fx.Node, layout: str) -> bool:
 
 
 def _asks_shape(node: fx.Node) -> bool:
-    is_attribute = node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
-    return is_attribute or node.target in ("size", "dim")
+    names = ("shape", "ndim", "dtype", "device")
+    is_attribute: bool = node.target is getattr and str(node.args[1]) in names
+    return is_attribute or str(node.target) in ("size", "dim")
 
 
 def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
@@ -183,12 +207,22 @@ def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
         return (module.start_dim, module.end_dim) == (1, -1)
     if node.target not in _FLATTENING:
         return False
-    sizes = node.args[1:] or tuple(node.kwargs.values())
+    sizes = (*node.args[1:], *node.kwargs.values())
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
     if node.target in (torch.flatten, "flatten"):
         return sizes in ((1,), (1, -1))
-    return len(sizes) == 2 and -1 in sizes  # a view: (x.size(0), -1) or (-1, 320)
+    if len(sizes) != 2 or -1 not in sizes:  # a view: (x.size(0), -1) or (-1, 320)
+        return False
+    return isinstance(sizes[0], int) or _is_batch_size(sizes[0])
+
+
+def _is_batch_size(node: Any) -> bool:
+    if not isinstance(node, fx.Node):
+        return False
+    if node.target is operator.getitem:
+        return _asks_shape(node.all_input_nodes[0]) and str(node.args[1]) == "0"
+    return str(node.target) == "size" and node.args[1:] == (0,)
 
 
 def _reduces(node: fx.Node, made_by: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.fx import proxy
 
 from leakyrelu.health.calls import RECTIFIERS
-from leakyrelu.treatment.rewrite import MODULES
+from leakyrelu.treatment.sites import MODULES
 from leakyrelu.treatment.weights import WEIGHTED
 
 __all__ = ["Graph", "RefusedError"]
@@ -42,10 +42,12 @@ class Graph:
     Parameters
     ----------
     model : torch.nn.Module
-        It is traced in training mode, and left as it was.
+        It is left as it was.
+    training : bool, default True
+        Whether it is traced in training mode, or in evaluation.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, training: bool = True) -> None:
         self.modules = dict(model.named_modules())
         self.why_not = ""  # the model as a whole can't be traced
         self.path: dict[fx.Node, str] = {}
@@ -57,7 +59,7 @@ class Graph:
             for parameter in module._parameters.values()
             if parameter is not None
         )
-        with _as_it_was(model):
+        with _in_mode(model, training):
             for prefix, graph in self._graphs("", model):
                 self._read(prefix, graph)
 
@@ -177,14 +179,16 @@ class _Tracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Set the model to training mode, and undo that and what its code does to its attributes."""
+def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Set the mode of all modules, and undo that and what their code does to its attributes."""
     attributes = {module: dict(vars(module)) for module in model.modules()}
     had_fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it would hide what is called
     try:
         for module in attributes:
-            module.training = True
+            module.training = training
+            # Hooks look at data, of which there is none.
+            vars(module).update(_forward_hooks=OrderedDict(), _forward_pre_hooks=OrderedDict())
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(had_fast_path)

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from leakyrelu.treatment.rewrite import FUNCTIONS, MODULES, Site, is_among, names_of, sites_of
+from leakyrelu.treatment.rewrite import names_of
+from leakyrelu.treatment.sites import FUNCTIONS, MODULES, Site, is_among, sites_of
 
 __all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of"]
 
@@ -135,7 +136,7 @@ def chosen(places: list[Place], where: Any) -> list[Place]:
         If it means none.
     """
     if where is None:
-        return places
+        return [_but_clamp(place) for place in places]
     if hasattr(where, "layers"):
         return _with_dead_units(places, where.layers)
     if callable(where):
@@ -152,6 +153,15 @@ def chosen(places: list[Place], where: Any) -> list[Place]:
         names = ", ".join(dict.fromkeys(place.layer for place in places))
         raise ValueError(f"where={where!r} fits none of the rectifiers of model: {names}")
     return kept
+
+
+def _but_clamp(place: Place) -> Place:
+    """Take a clamp from reach: it may be of lengths, or of what a root is taken of."""
+    site = place.what
+    if not (isinstance(site, Site) and site.function.startswith("clamp")):
+        return place
+    text = f"{site.function} in {site.method}, which is swapped if where= means it"
+    return Place(place.layer, place.parent, "", text)
 
 
 def _with_dead_units(places: list[Place], layers: Iterable[Any]) -> list[Place]:

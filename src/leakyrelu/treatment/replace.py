@@ -15,7 +15,8 @@ from leakyrelu.activations import Activation, parse
 from leakyrelu.treatment import flow
 from leakyrelu.treatment.graph import Graph
 from leakyrelu.treatment.places import REPLACED, Place, chosen, each_call, places_of
-from leakyrelu.treatment.rewrite import MODULES, Site, call_modules, names_of
+from leakyrelu.treatment.rewrite import call_modules, names_of
+from leakyrelu.treatment.sites import MODULES, Site
 from leakyrelu.treatment.warm_up import WarmUpLeakyReLU
 from leakyrelu.treatment.weights import drawn
 
@@ -43,8 +44,9 @@ def replace(
     ----------
     model : torch.nn.Module
         Its ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, GELU and SiLU modules are swapped, and
-        the calls in its methods of such functions: ``F.relu(x)``, ``torch.relu(x)``,
-        ``x.relu()``, ``x.clamp(min=0)``, ``nn.ReLU()(x)``. Everything else stays: weights,
+        the calls of such functions in forward and the methods that it uses: ``F.relu(x)``,
+        ``torch.relu(x)``, ``x.relu()``, ``nn.ReLU()(x)``. Calls of ``x.clamp(min=0)`` are if
+        `where` is given, as they may be of lengths or areas. Everything else stays: weights,
         hooks, modes, and the names in its ``state_dict``.
     activation : spec, default "leaky_relu:0.1"
         As `leakyrelu.activations.parse` takes it; or "original": put back what was there
@@ -73,7 +75,7 @@ def replace(
     -----
     UserWarning
         If a call is out of reach, such as one that another function makes on behalf of a
-        method, or if PReLUs could not be told apart. It says what to change.
+        method, or if the calls of a loop share one PReLU. It says what to change.
 
     Raises
     ------
@@ -93,7 +95,8 @@ def replace(
     -----
     A trained ReLU model goes on as it was with ``"prelu:0"``, whose slopes are 0 at first and
     are learned, or with `warm_up`. For finite inputs both equal ReLU bit for bit, but for the
-    sign of zeros: they make -0.0 of negative numbers. Give the new slopes to the optimizer.
+    sign of zeros: they make -0.0 of negative numbers. Give the new slopes to the optimizer,
+    and wrap the model for several processes after this.
 
     Each call of a shared module gets a PReLU of its own, as each call in the source does; the
     calls of one place in a loop share one.
@@ -138,7 +141,8 @@ def replace(
         )
     places = chosen(places, where)
     within_reach = [place for place in places if not isinstance(place.what, str)]
-    out_of_reach = [f"{place.layer}: {place.what}" for place in places if place not in within_reach]
+    texts = (f"{place.layer}: {place.what}" for place in places if isinstance(place.what, str))
+    out_of_reach = list(dict.fromkeys(texts))
     advice = "; let the module itself call an nn.ReLU() module there"
     if out_of_reach and not within_reach:
         raise ValueError(f"can't reach {', '.join(out_of_reach)}{advice}")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from leakyrelu.treatment import flow
-from leakyrelu.treatment.flow import JOINT_NORMS, Consumer
 from leakyrelu.treatment.graph import Graph, RefusedError
-from leakyrelu.treatment.weights import TRANSPOSED, drawn, effect, made_by, units_of, used_by
+from leakyrelu.treatment.operation import Operation
 
 if TYPE_CHECKING:
     from leakyrelu.health.examine import Examination
@@ -119,14 +116,19 @@ def revive(
     -----
     Weights are drawn from a normal distribution of variance :math:`2 / n` for :math:`n` inputs
     [3]_. A BatchNorm before the unit starts anew for it. Behind a LayerNorm or GroupNorm new
-    weights would change what the other units are normalised by: there the weights stay, and
-    its scale becomes 1 (or -1, if it was positive and the shift was not what kept the unit
-    down) and its shift 0.
+    weights would change what the other units are normalised by: there the weights stay, its
+    shift becomes 0, and its scale 1 or -1, of the other sign than before if the shift was not
+    negative, as then the unit's inputs kept it down.
 
     For a dead unit the outputs are the same before and after, bit for bit, on all data for
     which it is dead. After a BatchNorm behind the rectifier it gives a constant, which goes to
     the next bias: then they are the same in evaluation mode up to rounding. For a dormant unit
     only the mean over the positions is kept.
+
+    The layers that make and use the units are those of a trace by `torch.fx`, with optional
+    arguments of forward left out; of a model that can't be traced, those parts are treated that
+    can. A ``view(-1, n)`` is taken for flattening. The model must be run as it was examined:
+    what hooks do to activations is not seen.
 
     As Adam's ``step`` is one for a whole tensor, the bias of the new moments is not corrected:
     under gradients that stay the same the new weights move by up to 6.6 learning rates a step
@@ -163,7 +165,7 @@ def revive(
         if trained.isdisjoint(map(id, model.parameters())):
             raise ValueError("optimizer has no parameter of model; give the one that trains it")
     layers = health.layers
-    graph = Graph(model)
+    graphs = [Graph(model, training) for training in (True, False)]
     done = Revival()
     changed: list[tuple[Tensor, Tensor]] = []
     for layer, name in zip(layers, _names(layers), strict=True):
@@ -176,7 +178,7 @@ def revive(
         if (units := wanted & ~rested).any():
             try:
                 with torch.no_grad():
-                    changed += _Operation(graph, layers, layer, units).perform(generator)
+                    changed += Operation(graphs, layers, layer, units).perform(generator)
             except RefusedError as reason:
                 done.refused[name] = str(reason)
             else:
@@ -208,117 +210,3 @@ def _forget(optimizer: torch.optim.Optimizer, parameter: Tensor, entries: Tensor
     for remembered in optimizer.state.get(parameter, {}).values():
         if isinstance(remembered, Tensor) and remembered.shape == parameter.shape:
             remembered[entries.to(remembered.device)] = 0
-
-
-# --- One layer -----------------------------------------------------------------------------
-
-
-class _Operation:
-    """What is to be done to units of one layer; that it can be made means that it is safe."""
-
-    def __init__(
-        self, graph: Graph, layers: Sequence[LayerHealth], layer: LayerHealth, units: Tensor
-    ) -> None:
-        self.graph, self.units = graph, units
-        owner = layer.layer.partition(" #")[0]
-        calls = sum(
-            (other.layer.partition(" #")[0], other.function) == (owner, layer.function)
-            for other in layers
-        )
-        node = graph.call(layer.layer, layer.function, calls)
-        path, self.norms = flow.producer(graph, node)
-        self.made_by: Any = graph.modules[path]
-        if units_of(self.made_by) != layer.units:
-            raise RefusedError(
-                f"{path} makes {units_of(self.made_by)} units, but health tells of {layer.units}"
-            )
-        self.is_normalised_jointly = False
-        for norm in self.norms:
-            if isinstance(graph.modules[norm], JOINT_NORMS):
-                self.is_normalised_jointly = True
-                if getattr(graph.modules[norm].weight, "shape", None) != (layer.units,):
-                    raise RefusedError(f"{norm} has no scale for each unit that could be reset")
-        self.consumers = flow.consumers(graph, node, self.made_by)
-        dead = layer.dead.cpu()
-        mean = torch.where(dead, 0.0, layer.counts.mean_activation.float().cpu())
-        self.constants = [self._after_norms(mean, consumer) for consumer in self.consumers]
-        for consumer, constant in zip(self.consumers, self.constants, strict=True):
-            self._check_moving(consumer, (constant != 0) & units, dead)
-
-    def _after_norms(self, constant: Tensor, consumer: Consumer) -> Tensor:
-        """Return what becomes of constant units on their way to a consumer, in evaluation."""
-        for path in consumer.norms:
-            norm: Any = self.graph.modules[path]
-            mean, variance = norm.running_mean, norm.running_var
-            if mean is None:  # a constant is its own mean
-                constant = torch.zeros_like(constant)
-            else:
-                constant = (constant - mean.cpu()) / (variance.cpu() + norm.eps).sqrt()
-            if norm.weight is not None:
-                constant = constant * norm.weight.cpu() + norm.bias.cpu()
-        return constant
-
-    def _check_moving(self, consumer: Consumer, moved: Tensor, dead: Tensor) -> None:
-        """Refuse to move units that give a constant to the next bias, if it can't be done."""
-        if not moved.any():
-            return
-        layer: Any = consumer.layer
-        is_padded = getattr(layer, "padding_mode", "") == "zeros" and layer.padding not in (
-            "valid",
-            (0,) * len(layer.kernel_size),
-        )
-        if isinstance(layer, TRANSPOSED) or (is_padded and (moved & dead).any()):
-            raise RefusedError(
-                f"they give {consumer.path} a constant, which its bias can't stand for at borders"
-            )
-        if layer.bias is None and consumer.norm_after is None:
-            raise RefusedError(f"{consumer.path} has no bias that could take their mean output")
-
-    def perform(self, generator: torch.Generator | None) -> list[tuple[Tensor, Tensor]]:
-        """Make the units new; return the parameters changed, each with a mask of its entries."""
-        changed: list[tuple[Tensor, Tensor]] = []
-
-        def fill(parameter: Tensor | None, mask: Tensor, value: Tensor | float) -> None:
-            if parameter is not None:
-                mask = mask.to(parameter.device)
-                new = torch.as_tensor(value, dtype=parameter.dtype, device=parameter.device)
-                parameter.copy_(torch.where(mask, new, parameter))
-                changed.append((parameter, mask))
-
-        for consumer, constant in zip(self.consumers, self.constants, strict=True):
-            inputs = self.units[consumer.inputs]
-            self._move(consumer, torch.where(self.units, constant, 0.0)[consumer.inputs])
-            fill(consumer.layer.weight, used_by(consumer.layer, inputs), 0.0)  # type: ignore
-        of_consumers = [path for consumer in self.consumers for path in consumer.norms]
-        for path in dict.fromkeys(self.norms + of_consumers):
-            norm: Any = self.graph.modules[path]
-            scale: Tensor | float = 1.0
-            if isinstance(norm, JOINT_NORMS):
-                scale = _turned(norm.weight, getattr(norm, "bias", None))
-            fill(norm.weight, self.units, scale)
-            fill(getattr(norm, "bias", None), self.units, 0.0)
-            fill(getattr(norm, "running_mean", None), self.units, 0.0)
-            fill(getattr(norm, "running_var", None), self.units, 1.0)
-        if not self.is_normalised_jointly:
-            weight = drawn(self.made_by, math.sqrt(2), generator)
-            fill(self.made_by.weight, made_by(self.made_by, self.units), weight)
-            fill(self.made_by.bias, self.units, 0.0)
-        return changed
-
-    def _move(self, consumer: Consumer, inputs: Tensor) -> None:
-        """Let the bias of a layer, or the normalisation after it, stand for constant inputs."""
-        layer: Any = consumer.layer
-        if not inputs.any():
-            return
-        if layer.bias is not None:
-            layer.bias += effect(layer, inputs)
-        else:
-            norm: Any = self.graph.modules[consumer.norm_after or ""]
-            if norm.running_mean is not None:  # else it takes off all constants by itself
-                norm.running_mean -= effect(layer, inputs).to(norm.running_mean.dtype)
-
-
-def _turned(scale: Tensor, shift: Tensor | None) -> Tensor:
-    """Return a scale of 1 or -1, of the other sign where the shift didn't keep a unit down."""
-    sign = torch.where(scale < 0, -1.0, 1.0)
-    return sign if shift is None else torch.where(shift < 0, sign, -sign)

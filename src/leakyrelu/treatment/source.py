@@ -7,6 +7,8 @@ import ast
 import builtins
 import functools
 import inspect
+import itertools
+import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
@@ -14,6 +16,7 @@ from typing import Any
 
 __all__ = ["Source"]
 
+_NUMBERS = itertools.count(1)
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
@@ -26,7 +29,7 @@ class Source:
     function : function
         What it is the source of.
     tree : ast.FunctionDef
-        Its syntax tree, with the line numbers of its file.
+        Its syntax tree.
     """
 
     function: FunctionType
@@ -36,14 +39,11 @@ class Source:
     def of(cls, function: FunctionType) -> Source | None:
         """Read it, or return None if it is not at hand or not what the function was made of."""
         try:
-            lines, first = inspect.getsourcelines(function)
-            # With an "if" above, it can stay indented; so columns are right too in tracebacks.
-            above = "if True:\n" if lines[0][0].isspace() else "\n"
-            module = ast.parse(above + "".join(lines))
+            text = "".join(inspect.getsourcelines(function)[0])
+            # With an "if" above, that of a method can stay indented.
+            statement = ast.parse("if True:\n" + text if text[0].isspace() else text).body[0]
         except (OSError, TypeError, SyntaxError):
             return None
-        ast.increment_lineno(module, first - 2)
-        statement = module.body[0]
         tree = statement.body[0] if isinstance(statement, ast.If) else statement
         if not isinstance(tree, ast.FunctionDef) or tree.name != function.__code__.co_name:
             return None
@@ -81,9 +81,16 @@ class Source:
         return self.function.__globals__.get(node.id, getattr(builtins, node.id, None))
 
     def compiled_as(self, tree: ast.FunctionDef) -> FunctionType:
-        """Return the function as it would be with this tree for its source."""
-        was = self.function
-        code = self._compile(tree)
+        """Return the function as it would be with this tree for its source.
+
+        The source is shown in tracebacks and by `inspect.getsource`, and TorchScript reads it.
+        """
+        was, text = self.function, ast.unparse(tree)
+        file = f"<{was.__qualname__} with modules for calls, {next(_NUMBERS)}>"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        rewritten = ast.parse(text).body[0]
+        assert isinstance(rewritten, ast.FunctionDef)
+        code = self._compile(rewritten, file)
         cells = dict(zip(was.__code__.co_freevars, was.__closure__ or (), strict=True))
         closure = tuple(cells[name] for name in code.co_freevars)
         function = FunctionType(code, was.__globals__, was.__name__, was.__defaults__, closure)
@@ -92,7 +99,7 @@ class Source:
         del function.__wrapped__  # type: ignore[attr-defined]  # it is no wrapper
         return function
 
-    def _compile(self, tree: ast.FunctionDef) -> CodeType:
+    def _compile(self, tree: ast.FunctionDef, file: str = "") -> CodeType:
         """Compile it where it stood: in its class, for private names, and amid its variables."""
         was = self.function.__code__
         owner = [
@@ -109,7 +116,7 @@ class Source:
             scope.body = [tree]
             around.body = [scope]
         flags = was.co_flags & _FUTURE
-        code: CodeType = compile(module, was.co_filename, "exec", flags, dont_inherit=True)
+        code: CodeType = compile(module, file, "exec", flags, dont_inherit=True)
         for name in ("around", *owner, was.co_name):
             code = next(inner for inner in _codes_in(code) if inner.co_name == name)
         return code
