@@ -271,7 +271,7 @@ class Findings:
     def state_dict(self) -> dict[str, Any]:
         """Return what was found up to the end of the last window, for a checkpoint."""
         return {
-            "step": self._window_start,
+            "step": self.step,
             "layers": {key: layer.state_dict() for key, layer in self._tracked.items()},
             "history": [list(rows) for rows in self._history],
             "deaths": [vars(deaths) for deaths in self.deaths],

@@ -86,7 +86,11 @@ class TrackedLayer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: tensors, numbers and strings."""
-        return {**{name: getattr(self, name) for name in self._KEPT}, "counts": vars(self.counts)}
+        return {
+            **{name: getattr(self, name) for name in self._KEPT},
+            "counts": vars(self.counts),
+            "look": None if self.look is None else vars(self.look),
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any], device: torch.device) -> TrackedLayer:
@@ -102,6 +106,8 @@ class TrackedLayer:
         for name, value in state["counts"].items():
             setattr(layer.counts, name, placed(value))
         layer._begin()
+        if state["look"] is not None:  # without it a death after resuming would have no cause
+            layer.look = Look(**{name: placed(value) for name, value in state["look"].items()})
         return layer
 
     # --- One window ------------------------------------------------------------------------
@@ -195,7 +201,7 @@ class TrackedLayer:
             "stuck negative": 0 if self.blocks_gradient else silent,
             "died": int(died.sum()) if self.blocks_gradient else 0,
             "revived": int(revived.sum()) if self.blocks_gradient else 0,
-            "median rate": self.counts.rate.median().item(),
+            "median rate": self.counts.rate.quantile(0.5).item(),
             "gradient": None if self.gradient is None else self.gradient.item(),
             "examples": self.examples,
         }

@@ -9,10 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from leakyrelu.health.calls import (
     NO_RECTIFIER,
@@ -111,12 +108,10 @@ class Watch(Findings):
             )
             self._hooks.callback(enter.remove)
             self._hooks.callback(leave.remove)
-        for register, react in (
-            (register_optimizer_step_pre_hook, self._before_step),
-            (register_optimizer_step_post_hook, self._after_step),
-        ):
-            hook = register(lambda optimizer, *_, react=react: react(optimizer))
-            self._hooks.callback(hook.remove)
+        updates = register_optimizer_step_post_hook(
+            lambda optimizer, *_: self._after_step(optimizer)
+        )
+        self._hooks.callback(updates.remove)
         return self
 
     def _wrap_compiled_call(self) -> Callable[[], None]:
@@ -136,25 +131,41 @@ class Watch(Findings):
         self.model._compiled_call_impl = watched
         return unwrap
 
-    def stop(self) -> None:
+    def stop(self, *, finish: bool = True) -> None:
         """Stop watching; what was found stays.
 
-        If no window has ended yet, the one that was begun ends here.
+        Parameters
+        ----------
+        finish : bool, default True
+            Whether, if no window has ended yet, the one that was begun ends here. That takes
+            all ranks: after an error on one of them the others would be waited for.
         """
-        if self._hooks is not None:
-            self._running.close()
-            self._following.close()
-            is_complete = self.step - self._window_start == self.window
-            if is_complete or (self.step > 0 and not self._history):
-                self._end_window()
-            self._hooks.close()
-            self._hooks = None
+        if self._hooks is None:
+            return
+        self._running.close()
+        self._following.close()
+        self._hooks.close()
+        self._hooks = None
+        if finish and (self._is_complete() or (self.step > 0 and not self._history)):
+            self._end_window()
+
+    def _is_complete(self) -> bool:
+        return self.step - self._window_start == self.window
+
+    def _is_distributed(self) -> bool:
+        return isinstance(self.model, nn.parallel.DistributedDataParallel)
 
     def __enter__(self) -> Watch:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.stop(finish=kind is None or not self._is_distributed())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found up to the end of the last window, for a checkpoint."""
+        if self._is_complete() and not self._is_distributed():  # a rank may save alone
+            self._end_window()
+        return super().state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
@@ -173,7 +184,7 @@ class Watch(Findings):
             raise ValueError(NO_RECTIFIER)
         if self._looks_closer and self.step > 0:
             self._tracer.raise_if_mask_fits_nothing()
-        if self.step - self._window_start == self.window:
+        if self._is_complete():
             self._end_window()
         self._looks_closer = self.step == self._window_start
         self._running.callback(self._count_step)
@@ -272,7 +283,11 @@ class Watch(Findings):
             self._repair(layer, call.pre_activation)
             layer.count(call.pre_activation, call.mask, self._batch)
             return None
-        layer.look_closer(call, self._module(call.feeding), self._batch)
+        feeding = self._module(call.feeding)
+        layer.look_closer(call, feeding, self._batch)
+        weight = getattr(feeding, "weight", None)
+        if isinstance(weight, Tensor) and weight.requires_grad:
+            self._before_update[call.key] = weight.detach().clone()
         self._repair(layer, call.pre_activation)
 
         def look_at_result(result: Tensor) -> None:
@@ -316,7 +331,7 @@ class Watch(Findings):
 
     def _agree_with_other_ranks(self, layer: TrackedLayer) -> None:
         """Count a unit as fired if it fired on any of the processes that share the training."""
-        if not isinstance(self.model, nn.parallel.DistributedDataParallel):
+        if not self._is_distributed():
             return
         group = self.model.process_group
         found = torch.stack([layer.fired, layer.has_nan]).to(torch.uint8)
@@ -355,9 +370,6 @@ class Watch(Findings):
 
     # --- Optimizers ------------------------------------------------------------------------
 
-    def _is_closer_look(self) -> bool:
-        return self._looks_closer and self.step == self._window_start + 1
-
     def _weights(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Return, by layer, the weights that this optimizer trains."""
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -368,22 +380,20 @@ class Watch(Findings):
                 weights[key] = weight
         return weights
 
-    def _before_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._is_closer_look():
-            for key, weight in self._weights(optimizer).items():
-                self._before_update[key] = weight.detach().clone()
-
     def _after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if not self._is_closer_look():
+        if not self._before_update:
             return
         for key, weight in self._weights(optimizer).items():
+            # The first update since the closer look, be it made with a closure, which runs the
+            # forward inside the step, or after gradients have accumulated.
             layer, before = self._tracked[key], self._before_update.pop(key, None)
+            if before is None:
+                continue
             if weight.grad is not None:
                 layer.updates["gradient_norm"] = float(weight.grad.norm())
                 layer.zero_gradient = zero_share(weight.grad, layer.units)
-            if before is not None:
-                change = (weight.detach() - before).norm()
-                layer.updates["update_size"] = float(change / before.norm())
+            change = (weight.detach() - before).norm()
+            layer.updates["update_size"] = float(change / before.norm())
             layer.updates["learning_rate"] = next(
                 float(group["lr"])
                 for group in optimizer.param_groups
