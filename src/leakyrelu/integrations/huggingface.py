@@ -1,0 +1,182 @@
+"""The health of a model that the Trainer of Hugging Face's Transformers trains."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leakyrelu.health.watch import Watch, watch
+from leakyrelu.integrations.scalars import scalars
+
+try:
+    from transformers import (
+        Trainer,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
+except ImportError as error:
+    raise ImportError(
+        "leakyrelu.integrations.huggingface needs transformers and accelerate: "
+        "pip install 'leakyrelu[huggingface]'"
+    ) from error
+
+__all__ = ["HealthCallback"]
+
+FILE = "health.pt"  # in the folder of a checkpoint
+
+
+class HealthCallback(TrainerCallback):
+    """Watches which units die while a `transformers.Trainer` trains a model, and logs it.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        To which the callback is added; its ``log`` reaches all that it reports to.
+    by_layer : bool, default False
+        Whether to log the numbers of each layer, and not only those of the whole model.
+    **options
+        Those of `leakyrelu.health.watch`: window, warn_above, unit_axis, mask, on_death. By
+        default the attention mask of a model with one sequence of tokens is its mask; None is
+        for no mask.
+
+    Attributes
+    ----------
+    health : Watch or None
+        What was found; None before training has started.
+
+    Notes
+    -----
+    A step of the window is one forward, of which there are several in one of the trainer's
+    steps with gradient accumulation. The numbers are those of
+    `leakyrelu.integrations.scalars.scalars`.
+
+    Checkpoints keep what was found, and a training that resumes from one goes on with it. Under
+    DDP a unit is dead if it fires on no rank.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from transformers import BertConfig, BertForSequenceClassification
+    >>> from transformers import Trainer, TrainingArguments
+    >>> config = BertConfig(
+    ...     vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+    ...     intermediate_size=16, hidden_act="relu",
+    ... )
+    >>> example = {"input_ids": torch.arange(5), "labels": 1}
+    >>> trainer = Trainer(
+    ...     BertForSequenceClassification(config),
+    ...     TrainingArguments("bert", max_steps=10, report_to=[], disable_tqdm=True, use_cpu=True),
+    ...     train_dataset=[example] * 80,
+    ... )
+    >>> callback = HealthCallback(trainer, window=5)
+    >>> trainer.add_callback(callback)
+    >>> _ = trainer.train()
+    {'health/dead': ...
+    >>> callback.health.history()[["step", "units", "examples"]]
+       step  units  examples
+    0     5     16        40
+    1    10     16        40
+    """
+
+    def __init__(self, trainer: Trainer, *, by_layer: bool = False, **options: Any) -> None:
+        self.trainer = trainer
+        self.by_layer = by_layer
+        self.options = options
+        self.health: Watch | None = None
+        self._resumed_from: Any = None
+        self._follow(trainer)
+
+    def _follow(self, trainer: Trainer) -> None:
+        """See how training begins and ends: callbacks are told of no checkpoint and no error."""
+        train = trainer.train
+
+        @functools.wraps(train)
+        def followed(resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+            self._resumed_from = resume_from_checkpoint
+            try:
+                result = train(resume_from_checkpoint, *args, **kwargs)
+            except BaseException:
+                if trainer.args.world_size == 1:  # else not to wait for ranks that go on
+                    self._stop()
+                raise
+            self._stop()
+            return result
+
+        trainer.train = followed  # type: ignore[method-assign]
+
+    # --- Called by the trainer -------------------------------------------------------------
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Begin to watch."""
+        self._stop()  # the trainer may begin anew, with smaller batches
+        options = {"mask": _mask_of(self.trainer.model), **self.options}
+        self.health = watch(self.trainer.model_wrapped, on_window=self._log, **options)
+        if state.global_step > 0:
+            self._resume(args, state)
+        self.health.start()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Stop watching after the last step, while there is one to log and one to save."""
+        if control.should_training_stop:
+            self._stop()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Keep what was found in the checkpoint."""
+        folder = _checkpoint(args, state)
+        if self.health is not None and state.is_world_process_zero and folder.is_dir():
+            torch.save(self.health.state_dict(), folder / FILE)
+
+    # --- Watching --------------------------------------------------------------------------
+
+    def _resume(self, args: TrainingArguments, state: TrainerState) -> None:
+        assert self.health is not None
+        known = isinstance(self._resumed_from, (str, Path))
+        file = (Path(self._resumed_from) if known else _checkpoint(args, state)) / FILE
+        if file.exists():
+            self.health.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        else:
+            warnings.warn(
+                f"{file} does not exist, so what was found before is not known", stacklevel=2
+            )
+
+    def _log(self, health: Watch) -> None:
+        should_log = self.trainer.control.should_log
+        self.trainer.log(scalars(health, by_layer=self.by_layer))
+        self.trainer.control.should_log = should_log  # the trainer takes it that this was its own
+
+    def _stop(self) -> None:
+        if self.health is not None:
+            self.health.stop()
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    assert args.output_dir is not None
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
+def _mask_of(model: Any) -> Callable[..., Tensor] | None:
+    """Return the mask of a model that is given one sequence of tokens, which all its layers see."""
+    takes_tokens = getattr(model, "main_input_name", None) == "input_ids"
+    if not takes_tokens or getattr(model.config, "is_encoder_decoder", False):
+        return None
+    takes_mask = "attention_mask" in inspect.signature(model.forward).parameters
+    return _attention_mask if takes_mask else None
+
+
+def _attention_mask(*, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Tensor:
+    return torch.ones_like(input_ids) if attention_mask is None else attention_mask
