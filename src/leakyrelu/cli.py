@@ -101,6 +101,9 @@ def compare(
     lr: Annotated[
         str, typer.Option(help="Learning rates to choose from, with commas between.")
     ] = "0.001,0.003,0.01",
+    rope: Annotated[
+        float, typer.Option(help="The smallest difference that matters; of accuracy, 0.01 is 1%.")
+    ] = 0.0,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -126,6 +129,7 @@ def compare(
                 width=width,
                 epochs=epochs,
                 lr=_numbers(lr),
+                rope=rope,
                 output=output,
             )
             report = result.directory / "report.html"

@@ -8,7 +8,14 @@ from scipy import stats
 
 from leakyrelu.compare.plan import make_settings
 from leakyrelu.compare.train import Checkpoint, Trial
-from leakyrelu.compare.verdict import TEST_TO_TRAIN, candidates, corrected_interval, sentence
+from leakyrelu.compare.verdict import (
+    TEST_TO_TRAIN,
+    candidates,
+    corrected_interval,
+    probability_above,
+    seeds_to_decide,
+    sentence,
+)
 
 
 def settings_for(scores, rates=(0.01,)):
@@ -162,3 +169,57 @@ def test_all_diverged():
     assert verdict_of(scores).startswith(
         "Nothing can be said of differences to relu, which diverged"
     )
+
+
+def found_for(differences, rope=0.0, base=0.9):
+    scores = {
+        "relu": [base] * len(differences),
+        "elu": [base + difference for difference in differences],
+    }
+    settings = settings_for(scores)
+    found = candidates(settings, trials_of(scores), rope=rope)
+    return found[1], sentence(settings, found, "accuracy", rope)
+
+
+@pytest.mark.parametrize(
+    ("mean", "rope", "word"),
+    [
+        (0.05, 0.0, "better"),
+        (-0.05, 0.0, "worse"),
+        (0.05, 0.03, "better"),
+        (0.05, 0.05, "undecided"),
+        (0.001, 0.0, "undecided"),
+        (0.001, 0.02, "equivalent"),
+        (0.05, 0.1, "equivalent"),
+        (-0.05, 0.02, "worse"),
+    ],
+)
+def test_what_matters_decides_the_word(mean, rope, word):
+    differences = mean + 0.01 * np.linspace(-1, 1, 10)
+    found, text = found_for(differences, rope)
+    assert found.verdict == word
+    assert ("equivalent" in text) == (word == "equivalent")
+    if rope:
+        assert f"differences up to {100 * rope:g} points count as none" in text
+
+
+def test_the_probability_is_that_of_the_t_test():
+    values = noisy(0.005, 1)
+    one_sided = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    assert probability_above(values, test_to_train=0) == pytest.approx(1 - one_sided)
+    assert probability_above([-v for v in values], 0) == pytest.approx(one_sided)
+    assert probability_above([0.0, 0.0], 0) == 0.5
+    assert probability_above([0.1, 0.1], 0) == 1
+    assert math.isnan(probability_above([0.1], 0))
+
+
+def test_as_many_seeds_as_are_said_would_decide():
+    values = np.array(noisy(0.004, 2, n=6))
+    needed = seeds_to_decide(values, test_to_train=0)
+    assert needed > 6
+    mean, spread = values.mean(), values.std(ddof=1)
+    for seeds, decides in ((needed, True), (needed - 1, False)):
+        reach = stats.t.ppf(0.975, seeds - 1) * spread / math.sqrt(seeds)
+        assert (abs(mean) > reach) == decides
+    assert seeds_to_decide(values, TEST_TO_TRAIN, rope=0.5) == 7  # equivalent at once
+    assert seeds_to_decide(0.1 * values - values.mean(), TEST_TO_TRAIN, rope=mean) is None

@@ -26,6 +26,7 @@ def compare(
     width: int = 32,
     epochs: int = 30,
     lr: float | Sequence[float] = (0.001, 0.003, 0.01),
+    rope: float = 0.0,
     output: str | Path | None = None,
     progress: bool = True,
 ) -> Comparison:
@@ -58,6 +59,10 @@ def compare(
         Passes over the training part.
     lr : float or sequence of float, default (0.001, 0.003, 0.01)
         The grid of initial learning rates (Adam; cosine decay to 0).
+    rope : float, default 0
+        The smallest difference that matters to you, in the unit of the score (accuracy: 0 to 1).
+        An activation whose whole interval is smaller is *equivalent* to the reference; one is
+        better only if its whole interval is larger.
     output : path, optional
         Directory that keeps every finished trial; the same call resumes there. By default
         ``leakyrelu-runs/`` and a name made of data and settings.
@@ -105,6 +110,8 @@ def compare(
 
     task = load_task(data, target, kind)
     settings = make_settings(task.fingerprint, activations, seeds, depth, width, epochs, lr)
+    if not 0 <= rope < float("inf"):
+        raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
     if output is None:
         output = Path("leakyrelu-runs") / f"{task.slug}-{settings.fingerprint}"
     directory = Path(output)
@@ -114,4 +121,4 @@ def compare(
                 run(task, settings, store, listener)
         else:
             run(task, settings, store)
-        return Comparison(task, settings, store.trials(), store.info, directory)
+        return Comparison(task, settings, store.trials(), store.info, directory, rope)

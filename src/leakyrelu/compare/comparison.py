@@ -50,6 +50,8 @@ class Comparison:
         Versions and machine.
     directory : Path
         Where the trials are stored.
+    rope : float
+        The smallest difference that matters, in the unit of the score.
     """
 
     def __init__(
@@ -59,14 +61,16 @@ class Comparison:
         trials: Sequence[Trial],
         environment: dict[str, str],
         directory: Path,
+        rope: float = 0.0,
     ) -> None:
         self.task = task
         self.settings = settings
         self.environment = environment
         self.directory = directory
+        self.rope = rope
         self._trials = list(trials)
-        found = verdict.candidates(settings, trials, task.score_step)
-        self.verdict = verdict.sentence(settings, found, task.metric)
+        found = verdict.candidates(settings, trials, task.score_step, rope)
+        self.verdict = verdict.sentence(settings, found, task.metric, rope)
         self.candidates: list[Candidate] = sorted(
             found, key=lambda c: -c.score.mean if not c.diverged else float("inf")
         )
@@ -74,7 +78,7 @@ class Comparison:
     @property
     def recommended(self) -> Candidate | None:
         """The best of those better than the reference; else the best on validation data."""
-        better = [c for c in self.candidates if c.difference and c.difference.above_zero]
+        better = [c for c in self.candidates if c.verdict == "better"]
         trained = [c for c in self.candidates if not c.diverged]
         if better or not trained:
             return better[0] if better else None
@@ -96,6 +100,18 @@ class Comparison:
                     f"The {which} learning rate of the grid, {edge:g}, was best for "
                     f"{', '.join(at_edge)}; one beyond the grid might do better still."
                 )
+        undecided = [c for c in self.candidates if c.verdict == "undecided"]
+        if undecided and len(self.settings.seeds) > 1:
+            by_need: dict[int | None, list[str]] = {}
+            for c in undecided:
+                by_need.setdefault(c.seeds_to_decide, []).append(c.activation)
+            needs = [
+                f"{', '.join(names)}: {seeds:,} seeds in all would decide"
+                if seeds
+                else f"{', '.join(names)}: no number of seeds would, it takes more data"
+                for seeds, names in sorted(by_need.items(), key=lambda item: item[0] or 10**9)
+            ]
+            notes.append(f"Undecided, if the differences go on as they are: {'; '.join(needs)}.")
         return notes
 
     def table(self) -> pd.DataFrame:
@@ -103,7 +119,7 @@ class Comparison:
 
         Scores and differences are in the metric's unit (accuracy: 0 to 1). ``low`` and
         ``high`` bound a 95% interval; those of the differences hold for all activations
-        together.
+        together. ``probability better`` is that of any difference in its favour.
         """
         rows = []
         for c in self.candidates:
@@ -117,13 +133,16 @@ class Comparison:
                     f"difference to {self.settings.reference}": difference and difference.mean,
                     "difference low": difference and difference.low,
                     "difference high": difference and difference.high,
+                    "verdict": c.verdict,
+                    "probability better": c.probability,
                     "dead %": 100 * c.dead,
                     "stuck negative %": 100 * c.stuck_negative,
                     "learning rate": c.learning_rate,
                     "seconds": c.seconds,
                 }
             )
-        return pd.DataFrame(rows).astype(dict.fromkeys(list(rows[0])[1:], float))
+        numbers = [name for name in rows[0] if name not in ("activation", "verdict")]
+        return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
 
     def trials(self) -> pd.DataFrame:
         """Return one row a trial: activation, learning rate, seed, scores, seconds."""

@@ -5,17 +5,26 @@ different seeds are drawn from the same examples and overlap, so their scores ar
 independent, and the plain t interval over seeds is too narrow. The corrected variance of
 a mean over ``n`` seeds is ``(1/n + n_test/n_train)`` times the variance between seeds.
 
+Of each candidate it is said whether it is better than the reference, worse, equivalent (the
+difference is smaller than what matters to the user) or undecided; and with what probability it
+is better, by the Bayesian reading of the same test, with a flat prior.
+
 References
 ----------
 C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52,
 2003.
+
+G. Corani and A. Benavoli, "A Bayesian approach for comparing cross-validated algorithms on
+multiple data sets", Machine Learning 100, 2015.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +35,18 @@ from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE
 from leakyrelu.compare.train import Trial
 
-__all__ = ["Candidate", "Estimate", "candidates", "corrected_interval", "sentence"]
+__all__ = [
+    "Candidate",
+    "Estimate",
+    "candidates",
+    "corrected_interval",
+    "probability_above",
+    "seeds_to_decide",
+    "sentence",
+]
 
 CONFIDENCE = 0.95
+MOST_SEEDS = 1000  # that anybody would run
 TEST_TO_TRAIN = TEST_SHARE / (1 - TEST_SHARE - VALIDATION_SHARE)
 
 
@@ -75,6 +93,14 @@ class Candidate:
         candidates at once (Bonferroni) in 95% of experiments. None for the reference.
     seconds : float
         Training time of all trials of this activation, at all learning rates.
+    verdict : {"better", "worse", "equivalent", "undecided"} or None
+        Than the reference, by the interval of the difference: all of it above what matters,
+        all below, all within, or neither.
+    probability : float or None
+        That it is better than the reference by any amount, 0 to 1.
+    seeds_to_decide : int or None
+        If undecided: how many seeds in all would decide, if the differences go on as they are;
+        None if not even 1,000 would.
     """
 
     activation: str
@@ -83,6 +109,9 @@ class Candidate:
     score: Estimate
     difference: Estimate | None
     seconds: float
+    verdict: Literal["better", "worse", "equivalent", "undecided"] | None = None
+    probability: float | None = None
+    seeds_to_decide: int | None = None
 
     @property
     def diverged(self) -> bool:
@@ -136,18 +165,79 @@ def corrected_interval(
     >>> corrected_interval([1.0, 2.0, 3.0], test_to_train=0.0)
     Estimate(mean=2.0, low=-0.484..., high=4.484...)
     """
-    each = np.asarray(values, dtype=np.float64)
-    mean, n = float(each.mean()), each.size
+    mean, variance, n = _moments(values, step)
     if n < 2:
         return Estimate(mean, math.nan, math.nan)
-    variance = max(each.var(ddof=1), step * step / 6)
-    error = math.sqrt((1 / n + test_to_train) * variance)
-    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    reach = _reach(variance, n, test_to_train, confidence)
     return Estimate(mean, mean - reach, mean + reach)
 
 
+def _moments(values: npt.ArrayLike, step: float) -> tuple[float, float, int]:
+    each = np.asarray(values, dtype=np.float64)
+    variance = max(each.var(ddof=1), step * step / 6) if each.size > 1 else math.nan
+    return float(each.mean()), variance, each.size
+
+
+def _reach(variance: float, n: int, test_to_train: float, confidence: float) -> float:
+    error = math.sqrt((1 / n + test_to_train) * variance)
+    return float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+
+
+def probability_above(values: npt.ArrayLike, test_to_train: float, step: float = 0.0) -> float:
+    """Probability that the mean of differences is above 0, with a flat prior.
+
+    Parameters are those of `corrected_interval`; NaN for one value.
+
+    Examples
+    --------
+    >>> round(probability_above([0.01, 0.02, 0.03], test_to_train=0.25), 2)
+    0.94
+    """
+    mean, variance, n = _moments(values, step)
+    if n < 2:
+        return math.nan
+    error = math.sqrt((1 / n + test_to_train) * variance)
+    if error == 0:
+        return 0.5 if mean == 0 else float(mean > 0)
+    return float(stats.t.cdf(mean / error, n - 1))
+
+
+def seeds_to_decide(
+    values: npt.ArrayLike,
+    test_to_train: float,
+    confidence: float = CONFIDENCE,
+    rope: float = 0.0,
+    step: float = 0.0,
+) -> int | None:
+    """How many seeds in all would decide, if differences go on as they are; None for over 1,000.
+
+    Splits of the same examples overlap, so that the interval does not shrink to nothing: some
+    differences no number of seeds on this data can decide.
+
+    Examples
+    --------
+    >>> differences = [0.01, -0.01, 0.02, 0.0]
+    >>> seeds_to_decide(differences, test_to_train=0.0)
+    28
+    >>> seeds_to_decide(differences, test_to_train=0.33) is None
+    True
+    """
+    mean, variance, n = _moments(values, step)
+    seeds = np.arange(max(n, 1) + 1, MOST_SEEDS + 1)
+    reach = _quantiles(confidence)[seeds] * np.sqrt((1 / seeds + test_to_train) * variance)
+    decided = (abs(mean) - reach > rope) | (abs(mean) + reach < rope)
+    return int(seeds[decided.argmax()]) if decided.any() else None
+
+
+@functools.cache
+def _quantiles(confidence: float) -> npt.NDArray[np.float64]:
+    """Those of Student's t, by number of seeds up to `MOST_SEEDS`."""
+    degrees = np.maximum(np.arange(MOST_SEEDS + 1) - 1, 1)
+    return np.asarray(stats.t.ppf((1 + confidence) / 2, degrees))
+
+
 def candidates(
-    settings: Settings, trials: Sequence[Trial], score_step: float = 0.0
+    settings: Settings, trials: Sequence[Trial], score_step: float = 0.0, rope: float = 0.0
 ) -> list[Candidate]:
     """Choose each activation's learning rate and compare it with the reference.
 
@@ -157,6 +247,8 @@ def candidates(
         All trials of the settings.
     score_step : float, default 0.0
         `Task.score_step`.
+    rope : float, default 0.0
+        The smallest difference that matters, in the unit of the score.
 
     Returns
     -------
@@ -171,12 +263,16 @@ def candidates(
     for spec, own in chosen.items():
         scores = [trial.test_score for trial in own]
         nothing = Estimate(math.nan, math.nan, math.nan)
-        difference = None
+        difference, word, probability, seeds = None, None, None, None
         if spec != settings.reference:
             difference = nothing
             if scores and reference:
                 differences = np.subtract(scores, reference)
                 difference = corrected_interval(differences, TEST_TO_TRAIN, together, score_step)
+                probability = probability_above(differences, TEST_TO_TRAIN, score_step)
+                word = _verdict(difference, rope)
+                if word == "undecided" and len(scores) > 1:
+                    seeds = seeds_to_decide(differences, TEST_TO_TRAIN, together, rope, score_step)
         found.append(
             Candidate(
                 activation=spec,
@@ -187,9 +283,24 @@ def candidates(
                 else nothing,
                 difference=difference,
                 seconds=sum(trial.seconds for trial in trials if trial.activation == spec),
+                verdict=word,
+                probability=probability,
+                seeds_to_decide=seeds,
             )
         )
     return found
+
+
+def _verdict(
+    difference: Estimate, rope: float
+) -> Literal["better", "worse", "equivalent", "undecided"]:
+    if difference.low > rope:
+        return "better"
+    if difference.high < -rope:
+        return "worse"
+    if -rope < difference.low and difference.high < rope:
+        return "equivalent"
+    return "undecided"
 
 
 def _best_learning_rate(settings: Settings, trials: Sequence[Trial], spec: str) -> list[Trial]:
@@ -209,7 +320,7 @@ def _best_learning_rate(settings: Settings, trials: Sequence[Trial], spec: str) 
     return best
 
 
-def sentence(settings: Settings, found: Sequence[Candidate], metric: str) -> str:
+def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: float = 0.0) -> str:
     """Say in one sentence what the differences show."""
     reference = settings.reference
     others = [c for c in found if c.difference is not None and not c.diverged]
@@ -226,8 +337,12 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str) -> str
     if len(settings.seeds) < 2:
         return f"One seed shows no difference that chance could not make; use several{tail}."
     basis = f"over {len(settings.seeds)} paired seeds, 95% intervals for all comparisons together"
-    better = [c for c in others if c.difference and c.difference.above_zero]
-    worse = [c for c in others if c.difference and c.difference.below_zero]
+    better = [c for c in others if c.verdict == "better"]
+    worse = [c for c in others if c.verdict == "worse"]
+    equivalent = [c.activation for c in others if c.verdict == "equivalent"]
+    if rope:
+        matters = f"{100 * rope:g} points" if metric == "accuracy" else f"{rope:g}"
+        basis += f"; differences up to {matters} count as none"
     better.sort(key=lambda c: -c.score.mean)
     described = {
         c.activation: f"{c.activation} ({_difference(c.difference, metric)})"
@@ -246,6 +361,9 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str) -> str
         text = f"Nothing is detectably better than {reference} in {metric}; {names} {verb} worse"
     else:
         text = f"No detectable difference to {reference} in {metric}"
+    if equivalent:
+        verb = "is" if len(equivalent) == 1 else "are"
+        text += f"; {_listing(equivalent)} {verb} equivalent to it"
     return f"{text} ({basis}){tail}."
 
 

@@ -140,11 +140,7 @@ def _metric(comparison: Comparison) -> str:
 
 
 def _color(candidate: Candidate) -> str:
-    if candidate.difference is None or not (
-        candidate.difference.above_zero or candidate.difference.below_zero
-    ):
-        return UNCLEAR
-    return BETTER if candidate.difference.above_zero else WORSE
+    return {"better": BETTER, "worse": WORSE}.get(candidate.verdict or "", UNCLEAR)
 
 
 def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:

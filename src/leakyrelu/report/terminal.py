@@ -145,8 +145,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for c in comparison.candidates:
         style = None
         if c.difference is not None:
-            better, worse = c.difference.above_zero, c.difference.below_zero
-            style = "green" if better else "red" if worse else None
+            style = {"better": "green", "worse": "red"}.get(c.verdict or "")
         table.add_row(
             c.activation,
             interval(c.score, metric),
