@@ -706,3 +706,74 @@ def test_the_corrective_gradient(rectify):
         for _ in range(3):
             assert (gradient() - plain).tolist() == [-16, 16, 0, 0, 0, 0]
     assert torch.equal(gradient(), plain)
+
+
+def test_the_update_is_seen_whoever_calls_the_forward():
+    def updates(loop):
+        torch.manual_seed(0)
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        with watch(model, window=8) as health:
+            loop(model, optimizer, torch.randn(64, 4))
+        return health._tracked["1 relu"].updates
+
+    def plain(model, optimizer, x):
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+
+    def with_closures(model, optimizer, x):
+        def closure():
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            return loss
+
+        for _ in range(4):
+            optimizer.step(closure)
+
+    def accumulated(model, optimizer, x):
+        for _ in range(4):
+            optimizer.zero_grad()
+            for part in x.chunk(2):
+                (model(part).square().mean() / 2).backward()
+            optimizer.step()
+
+    expected = updates(plain)
+    assert updates(with_closures) == pytest.approx(expected)
+    assert updates(accumulated) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("step", [20, 24])
+def test_a_checkpoint_within_a_window(step):
+    model = network()
+    alive(model[0]), alive(model[2])
+    health = watch(model, window=10).start()
+    train(model, step)
+    state = health.state_dict()
+    health.stop()
+    assert state["step"] == step
+    resumed = watch(model, window=10)
+    resumed.load_state_dict(state)
+    assert len(resumed.history()) == 4
+    with torch.no_grad():
+        model[0].bias[3] = -100.0
+    with resumed:
+        train(model, 20)
+    (deaths,) = [deaths for deaths in resumed.deaths if 3 in deaths.units]
+    assert deaths.cause == "bias"  # it is known what it was before
+
+
+def test_an_error_of_a_callback_leaves_no_hooks():
+    def fails(_):
+        raise OSError("disk full")
+
+    model = network()
+    health = watch(model, window=3, on_window=fails).start()
+    train(model, 3)
+    with pytest.raises(OSError, match="disk full"):
+        health.stop()
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
+    health.stop()
