@@ -197,3 +197,23 @@ def test_bad_input():
         treat(nn.Linear(4, 1), DATA)
     with pytest.raises(ValueError, match="no examples"):
         treat(network(), DATA[:0])
+
+
+def squash(x):
+    return torch.relu(x)
+
+
+def test_a_rectifier_out_of_reach_stays():
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 12), nn.Linear(12, 1)
+
+        def forward(self, x):
+            return self.second(squash(self.first(x)))
+
+    model = Hidden()
+    kill(model.first, slice(5))
+    treatment = treat(model, DATA)
+    assert any("relu stays, as" in line for line in treatment.done), treatment.done
+    assert not treatment.after.layers[0].dead.any()

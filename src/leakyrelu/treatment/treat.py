@@ -146,18 +146,23 @@ def treat(
         done += [f"{name}: can't be made new: {why}" for name, why in revival.refused.items()]
         layers = [layer for layer in dead if killed[layer.layer].any()]
         if leak is not None:
-            names = [layer.layer.partition(" #")[0] for layer in layers]
-            replace(model, leak, where=names, warm_up=warm_up, inplace=True)
-            done += [
-                f"{layer.layer}: {leak} in place of {layer.function}, its slope grows from 0 over "
-                f"{warm_up} steps"
-                for layer in layers
-            ]
+            for layer in layers:
+                done.append(f"{layer.layer}: {_leaked(model, layer, leak, warm_up)}")
     for layer in dead:
         rare = int((layer.dead.cpu() & ~killed[layer.layer]).sum())
         if rare:
             done.append(f"{layer.layer}: {rare} units fire seldom, but were not pushed; left alone")
     return Treatment(before, examine(model, data), done, _advice(health))
+
+
+def _leaked(model: nn.Module, layer: LayerHealth, leak: str | Activation, warm_up: int) -> str:
+    """Give the layer a leak; say what was done, or why it could not be."""
+    name = layer.layer.partition(" #")[0]
+    try:
+        replace(model, leak, where=name, warm_up=warm_up, inplace=True)
+    except ValueError as error:  # such as a call that is out of reach
+        return f"{layer.function} stays, as {error}"
+    return f"{leak} in place of {layer.function}, its slope grows from 0 over {warm_up} steps"
 
 
 Causes = dict[str, list[str | None]]
