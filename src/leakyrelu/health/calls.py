@@ -84,6 +84,9 @@ NO_RECTIFIER = "the model calls no rectifier, so no unit can die; known are " + 
 
 def batch_size(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
     """Return how many examples a model is given with these arguments."""
+    first = next(iter(args), None)
+    if isinstance(first, torch.Tensor) and first.ndim > 0:
+        return first.shape[0]
     leaves = tree_leaves((tuple(args), dict(kwargs)))
     return next((len(x) for x in leaves if isinstance(x, torch.Tensor) and x.ndim > 0), 1)
 

@@ -67,7 +67,8 @@ class Look:
     def at(cls, call: Call, feeding: nn.Module) -> Look:
         """Look at a call that `feeding` feeds."""
         z, x = call.pre_activation.detach(), call.feeding_input
-        mean, spread = _mean(z, call.unit_axis), _by_unit(z, call.unit_axis).std(1, correction=0)
+        mean = _mean(z, call.unit_axis)
+        spread = (_mean(z.float().square(), call.unit_axis) - mean.square()).clamp(min=0).sqrt()
         bias = getattr(feeding, "bias", None)
         # A copy: the optimizer changes the parameter in place.
         bias = bias.detach().float().clone() if isinstance(bias, Tensor) else 0 * mean
@@ -79,8 +80,10 @@ class Look:
         if x is None or bias.shape != mean.shape or not is_linear:
             return cls(mean, spread, None, None, None, torch.zeros_like(mean, dtype=torch.bool))
         axis = -1 if isinstance(feeding, nn.Linear) else 1
-        inputs, magnitude = _mean(x.detach(), axis), _mean(x.detach().abs(), axis)
-        starved = _weighted(feeding, magnitude, torch.abs) == 0
+        inputs = _mean(x.detach(), axis)
+        comes_in = _by_unit(x.detach(), axis).any(1)
+        groups = getattr(feeding, "groups", 1)
+        starved = ~comes_in.view(groups, -1).any(1).repeat_interleave(len(mean) // groups)
         return cls(mean, spread, bias, inputs, _weighted(feeding, inputs), starved)
 
 
@@ -92,12 +95,10 @@ def _mean(x: Tensor, axis: int) -> Tensor:
     return _by_unit(x, axis).mean(1)
 
 
-def _weighted(feeding: nn.Module, inputs: Tensor, of: object = None) -> Tensor:
-    """Return the sum over the features of their weights, or `of` these, times `inputs`."""
+def _weighted(feeding: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the sum over the features of their weights times `inputs`."""
     assert isinstance(feeding.weight, Tensor)
     weight = feeding.weight.detach().float()
-    if callable(of):
-        weight = of(weight)
     if isinstance(feeding, nn.Linear):
         return weight @ inputs
     # All positions of the kernel see the same means, if padding at the borders is left out.

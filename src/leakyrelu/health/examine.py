@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from leakyrelu.health.calls import NO_RECTIFIER, Call, CallTracer, batch_size
 from leakyrelu.health.counts import FiringCounts
-from leakyrelu.health.layers import LayerHealth, page_of, table_of, total, zero_share
+from leakyrelu.health.layers import LayerHealth, page_of, table_of, total, without_gradient
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,7 +184,7 @@ def examine(
             layer,
             never_fired=layer.counts.never_fired,
             gradient=gradients.of_layers.get(key),
-            zero_gradient=zero_share(
+            zero_gradient=without_gradient(
                 gradients.of_weights.get(layer.feeding), layer.counts.fired.numel()
             ),
         )

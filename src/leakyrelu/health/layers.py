@@ -14,7 +14,7 @@ from leakyrelu.health.counts import FiringCounts
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerHealth", "page_of", "table_of", "total", "zero_share"]
+__all__ = ["LayerHealth", "page_of", "table_of", "total", "without_gradient"]
 
 DORMANT = 0.025  # tau: units this dormant are counted in tables
 
@@ -42,8 +42,8 @@ class LayerHealth:
         from `watch` for its first batch.
     gradient : float or None
         The root mean square of the gradient that reaches the units.
-    zero_gradient : torch.Tensor of float, shape (units,), or None
-        The share of the weights of the unit that get no gradient, 0 to 1.
+    zero_gradient : torch.Tensor of bool, shape (units,), or None
+        Whether none of the weights that feed the unit gets a gradient, where that is known.
     """
 
     layer: str
@@ -114,11 +114,12 @@ class LayerHealth:
         }
 
 
-def zero_share(gradient: Tensor | None, units: int) -> Tensor | None:
-    """Return the share of each unit's weights that get no gradient, where that is known."""
+def without_gradient(gradient: Tensor | None, units: int) -> Tensor | None:
+    """Return which units have weights none of which gets a gradient, where that is known."""
     if gradient is None or len(gradient) != units:
         return None
-    return 1 - gradient.reshape(units, -1).count_nonzero(1) / (gradient.numel() // units)
+    norms: Tensor = torch.linalg.vector_norm(gradient.reshape(units, -1), dim=1)
+    return norms == 0
 
 
 _QUANTILES = torch.tensor([0.1, 0.5, 0.9])

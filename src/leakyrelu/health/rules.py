@@ -28,7 +28,7 @@ class HasLayers(Protocol):
 def _zero_gradient(layer: LayerHealth) -> Tensor:
     if layer.zero_gradient is None:  # nothing is known: nothing is flagged
         return torch.full((layer.units,), torch.nan)
-    return layer.zero_gradient
+    return layer.zero_gradient.float()
 
 
 MEASURES: dict[str, Callable[[LayerHealth], Tensor]] = {
@@ -49,8 +49,8 @@ class Rule:
     measure : {"firing rate", "mean derivative", "dormancy", "near zero", "zero gradient"}
         What is looked at, for each unit: the share of the examples for which it fired; the
         share of the positions at which it did; its mean absolute activation over that of the
-        layer; the share of positions at which its activation is within 0.05 of 0; the share
-        of its weights that get no gradient.
+        layer; the share of positions at which its activation is within 0.05 of 0; 1 if none of
+        its weights gets a gradient, else 0.
     below, above : float
         A unit is flagged if the measure is at or under `below`, or at or over `above`.
     share : float

@@ -132,12 +132,11 @@ class TrackedLayer:
         if self.is_settled:
             return
         x = pre_activation.detach()
-        if self.missing is not None and len(self.missing) < self.units:
-            x = x.index_select(self.axis, self.missing)
         if mask is not None:
             x = x.masked_fill(~mask, -torch.inf)
-        others = [axis for axis in range(x.ndim) if axis != self.axis % x.ndim]
-        greatest = x.amax(others)
+        if self.missing is not None and len(self.missing) < self.units:
+            x = x.index_select(self.axis, self.missing)
+        greatest = x.amax([axis for axis in range(x.ndim) if axis != self.axis % x.ndim])
         if self.greatest is not None:
             greatest = torch.maximum(greatest, self.greatest)
         self.greatest = greatest

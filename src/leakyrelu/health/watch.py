@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from leakyrelu.health.calls import (
 )
 from leakyrelu.health.causes import CAUSES
 from leakyrelu.health.findings import Deaths, Findings
-from leakyrelu.health.layers import zero_share
+from leakyrelu.health.layers import without_gradient
 from leakyrelu.health.tracked import TrackedLayer
 
 __all__ = ["HealthWarning", "Watch", "watch"]
@@ -80,6 +81,7 @@ class Watch(Findings):
         self._tracer = CallTracer(_unwrapped(model), self._on_call, unit_axis, mask)
         self._hooks: ExitStack | None = None
         self._running = ExitStack()  # of one forward
+        self._is_running = self._is_settled = False
         self._following = ExitStack()  # of a window, until all units have fired
         self._looks_closer = self._needs_tracer = False
         self._batch = self._seen = 0  # examples of this step and of this window
@@ -142,7 +144,7 @@ class Watch(Findings):
         """
         if self._hooks is None:
             return
-        self._running.close()
+        self._after_forward()
         self._following.close()
         self._hooks.close()
         self._hooks = None
@@ -186,24 +188,27 @@ class Watch(Findings):
             self._tracer.raise_if_mask_fits_nothing()
         if self._is_complete():
             self._end_window()
-        self._looks_closer = self.step == self._window_start
-        self._running.callback(self._count_step)
+        offset = self.step - self._window_start
+        self._looks_closer = offset == 0
+        self._is_running = True
         self._batch = batch_size(args, kwargs)
         if not self._has_given_up():
             self._seen += self._batch
-        if self._looks_closer:
+        if offset == 0:
             self._following.close()
             self._following.enter_context(self._tracer.hooked())
-            self._needs_tracer = True
-        elif self._is_settled():
-            self._following.close()
-            return
-        elif self.step == self._window_start + 1:
+            self._needs_tracer, self._is_settled = True, False
+        elif (offset - 1) & (offset - 2) == 0 or self._has_given_up():
+            # Layers find out which units have fired after 1, 2, 4, 8 ... looks.
             self._following.close()
             self._follow_missing_units()
-        self._tracer.begin(args, kwargs)
-        # Compiled code shows no calls: a step that is looked at runs without it.
-        self._running.enter_context(torch.compiler.set_stance("force_eager"))
+        if self._is_settled:
+            return
+        if self._needs_tracer or self._tracer.mask is not None:
+            self._tracer.begin(args, kwargs)
+        if self._is_compiled or self._needs_tracer:
+            # Compiled code shows no calls: a step that is looked at runs without it.
+            self._running.enter_context(torch.compiler.set_stance("force_eager"))
         if self._needs_tracer:
             self._running.enter_context(self._tracer)
 
@@ -213,40 +218,55 @@ class Watch(Findings):
         Modules such as `torch.nn.ReLU` have a hook; only calls that are made by functions need
         the tracer, which every function of PyTorch passes through.
         """
-        model = self._tracer.model
         paths = {
             layer.layer.partition(" #")[0]: layer.function
             for layer in self._tracked.values()
-            if not self._is_done(layer)
+            if not (self._has_given_up() or self._is_done(layer))
         }
-        modules = dict(model.named_modules(remove_duplicate=False))
+        self._is_settled = not paths
+        modules = dict(self._tracer.model.named_modules(remove_duplicate=False))
         self._needs_tracer = any(type(modules.get(path)) not in RECTIFIER_MODULES for path in paths)
         if self._needs_tracer:
             self._following.enter_context(self._tracer.hooked())
             return
         for path, function in paths.items():
             hook = modules[path].register_forward_pre_hook(
-                lambda _module, args, kwargs, path=path, function=function: self._count(
-                    path, function, *args, **kwargs
-                ),
-                with_kwargs=True,
+                self._follower(path, function), with_kwargs=True
             )
             self._following.callback(hook.remove)
 
-    def _count(self, path: str, function: str, input: Tensor) -> None:
-        layer = self._tracked.get(f"{self._tracer.next_layer(path, function)} {function}")
-        if layer is not None:
-            self._repair(layer, input)
-            layer.count(input, self._tracer.mask_for(input, layer.axis), self._batch)
+    def _follower(self, path: str, function: str) -> Callable[..., None]:
+        """Return a hook for a module that calls the rectifier, which counts each of its calls.
+
+        It runs between large operations, with cold caches: what it does not do counts.
+        """
+        names = (path if number == 1 else f"{path} #{number}" for number in itertools.count(1))
+        keys = itertools.takewhile(self._tracked.__contains__, (f"{n} {function}" for n in names))
+        layers = [self._tracked[key] for key in keys]
+        step, calls = -1, 0
+
+        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            nonlocal step, calls
+            if not self._is_running:  # an evaluation, or computed again by gradient checkpointing
+                return
+            if step != self.step:
+                step, calls = self.step, 0
+            calls += 1
+            if calls > len(layers):
+                return
+            layer, x = layers[calls - 1], args[0] if args else kwargs["input"]
+            if self.self_repair:
+                self._repair(layer, x)
+            mask = None if self._tracer.mask is None else self._tracer.mask_for(x, layer.axis)
+            layer.count(x, mask, self._batch)
+
+        return look
 
     def _has_given_up(self) -> bool:
         return self._is_compiled and self.step - self._window_start >= LOOKS_WHEN_COMPILED
 
-    def _is_settled(self) -> bool:
-        """Whether there is nothing more to find out in this window."""
-        return self._has_given_up() or all(self._is_done(layer) for layer in self._tracked.values())
-
     def _is_done(self, layer: TrackedLayer) -> bool:
+        """Whether there is nothing more to do for a layer in this window."""
         is_to_repair = self.self_repair > 0 and layer.repair is not None
         return layer.is_settled and not is_to_repair
 
@@ -269,11 +289,11 @@ class Watch(Findings):
 
         pre_activation.register_hook(correct)
 
-    def _count_step(self) -> None:
-        self.step += 1
-
     def _after_forward(self) -> None:
-        self._running.close()
+        if self._is_running:
+            self._is_running = False
+            self._running.close()
+            self.step += 1
 
     def _on_call(self, call: Call) -> Callable[[Tensor], None] | None:
         layer = self._tracked.get(call.key)
@@ -391,7 +411,7 @@ class Watch(Findings):
                 continue
             if weight.grad is not None:
                 layer.updates["gradient_norm"] = float(weight.grad.norm())
-                layer.zero_gradient = zero_share(weight.grad, layer.units)
+                layer.zero_gradient = without_gradient(weight.grad, layer.units)
             change = (weight.detach() - before).norm()
             layer.updates["update_size"] = float(change / before.norm())
             layer.updates["learning_rate"] = next(
