@@ -220,7 +220,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def draw_stream(results: dict[str, list[tuple[list[float], list[float]]]]) -> None:
     figure = NotebookFigure(figsize=(9, 3.2))
     left, right = figure.subplots(1, 2)
-    for (cure, label), color in zip(CURES.items(), COLORS, strict=False):
+    drawn = list(CURES.items())[:-1]  # the last is far below the others
+    for (cure, label), color in zip(drawn, COLORS, strict=False):
         for axes, which in ((left, 0), (right, 1)):
             each = np.array([result[which] for result in results[cure]])
             mean = each.mean(0)
