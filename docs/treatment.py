@@ -220,8 +220,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def draw_stream(results: dict[str, list[tuple[list[float], list[float]]]]) -> None:
     figure = NotebookFigure(figsize=(9, 3.2))
     left, right = figure.subplots(1, 2)
-    drawn = list(CURES.items())[:-1]  # the last is far below the others
-    for (cure, label), color in zip(drawn, COLORS, strict=False):
+    for (cure, label), color in zip(CURES.items(), COLORS, strict=False):
         for axes, which in ((left, 0), (right, 1)):
             each = np.array([result[which] for result in results[cure]])
             mean = each.mean(0)
@@ -416,7 +415,7 @@ in another order, each example seen once, in batches of {batch} (Adam, learning 
 literature [1]). The accuracy is that on examples not seen before. A network that keeps learning
 learns task {tasks} as well as the first ones.
 
-![Accuracy and silent units by task, for five cures](plasticity.svg)
+![Accuracy and silent units by task, for six cures](plasticity.svg)
 
 {by_cure}
 
