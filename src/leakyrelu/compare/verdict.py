@@ -218,7 +218,7 @@ def seeds_to_decide(
     --------
     >>> differences = [0.01, -0.01, 0.02, 0.0]
     >>> seeds_to_decide(differences, test_to_train=0.0)
-    28
+    29
     >>> seeds_to_decide(differences, test_to_train=0.33) is None
     True
     """
