@@ -87,7 +87,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     ValueError
         If the file can't be read, or its weights are not those of the model.
     """
-    state = _read_tensors(path)
+    state = _read_tensors(_existing(path))
     for name in ("model", "state_dict", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
@@ -134,7 +134,7 @@ def load_batches(spec: str) -> Any:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"data {spec!r} should be module:name, or end in {', '.join(readers)}")
-    data = reader(path)
+    data = reader(_existing(path))
     if not isinstance(data, np.ndarray):
         return data
     if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
@@ -142,9 +142,13 @@ def load_batches(spec: str) -> Any:
     return torch.from_numpy(np.ascontiguousarray(data))
 
 
-def _read_tensors(path: Path) -> Any:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    return path
+
+
+def _read_tensors(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -155,8 +159,6 @@ def _read_tensors(path: Path) -> Any:
 
 
 def _read_array(path: Path) -> np.ndarray[Any, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
     try:
         found = np.load(path, allow_pickle=False)
     except (ValueError, OSError) as error:
@@ -177,8 +179,6 @@ def _read_array(path: Path) -> np.ndarray[Any, Any]:
 def _read_table(path: Path) -> np.ndarray[Any, Any]:
     import pandas as pd
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
     try:
         table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (ValueError, OSError) as error:

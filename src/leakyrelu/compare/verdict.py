@@ -24,7 +24,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -168,7 +168,8 @@ def corrected_interval(
     mean, variance, n = _moments(values, step)
     if n < 2:
         return Estimate(mean, math.nan, math.nan)
-    reach = _reach(variance, n, test_to_train, confidence)
+    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
+    reach = float(quantile * _error(variance, n, test_to_train))
     return Estimate(mean, mean - reach, mean + reach)
 
 
@@ -178,9 +179,9 @@ def _moments(values: npt.ArrayLike, step: float) -> tuple[float, float, int]:
     return float(each.mean()), variance, each.size
 
 
-def _reach(variance: float, n: int, test_to_train: float, confidence: float) -> float:
-    error = math.sqrt((1 / n + test_to_train) * variance)
-    return float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+def _error(variance: float, n: Any, test_to_train: float) -> Any:
+    """Return the standard error of a mean over `n` seeds, one number or several."""
+    return np.sqrt((1 / n + test_to_train) * variance)
 
 
 def probability_above(values: npt.ArrayLike, test_to_train: float, step: float = 0.0) -> float:
@@ -196,7 +197,7 @@ def probability_above(values: npt.ArrayLike, test_to_train: float, step: float =
     mean, variance, n = _moments(values, step)
     if n < 2:
         return math.nan
-    error = math.sqrt((1 / n + test_to_train) * variance)
+    error = _error(variance, n, test_to_train)
     if error == 0:
         return 0.5 if mean == 0 else float(mean > 0)
     return float(stats.t.cdf(mean / error, n - 1))
@@ -224,7 +225,7 @@ def seeds_to_decide(
     """
     mean, variance, n = _moments(values, step)
     seeds = np.arange(max(n, 1) + 1, MOST_SEEDS + 1)
-    reach = _quantiles(confidence)[seeds] * np.sqrt((1 / seeds + test_to_train) * variance)
+    reach = _quantiles(confidence)[seeds] * _error(variance, seeds, test_to_train)
     decided = (abs(mean) - reach > rope) | (abs(mean) + reach < rope)
     return int(seeds[decided.argmax()]) if decided.any() else None
 

@@ -71,10 +71,7 @@ class Examination:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return a page with the table, and write it to `path` if that is given."""
-        page = page_of(self.table(), self.summary)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
+        return page_of(self.table(), self.summary, path)
 
     def _repr_html_(self) -> str:
         return self.to_html()

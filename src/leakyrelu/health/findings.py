@@ -254,10 +254,7 @@ class Findings:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return a page with the report, and write it to `path` if that is given."""
-        page = page_of(self.report(), self.summary)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
+        return page_of(self.report(), self.summary, path)
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -157,8 +158,11 @@ def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -
     return pd.DataFrame(rows, columns=columns)
 
 
-def page_of(table: pd.DataFrame, summary: str) -> str:
-    """Return an HTML page of the table, with bars for what is bad, that needs no other file."""
+def page_of(table: pd.DataFrame, summary: str, path: str | Path | None = None) -> str:
+    """Return an HTML page of the table, with bars for what is bad, that needs no other file.
+
+    It is written to `path`, too, if that is given.
+    """
     percents: list[Hashable] = [name for name in table.columns if name.endswith("%")]
     style = table.style.hide(axis="index").set_caption(summary)
     style = style.format(na_rep="-", precision=1, subset=percents)
@@ -177,6 +181,8 @@ def page_of(table: pd.DataFrame, summary: str) -> str:
         ]
     )
     page: str = style.to_html(doctype_html=True)
+    if path is not None:
+        Path(path).write_text(page, encoding="utf-8")
     return page
 
 

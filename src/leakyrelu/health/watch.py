@@ -270,25 +270,6 @@ class Watch(Findings):
         is_to_repair = self.self_repair > 0 and layer.repair is not None
         return layer.is_settled and not is_to_repair
 
-    # --- Self-repair -----------------------------------------------------------------------
-
-    def _repair(self, layer: TrackedLayer, pre_activation: Tensor) -> None:
-        """Push the units that hardly fire up, and those that always do down."""
-        push = layer.repair
-        if self.self_repair == 0 or push is None or not pre_activation.requires_grad:
-            return
-
-        def correct(gradient: Tensor) -> Tensor:
-            shape = [1] * gradient.ndim
-            shape[layer.axis] = -1
-            # As strong as the gradient of those that get one; if none does, as that of a mean.
-            passing = gradient.count_nonzero()
-            size = gradient.abs().sum() / passing.clamp(min=1)
-            size = torch.where(passing > 0, size, 1 / gradient.numel())
-            return gradient + self.self_repair * size * push.view(shape).to(gradient.dtype)
-
-        pre_activation.register_hook(correct)
-
     def _after_forward(self) -> None:
         if self._is_running:
             self._is_running = False
@@ -322,6 +303,25 @@ class Watch(Findings):
 
     def _module(self, path: str) -> nn.Module:
         return self._tracer.model.get_submodule(path)
+
+    # --- Self-repair -----------------------------------------------------------------------
+
+    def _repair(self, layer: TrackedLayer, pre_activation: Tensor) -> None:
+        """Push the units that hardly fire up, and those that always do down."""
+        push = layer.repair
+        if self.self_repair == 0 or push is None or not pre_activation.requires_grad:
+            return
+
+        def correct(gradient: Tensor) -> Tensor:
+            shape = [1] * gradient.ndim
+            shape[layer.axis] = -1
+            # As strong as the gradient of those that get one; if none does, as that of a mean.
+            passing = gradient.count_nonzero()
+            size = gradient.abs().sum() / passing.clamp(min=1)
+            size = torch.where(passing > 0, size, 1 / gradient.numel())
+            return gradient + self.self_repair * size * push.view(shape).to(gradient.dtype)
+
+        pre_activation.register_hook(correct)
 
     # --- One window ------------------------------------------------------------------------
 

@@ -146,6 +146,7 @@ def revive(
     --------
     >>> import torch
     >>> from leakyrelu import examine
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> _ = model[0].bias.data[:3].fill_(-100.0)
     >>> data = torch.randn(100, 2)

@@ -297,6 +297,7 @@ class Reviver:
     --------
     >>> import torch
     >>> from leakyrelu import watch
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> _ = model[0].bias.data[:3].fill_(-100.0)
     >>> optimizer = torch.optim.Adam(model.parameters())
