@@ -115,10 +115,10 @@ def compare(
     if output is None:
         output = Path("leakyrelu-runs") / f"{task.slug}-{settings.fingerprint}"
     directory = Path(output)
-    with Store(directory, settings, environment()) as store:
+    with Store(directory, settings, task.info, environment()) as store:
         if progress:
             with LiveProgress(settings) as listener:
                 run(task, settings, store, listener)
         else:
             run(task, settings, store)
-        return Comparison(task, settings, store.trials(), store.info, directory, rope)
+        return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

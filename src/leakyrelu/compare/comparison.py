@@ -14,8 +14,8 @@ import torch
 
 from leakyrelu.compare import verdict
 from leakyrelu.compare.plan import Settings
-from leakyrelu.compare.task import Task
-from leakyrelu.compare.train import Trial
+from leakyrelu.compare.task import TaskInfo
+from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Comparison:
         One sentence that claims no more than the intervals allow.
     candidates : list of Candidate
         Each activation at its chosen learning rate, the best mean test score first.
-    task : Task
+    task : TaskInfo
     settings : Settings
     environment : dict of str to str
         Versions and machine.
@@ -56,7 +56,7 @@ class Comparison:
 
     def __init__(
         self,
-        task: Task,
+        task: TaskInfo,
         settings: Settings,
         trials: Sequence[Trial],
         environment: dict[str, str],

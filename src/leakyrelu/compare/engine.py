@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from leakyrelu.compare.plan import Batch, Settings
+from leakyrelu.compare.plan import Batch, Settings, batches
+from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.store import Store
 from leakyrelu.compare.task import Task
-from leakyrelu.compare.train import Trial, train
+from leakyrelu.compare.train import train
+from leakyrelu.compare.trial import Trial
 
 __all__ = ["Listener", "run"]
 
@@ -25,21 +27,29 @@ class Listener(Protocol):
         """Take note that the trials of a batch are stored."""
 
 
+# Small networks gain speed from a stack until it outgrows the caches; networks of a million
+# parameters are faster one by one (measured: benchmarks/README.md). A batch is also what a
+# crash can lose.
+MOST_TRIALS_A_BATCH = 40
+MOST_PARAMETERS_A_BATCH = 1_200_000
+
+
 def run(task: Task, settings: Settings, store: Store, listener: Listener | None = None) -> None:
-    """Train every batch that is not in the store yet, and store it as it finishes."""
-    stored = {(trial.activation, trial.learning_rate, trial.seed) for trial in store.trials()}
+    """Train every trial that is not in the store yet, and store each batch as it finishes."""
+    stored = store.trials()
     if listener is not None and stored:
         listener.resumed(len(stored))
-    for batch in settings.batches(task.features, task.outputs):
-        each = zip(batch.learning_rates, batch.seeds, strict=True)
-        if all((batch.activation.spec, rate, seed) in stored for rate, seed in each):
-            continue
+    width = settings.width
+    parameters = width * (task.features + task.outputs + width * (settings.depth - 1))
+    most = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
+    while keys := wanted(settings, store.trials(), task.score_step):
+        for batch in batches(keys, most):
 
-        def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
+            def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
+                if listener is not None:
+                    listener.epoch_finished(batch, epoch, score)
+
+            trials = train(task, settings, batch, on_epoch)
+            store.add(trials)
             if listener is not None:
-                listener.epoch_finished(batch, epoch, score)
-
-        trials = train(task, settings, batch, on_epoch)
-        store.add(trials)
-        if listener is not None:
-            listener.batch_finished(batch, trials)
+                listener.batch_finished(batch, trials)

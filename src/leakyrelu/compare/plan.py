@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from leakyrelu.activations import Activation, parse
+from leakyrelu.compare.trial import Key
 
-__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "make_settings"]
+__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "make_settings"]
 
 DEFAULT_ACTIVATIONS = (
     "relu",
@@ -26,11 +27,6 @@ DEFAULT_ACTIVATIONS = (
     "gelu",
     "silu",
 )
-# Small networks gain speed from a stack until it outgrows the caches; networks of a million
-# parameters are faster one by one (measured: benchmarks/README.md). A batch is also what a
-# crash can lose.
-MOST_TRIALS_A_BATCH = 40
-MOST_PARAMETERS_A_BATCH = 1_200_000
 
 WHOLE = (int, np.integer)
 
@@ -61,13 +57,17 @@ class Settings:
     data: str
     activations: tuple[str, ...]
     seeds: tuple[int, ...]
-    depth: int
-    width: int
     epochs: int
     learning_rates: tuple[float, ...]
     batch_size: int = 64
+    # Of the networks that are made here; None for a user's own.
+    depth: int | None = None
+    width: int | None = None
+    # The user's own network, loss and so on: a name for people, and a hash of what they are.
+    model: str | None = None
+    recipe: str | None = None
     # Raised when a change to the training makes other numbers of the same settings.
-    protocol: int = 1
+    protocol: int = 2
 
     def to_json(self) -> str:
         """Return the settings as text, the same for the same settings."""
@@ -93,21 +93,29 @@ class Settings:
         return "relu" if "relu" in self.activations else self.activations[0]
 
     @property
+    def network(self) -> str:
+        """What is trained, in words."""
+        return self.model or f"{self.depth} hidden layers of {self.width} units"
+
+    @property
     def trials(self) -> int:
         """How many networks are trained."""
         return len(self.activations) * len(self.learning_rates) * len(self.seeds)
 
-    def batches(self, features: int, outputs: int) -> list[Batch]:
-        """Divide the trials into batches, for a network of so many inputs and outputs."""
-        parameters = self.width * (features + outputs + self.width * (self.depth - 1))
-        most = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
-        each = [(rate, seed) for rate in self.learning_rates for seed in self.seeds]
-        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even batches, not 29 and 1
-        return [
-            Batch(parse(spec), *zip(*each[start : start + size], strict=True))
-            for spec in self.activations
+
+def batches(keys: Iterable[Key], most: int) -> list[Batch]:
+    """Divide trials into batches of one activation each and at most so many trials."""
+    by_activation: dict[str, list[tuple[float, int]]] = {}
+    for spec, rate, seed in keys:
+        by_activation.setdefault(spec, []).append((rate, seed))
+    found = []
+    for spec, each in by_activation.items():
+        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even, not 29 and 1
+        found += [
+            Batch(parse(spec), *zip(*sorted(each[start : start + size]), strict=True))
             for start in range(0, len(each), size)
         ]
+    return found
 
 
 def make_settings(

@@ -11,14 +11,15 @@ from pathlib import Path
 from types import TracebackType
 
 from leakyrelu.compare.plan import Settings
-from leakyrelu.compare.train import Checkpoint, Trial
+from leakyrelu.compare.task import TaskInfo
+from leakyrelu.compare.trial import Checkpoint, Trial
 
 __all__ = ["Store"]
 
 FILE_NAME = "trials.sqlite"
 # Marks the file as ours; SQLite keeps it in the header (PRAGMA application_id).
 APPLICATION_ID = int.from_bytes(b"lkRL", "big")
-FORMAT = 1
+FORMAT = 2
 
 _SCHEMA = """
     CREATE TABLE experiment (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -29,6 +30,7 @@ _SCHEMA = """
         validation_score REAL,  -- NULL: the trial diverged
         test_score REAL,
         seconds REAL NOT NULL,
+        layers TEXT NOT NULL,  -- JSON list of names
         history TEXT NOT NULL,  -- JSON list of checkpoints
         PRIMARY KEY (activation, learning_rate, seed)
     );
@@ -44,7 +46,9 @@ class Store:
         Made if it does not exist.
     settings : Settings
         What the experiment is. A directory that holds another one is refused.
-    info : dict of str to str
+    task : TaskInfo
+        What it is about, kept with a new experiment.
+    environment : dict of str to str
         Versions and the like, kept with a new experiment.
 
     Raises
@@ -55,13 +59,15 @@ class Store:
         If it cannot be written to.
     """
 
-    def __init__(self, directory: Path, settings: Settings, info: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, settings: Settings, task: TaskInfo, environment: dict[str, str]
+    ) -> None:
         self.directory = directory
         self._connection = _open(directory)
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._check_or_create(settings, info)
+                self._check_or_create(settings, task, environment)
         except sqlite3.Error as error:
             self._connection.close()
             raise OSError(f"{directory} can't be written to: {error}") from error
@@ -69,7 +75,9 @@ class Store:
             self._connection.close()
             raise
 
-    def _check_or_create(self, settings: Settings, info: dict[str, str]) -> None:
+    def _check_or_create(
+        self, settings: Settings, task: TaskInfo, environment: dict[str, str]
+    ) -> None:
         run = self._connection.execute
         tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables == 0:
@@ -77,8 +85,12 @@ class Store:
                 run(statement)
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             run(f"PRAGMA user_version = {FORMAT}")
-            run("INSERT INTO experiment VALUES ('settings', ?)", (settings.to_json(),))
-            run("INSERT INTO experiment VALUES ('info', ?)", (json.dumps(info),))
+            entries = {
+                "settings": settings.to_json(),
+                "task": json.dumps(dataclasses.asdict(task)),
+                "environment": json.dumps(environment),
+            }
+            self._connection.executemany("INSERT INTO experiment VALUES (?, ?)", entries.items())
             return
         if run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise ValueError(
@@ -90,8 +102,7 @@ class Store:
                 f"{self.directory} was written by another version of leakyrelu; "
                 "give another output directory"
             )
-        (text,) = run("SELECT value FROM experiment WHERE key = 'settings'").fetchone()
-        changes = _changes(Settings.from_json(text), settings)
+        changes = _changes(self.settings, settings)
         if changes:
             raise ValueError(
                 f"{self.directory} holds an experiment with {'; '.join(changes)}. Ask for the same "
@@ -109,12 +120,26 @@ class Store:
     ) -> None:
         self._connection.close()
 
+    def _entry(self, key: str) -> str:
+        query = "SELECT value FROM experiment WHERE key = ?"
+        text: str = self._connection.execute(query, (key,)).fetchone()[0]
+        return text
+
     @property
-    def info(self) -> dict[str, str]:
-        """Versions and machine with which the experiment began."""
-        row = self._connection.execute("SELECT value FROM experiment WHERE key = 'info'")
-        info: dict[str, str] = json.loads(row.fetchone()[0])
-        return info
+    def settings(self) -> Settings:
+        """What the experiment is."""
+        return Settings.from_json(self._entry("settings"))
+
+    @property
+    def task(self) -> TaskInfo:
+        """What it is about."""
+        return TaskInfo(**json.loads(self._entry("task")))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions and machine with which it began."""
+        environment: dict[str, str] = json.loads(self._entry("environment"))
+        return environment
 
     def add(self, trials: Iterable[Trial]) -> None:
         """Commit finished trials, all or none.
@@ -132,6 +157,7 @@ class Store:
                 trial.validation_score,
                 trial.test_score,
                 trial.seconds,
+                json.dumps(trial.layers),
                 json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
             )
             for trial in trials
@@ -140,7 +166,7 @@ class Store:
             with self._connection:
                 # Another process may have run the same trial: the first to finish counts.
                 self._connection.executemany(
-                    "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                    "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
                 )
         except sqlite3.Error as error:
             raise OSError(
@@ -151,8 +177,8 @@ class Store:
     def trials(self) -> list[Trial]:
         """Return every finished trial."""
         rows = self._connection.execute(
-            "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, history"
-            " FROM trial ORDER BY learning_rate, activation, seed"
+            "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
+            " history FROM trial ORDER BY learning_rate, activation, seed"
         )
         return [
             Trial(
@@ -162,11 +188,19 @@ class Store:
                 math.nan if validation_score is None else validation_score,
                 math.nan if test_score is None else test_score,
                 seconds,
+                json.loads(layers),
                 [Checkpoint(**fields) for fields in json.loads(history)],
             )
-            for activation, learning_rate, seed, validation_score, test_score, seconds, history in (
-                rows
-            )
+            for (
+                activation,
+                learning_rate,
+                seed,
+                validation_score,
+                test_score,
+                seconds,
+                layers,
+                history,
+            ) in rows
         ]
 
 

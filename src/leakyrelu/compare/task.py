@@ -11,11 +11,37 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Kind", "Split", "Task"]
+__all__ = ["Kind", "Split", "Task", "TaskInfo"]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
 
 Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a report says of a task; kept with its trials, as the examples are not.
+
+    Attributes
+    ----------
+    name : str
+    metric : str
+        Name of the score; higher is better. ``"accuracy"`` is a share, shown in per cent.
+    score_step : float
+        The smallest difference between two scores; 0 if there is none.
+    examples : int
+    description : str
+        What the examples are, in a few words: ``"64 features, 10 classes"``.
+    notes : list of str
+        What was decided about the data, in plain sentences.
+    """
+
+    name: str
+    metric: str
+    score_step: float
+    examples: int
+    description: str
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,15 @@ class Task:
         if self.kind == "regression":
             return 0.0
         return 1 / math.ceil(TEST_SHARE * len(self.y))
+
+    @property
+    def info(self) -> TaskInfo:
+        """What a report says of it."""
+        goal = f"{len(self.classes)} classes" if self.classes else "regression"
+        description = f"{self.features} features, {goal}"
+        return TaskInfo(
+            self.name, self.metric, self.score_step, len(self.y), description, self.notes
+        )
 
     @property
     def features(self) -> int:

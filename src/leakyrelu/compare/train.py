@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -20,46 +19,15 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from leakyrelu.compare.network import StackedMLP, generator_for
 from leakyrelu.compare.plan import Batch, Settings
 from leakyrelu.compare.task import Split, Task
+from leakyrelu.compare.trial import Checkpoint, Trial
 from leakyrelu.health.counts import FiringCounts
 
-__all__ = ["Checkpoint", "Trial", "train"]
+__all__ = ["train"]
 
 # How often scores and dead units are looked at, from before the first step to after the last.
 CHECKPOINTS = 11
 EVALUATION_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """State of one trial after some epochs.
-
-    Attributes
-    ----------
-    epoch : int
-        0 is before the first step.
-    train_loss, validation_score : float
-        Over the whole training and validation part; NaN if the trial has diverged.
-    never_fired : list of float
-        Per hidden layer, the share of units that fire for no training example.
-    """
-
-    epoch: int
-    train_loss: float
-    validation_score: float
-    never_fired: list[float]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trained network and how it did; scores are NaN if it diverged."""
-
-    activation: str
-    learning_rate: float
-    seed: int
-    validation_score: float
-    test_score: float
-    seconds: float
-    history: list[Checkpoint]
+GRADIENT_ROWS = 512
 
 
 class _Part:
@@ -167,6 +135,7 @@ def train(
             history[-1].validation_score,
             test_score,
             seconds,
+            [str(layer + 1) for layer in range(settings.depth)],
             history,
         )
         for learning_rate, seed, history, test_score in zip(
@@ -202,10 +171,23 @@ def _look(task: Task, network: StackedMLP, data: _Data, epoch: int) -> list[Chec
     _, losses = _evaluate(task, network, data.train, lambda layer, x: counts[layer].update(x))
     scores, _ = _evaluate(task, network, data.validation)
     never_fired = torch.stack([c.never_fired.float().mean(1) for c in counts], dim=1)
-    return [
-        Checkpoint(epoch, loss, score, layers)
-        for loss, score, layers in zip(losses, scores, never_fired.tolist(), strict=True)
-    ]
+    slopes: list[list[float]] = [[] for _ in losses]
+    if network.slopes:
+        slopes = torch.cat(network.slopes, dim=1).tolist()
+    each = zip(
+        losses, scores, never_fired.tolist(), _gradients(task, network, data), slopes, strict=True
+    )
+    return [Checkpoint(epoch, *numbers) for numbers in each]
+
+
+def _gradients(task: Task, network: StackedMLP, data: _Data) -> list[list[float]]:
+    """Root mean square of the gradient of each weight matrix, for each network."""
+    x, y = data.train.take(
+        torch.arange(min(data.train.examples, GRADIENT_ROWS)).expand(len(data.mean), -1)
+    )
+    loss = _losses(task, network(x), y).mean(1).sum()
+    gradients = torch.autograd.grad(loss, network.weights)
+    return torch.stack([g.square().mean((1, 2)).sqrt() for g in gradients], dim=1).tolist()
 
 
 @torch.no_grad()

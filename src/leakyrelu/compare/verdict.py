@@ -33,7 +33,7 @@ from scipy import stats
 from leakyrelu.activations import parse
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE
-from leakyrelu.compare.train import Trial
+from leakyrelu.compare.trial import Trial
 
 __all__ = [
     "Candidate",

@@ -22,7 +22,7 @@ from leakyrelu.report.words import interval, percent
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
     from leakyrelu.compare.plan import Batch, Settings
-    from leakyrelu.compare.train import Trial
+    from leakyrelu.compare.trial import Trial
     from leakyrelu.health import Examination
 
 __all__ = ["LiveProgress", "print_comparison", "print_examination"]
@@ -133,8 +133,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(text, style=style, markup=False, highlight=False)
 
     say(
-        f"{comparison.task.name}: {len(comparison.task.y):,} examples, "
-        f"{settings.depth} hidden layers of {settings.width}, {len(settings.seeds)} seeds",
+        f"{comparison.task.name}: {comparison.task.examples:,} examples, "
+        f"{settings.network}, {len(settings.seeds)} seeds",
         style="italic",
     )
     table = _table()
