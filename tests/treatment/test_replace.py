@@ -3,6 +3,7 @@
 import copy
 import functools
 import io
+import math
 import pickle
 import warnings
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu import examine, replace, watch
+from leakyrelu.activations import parse
 from leakyrelu.treatment import WarmUpLeakyReLU
 
 
@@ -433,3 +435,46 @@ def test_bad_input():
         replace(network(), "original")
     with pytest.raises(TypeError, match=r"must be a torch.nn.Module, but is function"):
         replace(F.relu)
+
+
+def test_rescaled_weights_keep_their_draw():
+    model = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    treated = replace(model, "leaky_relu:0.5", rescale=True)
+    gain = math.sqrt(2 / 1.25)
+    for layer, before in ((0, parse("gelu").gain), (2, math.sqrt(2)), (4, gain)):
+        expected = model[layer].weight * (gain / before)
+        torch.testing.assert_close(treated[layer].weight, expected)
+        assert torch.equal(treated[layer].bias, model[layer].bias)
+
+
+def test_a_layer_that_feeds_two_is_rescaled_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.below, self.left, self.right = nn.Linear(2, 4), nn.ReLU(), nn.ReLU()
+
+        def forward(self, x):
+            x = self.below(x)
+            return self.left(x) + self.right(-x)
+
+    model = Twice()
+    treated = replace(model, "leaky_relu:1", rescale=True)
+    torch.testing.assert_close(treated.below.weight, model.below.weight / math.sqrt(2))
+
+
+def test_what_it_was_is_what_stays_to_the_last_bit():
+    for old in (nn.ReLU(), nn.LeakyReLU(0.2), nn.RReLU(0.1, 0.3), nn.PReLU(), nn.ELU(0.5)):
+        model = nn.Sequential(nn.Linear(3, 5), old, nn.Linear(5, 1))
+        spec = {
+            nn.ReLU: "relu",
+            nn.LeakyReLU: "leaky_relu:0.2",
+            nn.RReLU: "rrelu:0.1:0.3",
+            nn.PReLU: "prelu",
+            nn.ELU: "elu:0.5",
+        }[type(old)]
+        assert torch.equal(replace(model, spec, rescale=True)[0].weight, model[0].weight)
+
+
+def test_weights_are_drawn_anew_or_rescaled():
+    with pytest.raises(ValueError, match="choose one"):
+        replace(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), reinitialize=True, rescale=True)

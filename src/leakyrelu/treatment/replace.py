@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.activations import Activation, parse
+from leakyrelu.activations import KINDS, Activation, parse
 from leakyrelu.treatment import flow
 from leakyrelu.treatment.graph import Graph
 from leakyrelu.treatment.places import REPLACED, Place, chosen, each_call, places_of
@@ -36,6 +37,7 @@ def replace(
     ) = None,
     warm_up: int = 0,
     reinitialize: bool = False,
+    rescale: bool = False,
     inplace: bool = False,
 ) -> nn.Module:
     """Swap the rectifiers of `model`, modules and calls, for another activation.
@@ -63,6 +65,10 @@ def replace(
         Draw the weights of the linear layers and convolutions that feed what is swapped anew,
         from a normal distribution with the gain of the new activation [1]_, and set their
         biases to 0. For a model that is not trained yet.
+    rescale : bool, default False
+        Keep the model's own initialisation instead, and multiply the weights of these layers by
+        the gain of the new activation over that of the one before. Layers that can't be told
+        stay as they are. For a model that is not trained yet.
     inplace : bool, default False
         Change `model` itself instead of a copy.
 
@@ -83,8 +89,8 @@ def replace(
         If `model` is not a module.
     ValueError
         If the activation is unknown, nothing is there to be swapped, `where` fits nothing,
-        `warm_up` is given for another activation than a leaky_relu, or it can't be told which
-        layers to reinitialize.
+        `warm_up` is given for another activation than a leaky_relu, both `reinitialize` and
+        `rescale` are, or it can't be told which layers to reinitialize.
 
     See Also
     --------
@@ -129,6 +135,8 @@ def replace(
         raise ValueError(
             f"warm_up is for leaky_relu, not for {activation!r}; prelu:0 starts as ReLU by itself"
         )
+    if reinitialize and rescale:
+        raise ValueError("reinitialize draws weights anew and rescale keeps them; choose one")
     if not inplace:
         model = copy.deepcopy(model)
     places = places_of(model, only_replaced=goes_back)
@@ -162,16 +170,20 @@ def replace(
             shared = ", ".join(in_loops)
             warnings.warn(f"the calls of a loop share one {spec.name}: {shared}", stacklevel=2)
     made: dict[nn.Module, nn.Module] = {}
+    gains: dict[nn.Module, float] = {}  # of what the new ones stand for
     for place in within_reach:
         old = place.module
         if old is None or has_state or old not in made:
             module = WarmUpLeakyReLU(spec.parameters[0], warm_up) if warm_up else spec.module()
             _settle(module, place, near)
             made[old or module] = module
+            gains[module] = _gain_before(place) if rescale else 0.0
         _put(made[old or module], place)
     _adapt_transformers(model)
     if reinitialize:
         _reinitialize(model, set(made.values()), spec.gain)
+    if rescale:
+        _rescale(model, {module: spec.gain / gain for module, gain in gains.items()})
     return model
 
 
@@ -258,19 +270,50 @@ def _adapt_transformers(model: nn.Module) -> None:
                 module.use_nested_tensor = True
 
 
-@torch.no_grad()
-def _reinitialize(model: nn.Module, new: set[nn.Module], gain: float) -> None:
+def _gain_before(place: Place) -> float:
+    """Return the gain of what stands there: 1 / sqrt(E[f(z)²]) for z from N(0, 1)."""
+    module = place.module
+    if module is None:
+        named = getattr(place.what, "function", getattr(place.what, "__name__", ""))
+        name = named.lower().rstrip("_")
+        return parse(name if name in KINDS else "relu").gain  # relu6 and clamps are nearly that
+    if isinstance(module, nn.PReLU):
+        return math.sqrt(2 / (1 + float(module.weight.detach().square().mean())))
+    for kind in KINDS:
+        activation = parse(kind)
+        if isinstance(module, type(activation.module())):
+            given = (getattr(module, name) for name in KINDS[kind].parameters)
+            return Activation(kind, tuple(given)).gain
+    return parse("relu").gain
+
+
+def _feeders(model: nn.Module, new: Container[nn.Module]) -> Iterator[tuple[Any, list[Any], str]]:
+    """Yield each new module, the layers that feed it, and what to say if there are none."""
     graph = Graph(model)
-    layers: dict[nn.Module, None] = {}  # in their order, so that draws can be repeated
     for path, module in model.named_modules():
         if module in new:
             found = [layer for node in graph.calls(path) for layer in flow.feeders(graph, node)]
-            if not found:
-                reason = f" ({graph.why_not})" if graph.why_not else ""
-                raise ValueError(f"can't tell which layer feeds {path}, to reinitialize it{reason}")
-            layers |= dict.fromkeys(found)
+            reason = f" ({graph.why_not})" if graph.why_not else ""
+            yield module, found, f"can't tell which layer feeds {path}, to reinitialize it{reason}"
+
+
+@torch.no_grad()
+def _reinitialize(model: nn.Module, new: set[nn.Module], gain: float) -> None:
+    layers: dict[Any, None] = {}  # in their order, so that draws can be repeated
+    for _, found, complaint in _feeders(model, new):
+        if not found:
+            raise ValueError(complaint)
+        layers |= dict.fromkeys(found)
     for layer in layers:
-        weight, bias = layer.weight, layer.bias
-        weight.copy_(drawn(layer, gain))  # type: ignore[operator]
-        if bias is not None:
-            bias.zero_()  # type: ignore[operator]
+        layer.weight.copy_(drawn(layer, gain))
+        if layer.bias is not None:
+            layer.bias.zero_()
+
+
+@torch.no_grad()
+def _rescale(model: nn.Module, factors: dict[nn.Module, float]) -> None:
+    of_layer: dict[Any, float] = {}  # that feeds several is scaled once
+    for module, found, _ in _feeders(model, factors):
+        of_layer |= dict.fromkeys(found, factors[module])
+    for layer, factor in of_layer.items():
+        layer.weight.mul_(factor)
