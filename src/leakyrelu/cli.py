@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 try:
     import typer
@@ -53,6 +53,21 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
 
 
+def _is_no_file(data: str) -> bool:
+    return ":" in data and not Path(data).exists()
+
+
+def _named(spec: str | None, call: bool = False) -> Any:
+    """Return what ``module:name`` names, or what it returns if it is to be called."""
+    if spec is None:
+        return None
+    try:
+        from leakyrelu.loading import load_object, made
+    except ImportError as error:
+        raise ImportError(f"this needs {error.name}: pip install 'leakyrelu[all]'") from error
+    return made(spec) if call else load_object(spec)
+
+
 def _window() -> tuple[Figure, Callable[[], None]]:
     """Return an empty figure in a window of its own, and what opens the window."""
     try:
@@ -82,28 +97,62 @@ def _root(
 
 @app.command()
 def compare(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own .csv, .parquet or .npz file.  [default: handwritten digits]"),
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="module:factory, a function that returns your network.  [default: multilayer "
+            "perceptrons]"
+        ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column of the file to predict.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A table, .csv, .parquet or .npz; or module:name of (X, y), a data set, or a "
+            "function that returns either.  [default: handwritten digits]"
+        ),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,
     kind: Annotated[
         str | None,
         typer.Option(help="classification or regression.  [default: found from the target]"),
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="module:function of outputs and targets, the mean loss.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="module:function of outputs and targets; higher is better."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="module:function of parameters and lr=, such as torch.optim:AdamW."),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="module:function of the optimizer and the number of steps.")
     ] = None,
     activations: Annotated[
         str, typer.Option(help=f"Two or more, with commas between; of {', '.join(KINDS)}.")
     ] = ",".join(DEFAULT_ACTIVATIONS),
     seeds: Annotated[int, typer.Option(help="Number of paired seeds.")] = 10,
-    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 24,
-    width: Annotated[int, typer.Option(help="Units in each hidden layer.")] = 32,
+    depth: Annotated[
+        int | None, typer.Option(help="Hidden layers, without a model.  [default: 24]")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Units in each, without a model.  [default: 32]")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 30,
+    batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 64,
     lr: Annotated[
         str, typer.Option(help="Learning rates to choose from, with commas between.")
     ] = "0.001,0.003,0.01",
     rope: Annotated[
         float, typer.Option(help="The smallest difference that matters; of accuracy, 0.01 is 1%.")
     ] = 0.0,
+    engine: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster.  [default: one is started on this machine]"),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -120,16 +169,24 @@ def compare(
             from leakyrelu.report.terminal import print_comparison
 
             result = leakyrelu.compare(
-                data,
+                _named(model),
+                _named(data, call=True) if data and _is_no_file(data) else data,
                 target,
                 kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
+                loss=_named(loss),
+                metric=_named(metric),
+                optimizer=_named(optimizer),
+                schedule=_named(schedule),
                 activations=_listed(activations),
                 seeds=seeds,
                 depth=depth,
                 width=width,
                 epochs=epochs,
+                batch_size=batch_size,
                 lr=_numbers(lr),
                 rope=rope,
+                engine=engine,  # type: ignore[arg-type]  # as is this
+                address=address,
                 output=output,
             )
             report = result.directory / "report.html"

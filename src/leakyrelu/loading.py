@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object"]
+__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object", "made"]
 
 
 def load_object(spec: str) -> Any:
@@ -50,8 +50,14 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _made(spec: str) -> Any:
-    """Return the object, or what it returns if it is a factory."""
+def made(spec: str) -> Any:
+    """Return what ``module:name`` names, or what that returns if it is a function.
+
+    Raises
+    ------
+    ValueError
+        As `load_object`, or if the function fails.
+    """
     found = load_object(spec)
     if isinstance(found, (nn.Module, Tensor)) or not callable(found):
         return found
@@ -69,7 +75,7 @@ def load_model(spec: str) -> nn.Module:
     ValueError
         If it can't be imported or made, or is no `torch.nn.Module`.
     """
-    model = _made(spec)
+    model = made(spec)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{spec} gives a {type(model).__name__}, but should a torch.nn.Module")
     return model
@@ -122,7 +128,7 @@ def load_batches(spec: str) -> Any:
     """
     path = Path(spec)
     if ":" in spec and not path.exists():
-        return _made(spec)
+        return made(spec)
     readers = {
         ".npy": _read_array,
         ".npz": _read_array,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,53 +16,87 @@ __all__ = ["compare"]
 
 
 def compare(
+    model: Callable[[], Any] | None = None,
     data: Any = None,
     target: str | None = None,
     *,
     kind: Literal["classification", "regression"] | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    metric: Callable[[Any, Any], Any] | None = None,
+    optimizer: Callable[..., Any] | None = None,
+    schedule: Callable[[Any, int], Any] | None = None,
     activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
     seeds: int | Sequence[int] = 10,
-    depth: int = 24,
-    width: int = 32,
+    depth: int | None = None,
+    width: int | None = None,
     epochs: int = 30,
+    batch_size: int = 64,
     lr: float | Sequence[float] = (0.001, 0.003, 0.01),
     rope: float = 0.0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     output: str | Path | None = None,
     progress: bool = True,
 ) -> Comparison:
     """Find which activation is best on a task, by a paired experiment over several seeds.
 
-    Every activation trains the same multilayer perceptrons: with the same seed they get
-    the same split, the same batches and the same initial weights up to the activation's
-    gain. Each chooses its learning rate from the same grid by validation data and is
-    judged on test data.
+    Every activation trains the same networks: with the same seed they get the same split, the
+    same batches and the same initial weights up to the activation's gain. Each chooses its
+    learning rate from the same grid by validation data and is judged on test data.
 
     Parameters
     ----------
-    data : None, path, DataFrame or (X, y), default None
-        None is scikit-learn's handwritten digits (1,797 images). A path ends in ``.csv``,
-        ``.parquet`` or ``.npz``. Text columns of up to 50 different values become one
-        column a value; missing values get the training mean and a column that says so.
+    model : callable, optional
+        Returns a new `torch.nn.Module` each time. Its rectifiers are swapped for each of
+        `activations` as `leakyrelu.replace` does it, and the weights that feed them are scaled
+        by the gain of the new one over that of the old. By default multilayer perceptrons of
+        `depth` and `width`.
+    data : None, path, DataFrame, (X, y) or data set
+        A table: a path that ends in ``.csv``, ``.parquet`` or ``.npz``, or a DataFrame. Text
+        columns of up to 50 different values become one column a value; missing values get the
+        training mean and a column that says so; all are scaled. With a `model`, (X, y) are
+        tensors or arrays of shape (examples, ...) that it gets as they are, or a map-style data
+        set has items (x, y). None, without a model, is scikit-learn's handwritten digits (1,797
+        images).
     target : str, optional
         The column to predict; needed with a file or DataFrame.
     kind : {"classification", "regression"}, optional
-        Found from the target by default.
+        What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
+        square error. Found from the target by default; with a `loss` of your own, the score is
+        minus that loss.
+    loss : callable, optional
+        Given outputs and targets of a batch, returns the mean loss.
+    metric : callable, optional
+        Given outputs and targets of all examples of a part, returns the score, where higher is
+        better.
+    optimizer : callable, optional
+        Called with parameter groups and ``lr=``, as ``torch.optim.AdamW`` or
+        ``functools.partial(torch.optim.SGD, momentum=0.9)``. By default Adam. Slopes of PReLUs
+        are a group without weight decay.
+    schedule : callable, optional
+        Given the optimizer and the number of steps, returns what is stepped after each, such as
+        ``torch.optim.lr_scheduler.CosineAnnealingLR``, the default.
     activations : iterable of specs
         Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
         ``relu``, or with the first where relu is not among them.
     seeds : int or sequence of int, default 10
         How many seeds (0, 1, 2, ...), or which.
     depth, width : int, default 24, 32
-        Hidden layers, and units in each. Deep and narrow is where ReLU units die; give
-        those of the network you have in mind.
+        Hidden layers, and units in each, without a `model`. Deep and narrow is where ReLU units
+        die; give those of the network you have in mind.
     epochs : int, default 30
         Passes over the training part.
+    batch_size : int, default 64
     lr : float or sequence of float, default (0.001, 0.003, 0.01)
-        The grid of initial learning rates (Adam; cosine decay to 0).
+        The grid of initial learning rates.
     rope : float, default 0
         The smallest difference that matters to you, in the unit of the score (accuracy: 0 to 1).
         An activation whose whole interval is smaller is *equivalent* to the reference; one is
         better only if its whole interval is larger.
+    engine : {"local", "ray"}, default "local"
+        Where trials are trained: on this machine, or on a Ray cluster.
+    address : str, optional
+        Of the Ray cluster; by default one is started on this machine.
     output : path, optional
         Directory that keeps every finished trial; the same call resumes there. By default
         ``leakyrelu-runs/`` and a name made of data and settings.
@@ -77,17 +111,23 @@ def compare(
     Raises
     ------
     ValueError
-        If data or settings can't be used, or `output` holds something else.
+        If model, data or settings can't be used, or `output` holds something else.
     FileNotFoundError
         If there is no such file.
     OSError
         If `output` can't be written to.
     ImportError
-        If what ``leakyrelu[compare]`` installs is missing.
+        If what ``leakyrelu[compare]`` installs is missing, or Ray for its engine.
 
     See Also
     --------
     leakyrelu.examine : Dead units of a model of your own.
+
+    Notes
+    -----
+    Trials train as stacks of networks, one at a time or in several processes: a short
+    measurement at the start tells what is fastest on this machine. They get the same numbers in
+    each way up to rounding, which training magnifies.
 
     Examples
     --------
@@ -99,26 +139,42 @@ def compare(
     """
     try:
         from leakyrelu.compare.comparison import Comparison, environment
-        from leakyrelu.compare.data import load_task
         from leakyrelu.compare.engine import run
         from leakyrelu.compare.plan import make_settings
+        from leakyrelu.compare.recipe import fingerprint, make_recipe
         from leakyrelu.compare.store import Store
+        from leakyrelu.compare.tensors import make_task
+        from leakyrelu.compare.train import Experiment
         from leakyrelu.report.terminal import LiveProgress
     except ImportError as error:
         message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
         raise ImportError(message, name=error.name) from error
 
-    task = load_task(data, target, kind)
-    settings = make_settings(task.fingerprint, activations, seeds, depth, width, epochs, lr)
+    recipe = make_recipe(model, optimizer, schedule)
+    task = make_task(data, target, kind, loss, metric, is_table=model is None)
+    settings = make_settings(
+        task.fingerprint,
+        activations,
+        seeds,
+        epochs,
+        lr,
+        batch_size=batch_size,
+        depth=depth,
+        width=width,
+        model=recipe.name,
+        recipe=fingerprint(task, recipe),
+    )
     if not 0 <= rope < float("inf"):
         raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine must be 'local' or 'ray', but is {engine!r}")
     if output is None:
         output = Path("leakyrelu-runs") / f"{task.slug}-{settings.fingerprint}"
     directory = Path(output)
-    with Store(directory, settings, task.info, environment()) as store:
-        if progress:
-            with LiveProgress(settings) as listener:
-                run(task, settings, store, listener)
-        else:
-            run(task, settings, store)
+    task.notes.extend(recipe.notes)
+    with (
+        Store(directory, settings, task.info, environment()) as store,
+        LiveProgress(settings, shown=progress) as listener,
+    ):
+        run(Experiment(task, settings, recipe), store, listener, engine, address)
         return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

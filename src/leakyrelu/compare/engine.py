@@ -1,17 +1,32 @@
-"""Running a plan on this machine, batch by batch, into a store."""
+"""Running an experiment: what is trained where, batch by batch, into a store."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import dataclasses
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Literal, Protocol
 
-from leakyrelu.compare.plan import Batch, Settings, batches
+import joblib
+import torch
+
+from leakyrelu.compare.calibrate import calibrate, seconds_a_step
+from leakyrelu.compare.plan import Batch, batches
 from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.store import Store
-from leakyrelu.compare.task import Task
-from leakyrelu.compare.train import train
-from leakyrelu.compare.trial import Trial
+from leakyrelu.compare.train import Experiment, train
+from leakyrelu.compare.trial import Key, Trial
 
-__all__ = ["Listener", "run"]
+__all__ = ["Engine", "Listener", "Results", "run"]
+
+Engine = Literal["local", "ray"]
+# Batches as they finish, with their trials.
+Results = Generator[tuple[Batch, list[Trial]], None, None]
+
+# Processes take seconds to start, and must be worth it.
+WORTH_SECONDS = 10.0
+WORTH_RATIO = 1.2
 
 
 class Listener(Protocol):
@@ -20,6 +35,9 @@ class Listener(Protocol):
     def resumed(self, trials: int) -> None:
         """Take note of the trials that were found in the store."""
 
+    def trainer_chosen(self, way: str) -> None:
+        """Take note of how trials are trained."""
+
     def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
         """Take note of how far the batch in flight has come."""
 
@@ -27,29 +45,107 @@ class Listener(Protocol):
         """Take note that the trials of a batch are stored."""
 
 
-# Small networks gain speed from a stack until it outgrows the caches; networks of a million
-# parameters are faster one by one (measured: benchmarks/README.md). A batch is also what a
-# crash can lose.
-MOST_TRIALS_A_BATCH = 40
-MOST_PARAMETERS_A_BATCH = 1_200_000
-
-
-def run(task: Task, settings: Settings, store: Store, listener: Listener | None = None) -> None:
-    """Train every trial that is not in the store yet, and store each batch as it finishes."""
+def run(
+    experiment: Experiment,
+    store: Store,
+    listener: Listener,
+    engine: Engine = "local",
+    address: str | None = None,
+) -> None:
+    """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
     stored = store.trials()
-    if listener is not None and stored:
+    if stored:
         listener.resumed(len(stored))
-    width = settings.width
-    parameters = width * (task.features + task.outputs + width * (settings.depth - 1))
-    most = max(1, min(MOST_TRIALS_A_BATCH, MOST_PARAMETERS_A_BATCH // parameters))
-    while keys := wanted(settings, store.trials(), task.score_step):
-        for batch in batches(keys, most):
+    step = experiment.task.score_step
+    keys = wanted(experiment.settings, stored, step)
+    if not keys:
+        return
+    if engine == "ray":
+        from leakyrelu.compare.cluster import Cluster
 
-            def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
-                if listener is not None:
-                    listener.epoch_finished(batch, epoch, score)
-
-            trials = train(task, settings, batch, on_epoch)
-            store.add(trials)
-            if listener is not None:
+        workers: Workers | Cluster = Cluster(experiment, keys, address)
+    else:
+        workers = Workers(experiment, keys, listener)
+    listener.trainer_chosen(str(workers.way))
+    store.note("trainer", str(workers.way))
+    while keys:
+        results = workers.train(batches(keys, workers.way.stack))
+        with closing(results):
+            for batch, trials in results:
+                store.add(trials)
                 listener.batch_finished(batch, trials)
+        keys = wanted(experiment.settings, store.trials(), step)
+
+
+class Workers:
+    """Those of this machine: this process, or several if that is measured to be worth it."""
+
+    def __init__(self, experiment: Experiment, keys: Sequence[Key], listener: Listener) -> None:
+        self._experiment = experiment
+        self._listener = listener
+        self.way = calibrate(experiment, keys)
+        # As many processes as this one may use threads.
+        processes = min(torch.get_num_threads(), len(keys))
+        if processes > 1:
+            self._try_processes(processes, keys)
+
+    def _try_processes(self, processes: int, keys: Sequence[Key]) -> None:
+        stack = min(self.way.stack, -(-len(keys) // processes))
+        batch = batches(keys, stack)[0]
+        stacked = self.way.stacked
+        steps = len(keys) * self._experiment.steps
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            hoped = seconds_a_step(self._experiment, batch, stacked) / processes
+        finally:
+            torch.set_num_threads(threads)
+        saved = steps * (self.way.seconds - hoped)
+        if self.way.seconds < WORTH_RATIO * hoped or saved < WORTH_SECONDS:
+            return
+        call = joblib.delayed(_measured_in_worker)(self._experiment, batch, stacked)
+        # Each measures while the others do, as they will train.
+        each = list(_pool(processes)(call for _ in range(processes)))
+        seconds = sum(each) / processes**2
+        if self.way.seconds > WORTH_RATIO * seconds:
+            where = f"in each of {processes} processes"
+            self.way = dataclasses.replace(
+                self.way, stack=stack, seconds=seconds, workers=processes, where=where
+            )
+
+    def train(self, todo: Sequence[Batch]) -> Results:
+        """Train batches, and yield each with its trials as it finishes."""
+        stacked = self.way.stacked
+        if self.way.workers == 1:
+            for batch in todo:
+
+                def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
+                    self._listener.epoch_finished(batch, epoch, score)
+
+                yield batch, train(self._experiment, batch, stacked, on_epoch)
+        else:
+            call = joblib.delayed(_trained_in_worker)
+            calls = (call(self._experiment, batch, stacked) for batch in todo)
+            yield from _pool(self.way.workers)(calls)
+
+
+def _pool(processes: int) -> joblib.Parallel:
+    return joblib.Parallel(processes, return_as="generator_unordered", pre_dispatch="all")
+
+
+def _trained_in_worker(
+    experiment: Experiment, batch: Batch, stacked: bool
+) -> tuple[Batch, list[Trial]]:
+    _settle_in()
+    return batch, train(experiment, batch, stacked)
+
+
+def _measured_in_worker(experiment: Experiment, batch: Batch, stacked: bool) -> float:
+    _settle_in()
+    return seconds_a_step(experiment, batch, stacked)
+
+
+def _settle_in() -> None:
+    torch.set_num_threads(1)
+    # joblib shares large arrays among processes, which none may write to; none does.
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")

@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from leakyrelu.activations import Activation
+from leakyrelu.health.counts import FiringCounts
 
-__all__ = ["StackedMLP", "generator_for"]
+__all__ = ["Batches", "Look", "Networks", "Parameters", "StackedMLP", "generator_for"]
+
+# Inputs and targets, (networks, examples, ...) each.
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+# Given outputs and targets of a batch, returns the mean loss of each network.
+LossOfEach = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Look(NamedTuple):
+    """What is seen of one network: see `leakyrelu.compare.trial.Checkpoint`."""
+
+    loss: float
+    never_fired: list[float]
+    gradient: list[float]
+    slopes: list[float]
+    layers: list[str]
+
+
+class Parameters(NamedTuple):
+    """What an optimizer steps on; slopes are those of PReLUs, which are not to decay."""
+
+    weights: list[torch.Tensor]
+    slopes: list[torch.Tensor]
+
+
+class Networks(Protocol):
+    """Networks that train together: `StackedMLP`, or those of `leakyrelu.compare.models`.
+
+    What they are given and return is of all networks, one behind the other on the first axis.
+    """
+
+    def parameters(self, own: slice) -> Parameters:
+        """Return what an optimizer steps on, of some of the networks."""
+
+    def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
+        """Give the parameters the gradients of a batch."""
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute outputs, in evaluation mode."""
+
+    def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
+        """Return loss, units that never fire, gradients and slopes of each."""
 
 
 class StackedMLP:
@@ -29,10 +72,9 @@ class StackedMLP:
 
     Attributes
     ----------
-    parameters, gradient : Tensor of shape (networks, parameters of one)
-        All parameters in one piece, so that the optimizer steps on a few large tensors.
     weights, biases, slopes : list of Tensor
-        Views of `parameters`, a layer each; slopes are those of PReLU.
+        One a layer, for all networks; slopes are those of PReLU. They are views of one piece of
+        memory, so that the optimizer steps on a few large tensors.
     """
 
     def __init__(self, activation: Activation, sizes: list[int], seeds: tuple[int, ...]) -> None:
@@ -44,8 +86,8 @@ class StackedMLP:
         hidden = len(shapes) - 1
         learned_slopes = hidden if activation.name == "prelu" else 0
         total = sum(inputs * outputs + outputs for inputs, outputs in shapes) + learned_slopes
-        self.parameters = torch.zeros(len(seeds), total)
-        self.gradient = torch.zeros_like(self.parameters)
+        self._values = torch.zeros(len(seeds), total)
+        self._gradient = torch.zeros_like(self._values)
         self._gradients: list[torch.Tensor] = []
         self._used = 0
         self.weights = [self._part(inputs, outputs) for inputs, outputs in shapes]
@@ -65,14 +107,61 @@ class StackedMLP:
         size = math.prod(shape)
         own = slice(self._used, self._used + size)
         self._used += size
-        self._gradients.append(self.gradient[:, own].view(-1, *shape))
-        return self.parameters[:, own].view(-1, *shape).requires_grad_()
+        self._gradients.append(self._gradient[:, own].view(-1, *shape))
+        return self._values[:, own].view(-1, *shape).requires_grad_()
 
-    def differentiate(self, loss: torch.Tensor) -> None:
-        """Fill `gradient` with the gradient of `loss`."""
+    def parameters(self, own: slice) -> Parameters:
+        """Return what an optimizer steps on, of some of the networks."""
+        first_slope = self._values.shape[1] - len(self.slopes)
+        found = Parameters([], [])
+        for part, columns in zip(
+            found, (slice(first_slope), slice(first_slope, None)), strict=True
+        ):
+            values = self._values[own, columns]
+            values.grad = self._gradient[own, columns]
+            part.extend([values] if values.numel() else [])
+        return found
+
+    def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
+        """Fill the gradients: of each network that of its own mean loss."""
+        self.training = True
+        loss = loss_of(self(x), y).sum()
         parts = [*self.weights, *self.biases, *self.slopes]
         for own, gradient in zip(self._gradients, torch.autograd.grad(loss, parts), strict=True):
             own.copy_(gradient)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute outputs, in evaluation mode."""
+        self.training = False
+        return self(x)
+
+    def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
+        """Return loss, units that never fire, gradients and slopes of each network."""
+        self.training = False
+        hidden = len(self.weights) - 1
+        counts = [FiringCounts(unit_axes=(0, 2), example_axis=1) for _ in range(hidden)]
+        examples, total = 0, torch.zeros(())
+        gradients = [torch.zeros_like(weight) for weight in self.weights]
+        for x, y in batches:
+            with torch.enable_grad():
+                losses = loss_of(self(x, lambda layer, x: counts[layer].update(x)), y)
+                found = torch.autograd.grad(losses.sum(), self.weights)
+            for gradient, own in zip(gradients, found, strict=True):
+                gradient += x.shape[1] * own
+            total = total + x.shape[1] * losses.detach()
+            examples += x.shape[1]
+        never_fired = torch.stack([c.never_fired.float().mean(1) for c in counts], dim=1)
+        size = torch.stack([(g / examples).square().mean((1, 2)).sqrt() for g in gradients], dim=1)
+        slopes = torch.cat([*(s.detach() for s in self.slopes), torch.zeros(len(size), 0)], dim=1)
+        layers = [str(layer + 1) for layer in range(hidden)]
+        each = zip(
+            (total / examples).tolist(),
+            never_fired.tolist(),
+            size.tolist(),
+            slopes.tolist(),
+            strict=True,
+        )
+        return [Look(*of_one, layers) for of_one in each]
 
     def __call__(
         self, x: torch.Tensor, observe: Callable[[int, torch.Tensor], None] | None = None

@@ -28,6 +28,7 @@ DEFAULT_ACTIVATIONS = (
     "silu",
 )
 
+DEPTH, WIDTH = 24, 32  # of the networks made here
 WHOLE = (int, np.integer)
 
 
@@ -122,10 +123,14 @@ def make_settings(
     data: str,
     activations: Iterable[str | Activation],
     seeds: int | Sequence[int],
-    depth: int,
-    width: int,
     epochs: int,
     learning_rates: float | Sequence[float],
+    *,
+    batch_size: int = 64,
+    depth: int | None = None,
+    width: int | None = None,
+    model: str | None = None,
+    recipe: str | None = None,
 ) -> Settings:
     """Check settings as a user gives them.
 
@@ -147,7 +152,18 @@ def make_settings(
     if not len(seeds) or any(not isinstance(seed, WHOLE) or seed < 0 for seed in seeds):
         raise ValueError(f"seeds must be whole numbers from 0 up, at least one, but are {seeds}")
     _refuse_repeats("seed", seeds)
-    for name, value in (("depth", depth), ("width", width), ("epochs", epochs)):
+    if model is None:
+        depth = DEPTH if depth is None else depth
+        width = WIDTH if width is None else width
+    elif depth is not None or width is not None:
+        raise ValueError(
+            f"depth and width are of the networks made here, but the model is {model}; leave them "
+            "out"
+        )
+    shape = {"depth": depth, "width": width, "epochs": epochs, "batch size": batch_size}
+    for name, value in shape.items():
+        if name in ("depth", "width") and model is not None:
+            continue
         if not isinstance(value, WHOLE) or value < 1:
             raise ValueError(f"{name} is {value}, but must be a whole number, 1 or more")
     if isinstance(learning_rates, (int, float, np.number)):
@@ -160,10 +176,13 @@ def make_settings(
         data=data,
         activations=specs,
         seeds=tuple(int(seed) for seed in seeds),
-        depth=int(depth),
-        width=int(width),
         epochs=int(epochs),
         learning_rates=tuple(sorted(rates)),
+        batch_size=int(batch_size),
+        depth=None if depth is None else int(depth),
+        width=None if width is None else int(width),
+        model=model,
+        recipe=recipe,
     )
 
 

@@ -141,6 +141,13 @@ class Store:
         environment: dict[str, str] = json.loads(self._entry("environment"))
         return environment
 
+    def note(self, name: str, text: str) -> None:
+        """Add something to the environment."""
+        with self._connection:
+            entry = json.dumps({**self.environment, name: text})
+            query = "UPDATE experiment SET value = ? WHERE key = 'environment'"
+            self._connection.execute(query, (entry,))
+
     def add(self, trials: Iterable[Trial]) -> None:
         """Commit finished trials, all or none.
 

@@ -5,17 +5,31 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Kind", "Split", "Task", "TaskInfo"]
+__all__ = ["Kind", "Split", "Task", "TaskInfo", "name_of"]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "custom"]
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function, or of the function that a partial is of."""
+    inner = getattr(function, "func", function)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def _shape_of(X: Any) -> str:
+    """Say in words what one example is: ``"inputs of 1 x 8 x 8"``."""
+    first = X[0] if isinstance(X, np.ndarray) else X[0][0]
+    shape = np.shape(first)
+    return f"inputs of {' x '.join(map(str, shape))}" if shape else "inputs of one number"
 
 
 @dataclass(frozen=True)
@@ -55,61 +69,71 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """Examples and target, ready to train on.
+    """Examples and target, ready to train on, and how outputs are judged.
 
     Attributes
     ----------
     name : str
         Shown in the report.
-    kind : {"classification", "regression"}
-    X : ndarray of float32, shape (examples, features)
-        NaN where a value is missing; scaled only as far as float32 needs it. Each trial
-        scales it by its own training part.
-    y : ndarray, shape (examples,)
-        int64 class numbers, or float32 values.
+    kind : {"classification", "regression", "custom"}
+        By what the score is, and the loss unless one is given: accuracy and cross-entropy, R² and
+        mean square error, or minus the loss.
+    X : ndarray, shape (examples, ...), or map-style data set
+        Of a table (`is_table`), float32 of shape (examples, features): NaN where a value is
+        missing; scaled only as far as float32 needs it. Of a data set, its items are read when
+        they are needed, and X of them taken.
+    y : ndarray, shape (examples, ...)
+        int64 class numbers, or values.
     classes : list of str
         Names of the classes; empty for regression.
     notes : list of str
         What was decided about the data, in plain sentences.
+    is_table : bool
+        Each trial scales the features by its own training part; else networks get them as given.
+    loss, metric : callable, optional
+        The user's own: mean loss, and score of outputs and targets.
     """
 
     name: str
     kind: Kind
-    X: npt.NDArray[np.float32]
+    X: Any
     y: npt.NDArray[Any]
     classes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    is_table: bool = True
+    loss: Callable[[Any, Any], Any] | None = None
+    metric: Callable[[Any, Any], Any] | None = None
 
     @property
-    def metric(self) -> str:
-        """Name of the score; higher is better for both."""
-        return "accuracy" if self.kind == "classification" else "R²"
+    def score(self) -> str:
+        """Name of the score; higher is better."""
+        if self.metric is not None:
+            return name_of(self.metric)
+        return {"classification": "accuracy", "regression": "R²"}.get(self.kind, "minus the loss")
 
     @property
     def score_step(self) -> float:
         """The smallest difference between two scores: one test example for accuracy."""
-        if self.kind == "regression":
+        if self.score != "accuracy":
             return 0.0
-        return 1 / math.ceil(TEST_SHARE * len(self.y))
+        targets_of_each = self.y.size // len(self.y)
+        return 1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each)
 
     @property
     def info(self) -> TaskInfo:
         """What a report says of it."""
-        goal = f"{len(self.classes)} classes" if self.classes else "regression"
-        description = f"{self.features} features, {goal}"
+        goals = {"classification": f"{len(self.classes)} classes", "regression": "regression"}
+        inputs = f"{self.X.shape[1]} features" if self.is_table else _shape_of(self.X)
+        loss = "" if self.loss is None else f"loss {name_of(self.loss)}"
+        described = filter(None, (inputs, goals.get(self.kind), loss))
         return TaskInfo(
-            self.name, self.metric, self.score_step, len(self.y), description, self.notes
+            self.name,
+            self.score,
+            self.score_step,
+            len(self.y),
+            ", ".join(described),
+            self.notes,
         )
-
-    @property
-    def features(self) -> int:
-        """Number of inputs of a network."""
-        return int(self.X.shape[1])
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs of a network: one a class, or one value."""
-        return len(self.classes) or 1
 
     @property
     def slug(self) -> str:
@@ -120,7 +144,8 @@ class Task:
     def fingerprint(self) -> str:
         """Hash of the data: the same data gives the same text."""
         digest = hashlib.sha256(self.kind.encode())
-        for array in (self.X, self.y):
+        # Items of a data set may be large, or drawn anew each time.
+        for array in (self.X, self.y) if isinstance(self.X, np.ndarray) else (self.y,):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -129,9 +154,7 @@ class Task:
         """Divide the examples 60/20/20 into train, validation and test, by class if they allow."""
         from sklearn.model_selection import train_test_split
 
-        by_class = self.y if self.kind == "classification" else None
-        if by_class is not None and not self.can_stratify:
-            by_class = None
+        by_class = self.y if self.can_stratify else None
         rows = np.arange(len(self.y))
         rest, test = train_test_split(
             rows, test_size=TEST_SHARE, random_state=seed, stratify=by_class
@@ -146,6 +169,8 @@ class Task:
 
     @property
     def can_stratify(self) -> bool:
-        """Whether each class has an example for each part, and each part room for each class."""
+        """Whether examples have classes, each one for each part, and each part room for each."""
+        if self.kind != "classification" or self.y.ndim != 1:
+            return False
         counts = np.bincount(self.y)
         return bool(counts.min() >= 5 and TEST_SHARE * len(self.y) >= len(counts))

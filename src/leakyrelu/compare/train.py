@@ -1,4 +1,4 @@
-"""Training a batch of trials: their networks are stacked and every step trains them all.
+"""Training a batch of trials: one network, or several as a stack that each step trains as one.
 
 Trials of one batch share the activation; each has its learning rate and its seed, which
 alone decides its split, initial weights, order of examples and noise. So each trial gets
@@ -7,86 +7,170 @@ the numbers it would get alone, up to rounding.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.compare.network import StackedMLP, generator_for
+from leakyrelu.compare.examples import Examples, Part
+from leakyrelu.compare.goal import Judge, losses
+from leakyrelu.compare.models import ModelStack, SingleModel
+from leakyrelu.compare.network import Look, Networks, StackedMLP, generator_for
 from leakyrelu.compare.plan import Batch, Settings
-from leakyrelu.compare.task import Split, Task
+from leakyrelu.compare.recipe import Recipe
+from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE, Task
 from leakyrelu.compare.trial import Checkpoint, Trial
-from leakyrelu.health.counts import FiringCounts
 
-__all__ = ["train"]
+__all__ = ["Experiment", "Training", "train"]
 
 # How often scores and dead units are looked at, from before the first step to after the last.
 CHECKPOINTS = 11
-EVALUATION_ROWS = 4096
-GRADIENT_ROWS = 512
+# How many training examples are looked at: a unit that fires for none fires for less than 0.3%.
+LOOK_EXAMPLES = 1024
+# Outputs are computed for as many examples at once as make this many numbers in the stack.
+EVALUATION_ROWS = 512
+
+# These treat each number by itself, so that a stack is to them as its networks are one by one.
+ELEMENTWISE = (
+    *(torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam),
+    *(torch.optim.Adamax, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.RMSprop),
+)
 
 
-class _Part:
-    """One part (train, validation, test) of the examples, a different one for each network."""
+@dataclass(frozen=True)
+class Experiment:
+    """All that a worker needs to train trials."""
 
-    def __init__(self, data: _Data, rows: list[npt.NDArray[np.int64]]) -> None:
-        self.data = data
-        self.rows = torch.from_numpy(np.stack(rows))
+    task: Task
+    settings: Settings
+    recipe: Recipe
 
     @property
-    def examples(self) -> int:
-        return self.rows.shape[1]
-
-    def take(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return inputs and targets of chosen examples, (networks, examples) by place."""
-        rows = self.rows.gather(1, chosen)
-        x = (self.data.X[rows] - self.data.mean) / self.data.std
-        # After scaling the mean is 0: a missing value counts as the training mean.
-        return x.nan_to_num(nan=0.0), self.data.y[rows]
-
-    def chunks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All examples, in pieces that fit memory."""
-        for chosen in torch.split(torch.arange(self.examples), EVALUATION_ROWS):
-            yield self.take(chosen.expand(len(self.rows), -1))
+    def steps(self) -> int:
+        """How many steps a trial takes, nearly."""
+        share = 1 - TEST_SHARE - VALIDATION_SHARE
+        train = share * len(self.task.y)
+        return round(self.settings.epochs * max(train / self.settings.batch_size, 1))
 
 
-class _Data:
-    """A task, split by each seed and scaled by the training part of that seed."""
-
-    def __init__(self, task: Task, seeds: tuple[int, ...]) -> None:
-        self.X = torch.from_numpy(task.X)
-        self.y = torch.from_numpy(task.y)
-        by_seed = {seed: task.split(seed) for seed in set(seeds)}
-        scales = {seed: self._scale(split) for seed, split in by_seed.items()}
-        splits = [by_seed[seed] for seed in seeds]
-        self.mean = torch.stack([scales[seed][0] for seed in seeds]).unsqueeze(1)
-        self.std = torch.stack([scales[seed][1] for seed in seeds]).unsqueeze(1)
-        self.train = _Part(self, [split.train for split in splits])
-        self.validation = _Part(self, [split.validation for split in splits])
-        self.test = _Part(self, [split.test for split in splits])
-
-    def _scale(self, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of each feature over the training part."""
-        X = self.X[torch.from_numpy(split.train)]
-        mean = X.nanmean(0).nan_to_num(nan=0.0)
-        std = (X - mean).square().nanmean(0).sqrt().nan_to_num(nan=0.0)
-        return mean, torch.where(std > 1e-6, std, 1.0)
-
-
-def train(
-    task: Task, settings: Settings, batch: Batch, on_epoch: Callable[[int, float], None]
-) -> list[Trial]:
-    """Train all trials of a batch together.
+class Training:
+    """A batch of trials as it trains.
 
     Parameters
     ----------
-    task, settings, batch
-        What to train on, how, and which trials.
-    on_epoch : callable
+    experiment : Experiment
+    batch : Batch
+    stacked : bool, default True
+        Whether the networks of a user's own model are stacked; a batch of one need not be.
+    """
+
+    def __init__(self, experiment: Experiment, batch: Batch, stacked: bool = True) -> None:
+        task, settings, recipe = experiment.task, experiment.settings, experiment.recipe
+        self.batch = batch
+        self._task = task
+        self._examples = Examples(task, batch.seeds)
+        self._loss_of = partial(losses, task)
+        self._networks: Networks
+        if recipe.model is None:
+            assert settings.depth is not None
+            assert settings.width is not None
+            sizes = [task.X.shape[1], *[settings.width] * settings.depth, len(task.classes) or 1]
+            self._networks = StackedMLP(batch.activation, sizes, batch.seeds)
+        elif stacked:
+            self._networks = ModelStack(recipe, batch.activation, batch.seeds)
+        else:
+            (seed,) = batch.seeds
+            self._networks = SingleModel(recipe, batch.activation, seed)
+        train = self._examples.train
+        self._batch_size = min(settings.batch_size, len(train))
+        self._orders = [generator_for(seed, "order") for seed in batch.seeds]
+        self._optimizer = recipe.optimizer(self._groups(), lr=batch.learning_rates[0])
+        steps = settings.epochs * (len(train) // self._batch_size)
+        self._schedule = recipe.schedule(self._optimizer, steps)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Give each stretch of networks its own learning rate."""
+        groups: list[dict[str, Any]] = []
+        start = 0
+        for rate, stretch in groupby(self.batch.learning_rates):
+            own = slice(start, start + len(list(stretch)))
+            start = own.stop
+            parts = self._networks.parameters(own)
+            groups.append({"params": parts.weights, "lr": rate})
+            if parts.slopes:
+                groups.append({"params": parts.slopes, "lr": rate, "weight_decay": 0.0})
+        return groups
+
+    @property
+    def can_stack(self) -> bool:
+        """Whether the optimizer does to a stack what it does to its networks one by one."""
+        return type(self._optimizer) in ELEMENTWISE
+
+    def epoch(self) -> Iterator[None]:
+        """Go once through the training examples, a step at a time."""
+        train = self._examples.train
+        orders = [torch.randperm(len(train), generator=generator) for generator in self._orders]
+        steps = len(train) // self._batch_size
+        order = torch.stack(orders)[:, : steps * self._batch_size]
+        for chosen in torch.split(order, self._batch_size, dim=1):
+            self._networks.differentiate(*train.take(chosen), self._loss_of)
+            self._optimizer.step()
+            self._schedule.step()
+            yield
+
+    @torch.no_grad()
+    def scores(self, part: Part) -> list[float]:
+        """Return the score of each network; NaN where its loss is not finite."""
+        judge = Judge(self._task)
+        for x, y in part.batches(EVALUATION_ROWS):
+            judge.add(self._networks.predict(x), y)
+        return judge.results()[0]
+
+    def test_scores(self) -> list[float]:
+        """Return the score of each network on its test part."""
+        return self.scores(self._examples.test)
+
+    @torch.no_grad()
+    def outputs(self) -> torch.Tensor:
+        """Return what the first network computes for some validation examples."""
+        x, _ = next(self._examples.validation.batches(self._batch_size))
+        return self._networks.predict(x)[0]
+
+    @property
+    def bytes_of_state(self) -> float:
+        """Parameters, gradients and what the usual optimizers keep, of one network."""
+        sizes: list[int] = [
+            p.nbytes for group in self._optimizer.param_groups for p in group["params"]
+        ]
+        return 4 * sum(sizes) / len(self.batch)
+
+    @torch.no_grad()
+    def look(self) -> tuple[list[Look], list[float]]:
+        """Return what is seen of each network, and its validation score."""
+        batches = self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES)
+        looks = self._networks.look(batches, self._loss_of)
+        return looks, self.scores(self._examples.validation)
+
+
+def train(
+    experiment: Experiment,
+    batch: Batch,
+    stacked: bool = True,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> list[Trial]:
+    """Train all trials of a batch.
+
+    Parameters
+    ----------
+    experiment, batch, stacked
+        See `Training`.
+    on_epoch : callable, optional
         Called with the epoch just finished and the mean validation score known by then.
 
     Returns
@@ -95,38 +179,26 @@ def train(
         In the order of the batch.
     """
     start = time.perf_counter()
-    data = _Data(task, batch.seeds)
-    sizes = [task.features, *[settings.width] * settings.depth, task.outputs]
-    network = StackedMLP(batch.activation, sizes, batch.seeds)
-    optimizer = _optimizer(network, batch.learning_rates)
-    batch_size = min(settings.batch_size, data.train.examples)
-    steps = data.train.examples // batch_size
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * steps)
-    orders = [generator_for(seed, "order") for seed in batch.seeds]
-    looks = set(np.linspace(0, settings.epochs, CHECKPOINTS).round().astype(int).tolist())
+    epochs = experiment.settings.epochs
+    looked_at = set(np.linspace(0, epochs, CHECKPOINTS).round().astype(int).tolist())
     histories: list[list[Checkpoint]] = [[] for _ in batch.seeds]
-    for epoch in range(settings.epochs + 1):
-        if epoch > 0:
-            network.training = True
-            order = torch.stack(
-                [torch.randperm(data.train.examples, generator=generator) for generator in orders]
-            )
-            for chosen in torch.split(order[:, : steps * batch_size], batch_size, dim=1):
-                x, y = data.train.take(chosen)
-                # Summed over the networks: the gradient of each is that of its own mean loss.
-                loss = _losses(task, network(x), y).sum() / batch_size
-                network.differentiate(loss)
-                optimizer.step()
-                schedule.step()
-        if epoch in looks:
-            for history, checkpoint in zip(
-                histories, _look(task, network, data, epoch), strict=True
-            ):
-                history.append(checkpoint)
-        scores = [history[-1].validation_score for history in histories]
-        on_epoch(epoch, float(np.mean(scores)))
-    test_scores, _ = _evaluate(task, network, data.test)
+    with torch.random.fork_rng(devices=[]):  # a single network draws from PyTorch's generator
+        training = Training(experiment, batch, stacked)
+        for epoch in range(epochs + 1):
+            if epoch > 0:
+                for _ in training.epoch():
+                    pass
+            if epoch in looked_at:
+                looks, scores = training.look()
+                for history, look, score in zip(histories, looks, scores, strict=True):
+                    loss = look.loss if math.isfinite(look.loss) else math.nan
+                    parts = look.never_fired, look.gradient, look.slopes
+                    history.append(Checkpoint(epoch, loss, score, *parts))
+            if on_epoch is not None:
+                on_epoch(epoch, float(np.mean(scores)))
+        test_scores = training.test_scores()
     seconds = (time.perf_counter() - start) / len(batch)
+    each = zip(batch.learning_rates, batch.seeds, test_scores, looks, histories, strict=True)
     return [
         Trial(
             batch.activation.spec,
@@ -135,83 +207,8 @@ def train(
             history[-1].validation_score,
             test_score,
             seconds,
-            [str(layer + 1) for layer in range(settings.depth)],
+            look.layers,
             history,
         )
-        for learning_rate, seed, history, test_score in zip(
-            batch.learning_rates, batch.seeds, histories, test_scores, strict=True
-        )
+        for learning_rate, seed, test_score, look, history in each
     ]
-
-
-def _optimizer(network: StackedMLP, learning_rates: tuple[float, ...]) -> torch.optim.Adam:
-    """Make an Adam that gives each stretch of networks its own learning rate."""
-    groups = []
-    start = 0
-    for learning_rate, stretch in groupby(learning_rates):
-        own = slice(start, start + len(list(stretch)))
-        start = own.stop
-        networks = network.parameters[own]
-        networks.grad = network.gradient[own]
-        groups.append({"params": [networks], "lr": learning_rate})
-    return torch.optim.Adam(groups, fused=True)
-
-
-def _losses(task: Task, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Loss of every example, (networks, examples)."""
-    if task.kind == "classification":
-        return F.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none").view_as(y)
-    return (outputs.squeeze(-1) - y).square()
-
-
-def _look(task: Task, network: StackedMLP, data: _Data, epoch: int) -> list[Checkpoint]:
-    counts = [
-        FiringCounts(unit_axes=(0, 2), example_axis=1) for _ in range(len(network.weights) - 1)
-    ]
-    _, losses = _evaluate(task, network, data.train, lambda layer, x: counts[layer].update(x))
-    scores, _ = _evaluate(task, network, data.validation)
-    never_fired = torch.stack([c.never_fired.float().mean(1) for c in counts], dim=1)
-    slopes: list[list[float]] = [[] for _ in losses]
-    if network.slopes:
-        slopes = torch.cat(network.slopes, dim=1).tolist()
-    each = zip(
-        losses, scores, never_fired.tolist(), _gradients(task, network, data), slopes, strict=True
-    )
-    return [Checkpoint(epoch, *numbers) for numbers in each]
-
-
-def _gradients(task: Task, network: StackedMLP, data: _Data) -> list[list[float]]:
-    """Root mean square of the gradient of each weight matrix, for each network."""
-    x, y = data.train.take(
-        torch.arange(min(data.train.examples, GRADIENT_ROWS)).expand(len(data.mean), -1)
-    )
-    loss = _losses(task, network(x), y).mean(1).sum()
-    gradients = torch.autograd.grad(loss, network.weights)
-    return torch.stack([g.square().mean((1, 2)).sqrt() for g in gradients], dim=1).tolist()
-
-
-@torch.no_grad()
-def _evaluate(
-    task: Task,
-    network: StackedMLP,
-    part: _Part,
-    observe: Callable[[int, torch.Tensor], None] | None = None,
-) -> tuple[list[float], list[float]]:
-    """Return score and mean loss of each network; both NaN where its outputs are not finite."""
-    network.training = False
-    outputs, targets = [], []
-    for x, y in part.chunks():
-        outputs.append(network(x, observe))
-        targets.append(y)
-    output, target = torch.cat(outputs, dim=1), torch.cat(targets, dim=1)
-    losses = _losses(task, output, target).mean(1)
-    if task.kind == "classification":
-        scores = (output.argmax(-1) == target).float().mean(1)
-    else:
-        spread = (target - target.mean(1, keepdim=True)).square().mean(1)
-        scores = 1 - losses / spread
-    finite = losses.isfinite()
-    return (
-        torch.where(finite, scores, torch.nan).tolist(),
-        torch.where(finite, losses, torch.nan).tolist(),
-    )

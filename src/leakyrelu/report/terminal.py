@@ -35,9 +35,11 @@ class LiveProgress:
     ----------
     settings : Settings
         What will be run.
+    shown : bool, default True
+        False for none of it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shown: bool = True) -> None:
         self._settings = settings
         self._progress = Progress(
             BarColumn(),
@@ -46,7 +48,8 @@ class LiveProgress:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
-            console=Console(stderr=True),
+            console=Console(stderr=True, quiet=not shown),
+            disable=not shown,
         )
         # The bar counts epochs of networks; what is told in numbers is what is safely stored.
         self._bar = self._progress.add_task(
@@ -70,6 +73,10 @@ class LiveProgress:
         """Count the trials that an earlier run has stored."""
         self._count(trials)
         self._progress.console.print(f"resumed: {trials} trials were stored before")
+
+    def trainer_chosen(self, way: str) -> None:
+        """Say how trials are trained."""
+        self._progress.console.print(f"trainer: {way}", highlight=False)
 
     def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
         """Show how far the batch in flight has come."""

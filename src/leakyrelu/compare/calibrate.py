@@ -1,0 +1,158 @@
+"""Which way of training is the fastest on this machine: measured, for a second or two."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leakyrelu.activations import parse
+from leakyrelu.compare.plan import Batch
+from leakyrelu.compare.train import Experiment, Training
+from leakyrelu.compare.trial import Key
+
+__all__ = ["Way", "calibrate", "seconds_a_step"]
+
+STACKS = (1, 4, 16, 64)
+SECONDS = 0.2  # for which each way is measured, but for at least so many steps
+STEPS = 3
+MEMORY_SHARE = 0.25  # of this machine's, for what trains at once
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the trials of an experiment are trained.
+
+    Attributes
+    ----------
+    stack : int
+        How many networks train as one; 1 is one at a time.
+    seconds : float
+        Measured: of a step, by the networks that train at a time.
+    seconds_alone : float
+        Of a step of one network that trains alone, with all threads.
+    note : str
+        Why networks are not stacked, if they can't be.
+    workers : int
+        How many processes train at a time, of one thread each if there are several.
+    where : str
+        These processes, in words.
+    """
+
+    stack: int
+    seconds: float
+    seconds_alone: float
+    note: str = ""
+    workers: int = 1
+    where: str = ""
+
+    @property
+    def stacked(self) -> bool:
+        """Whether networks are stacked at all."""
+        return self.stack > 1
+
+    def __str__(self) -> str:
+        networks = f"stacks of {self.stack}" if self.stacked else "one at a time"
+        where = f" {self.where}" if self.where else ""
+        note = f" ({self.note})" if self.note else ""
+        return (
+            f"{networks}{where}: {_time(self.seconds)} a step and network; "
+            f"alone it takes {_time(self.seconds_alone)}{note}"
+        )
+
+
+def _time(seconds: float) -> str:
+    return f"{1e6 * seconds:,.0f} µs" if seconds < 0.01 else f"{1e3 * seconds:,.0f} ms"
+
+
+def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
+    """Measure the ways of training in this process.
+
+    Raises
+    ------
+    ValueError
+        If the model can't be trained on this data at all.
+    """
+    spec = keys[0][0]
+    each = sorted((rate, seed) for activation, rate, seed in keys if activation == spec)
+    batches = {size: _batch(spec, each, size) for size in STACKS if size < len(each)}
+    batches[len(each)] = _batch(spec, each, len(each))
+    try:
+        alone, expected, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
+    except Exception as error:  # whatever the user's own code raises
+        if experiment.recipe.model is None:
+            raise
+        raise ValueError(
+            f"{experiment.recipe.name} can't be trained on this data: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    best = Way(1, alone, alone)
+    most = _memory() * MEMORY_SHARE / max(memory, 1)
+    for size, batch in batches.items():
+        if size == 1 or size > most:
+            continue
+        try:
+            seconds, found, _ = _measure(experiment, batch, stacked=True)
+        except Exception as error:  # vmap refuses what it can't do by many kinds of error
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            return Way(1, alone, alone, f"can't be stacked: {reason}")
+        if not torch.allclose(found, expected, rtol=0.01, atol=0.001):
+            return Way(1, alone, alone, "a stack does not compute what the model does alone")
+        if seconds < best.seconds:
+            best = Way(size, seconds, alone)
+        elif seconds > 1.5 * best.seconds:
+            break
+    return best
+
+
+def _batch(spec: str, each: Sequence[tuple[float, int]], size: int) -> Batch:
+    rates, seeds = zip(*each[:size], strict=True)
+    return Batch(parse(spec), rates, seeds)
+
+
+def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float:
+    """Measure a step of a batch, and return what of it falls to each network."""
+    return _measure(experiment, batch, stacked)[0]
+
+
+def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float, Tensor, float]:
+    """Return seconds a step and network, outputs of the first network, and bytes of each."""
+    with torch.random.fork_rng(devices=[]):
+        training = Training(experiment, batch, stacked)
+        if stacked and not training.can_stack:
+            raise ValueError("the optimizer does not treat each number by itself")
+        steps = training.epoch()
+        with _bytes_saved() as saved:
+            next(steps)  # the first step is slower
+        outputs = training.outputs()
+        taken, start, seconds = 0, time.perf_counter(), 0.0
+        while taken < STEPS or seconds < SECONDS:
+            if next(steps, StopIteration) is StopIteration:
+                steps = training.epoch()
+                next(steps)
+            taken += 1
+            seconds = time.perf_counter() - start
+    return seconds / taken / len(batch), outputs, sum(saved) / len(batch) + training.bytes_of_state
+
+
+@contextmanager
+def _bytes_saved() -> Iterator[list[int]]:
+    """Collect how many bytes are kept for the way back."""
+    found: list[int] = []
+
+    def pack(x: Tensor) -> Tensor:
+        found.append(x.numel() * x.element_size())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        yield found
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

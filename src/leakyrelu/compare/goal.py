@@ -1,0 +1,85 @@
+"""What the outputs of networks should be: the loss they train by and the score they get.
+
+Outputs and targets of several networks lie one behind the other, on the first axis.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from leakyrelu.compare.task import Task
+
+__all__ = ["Judge", "losses"]
+
+
+def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean loss of each network, shape (networks,)."""
+    if task.loss is not None:
+        if len(outputs) == 1:  # not every loss can be computed for several at once
+            return task.loss(outputs[0], targets[0]).reshape(1)  # type: ignore[no-any-return]
+        return vmap(task.loss)(outputs, targets)  # type: ignore[no-any-return]
+    if task.kind == "classification":
+        each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
+    else:
+        each = (_like(targets, outputs) - targets).square()
+    return each.reshape(len(outputs), -1).mean(1)
+
+
+def _like(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Leave out the last axis of one value that the outputs have and the targets have not."""
+    if outputs.shape == (*targets.shape, 1):
+        return outputs.squeeze(-1)
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"the model's outputs have shape {tuple(outputs.shape[2:])} for each example, but the "
+            f"targets {tuple(targets.shape[2:])}; give targets like the outputs, or a loss"
+        )
+    return outputs
+
+
+class Judge:
+    """Scores and losses over all batches of a part of the examples."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._examples = 0
+        self._loss = self._score = torch.zeros(())
+        self._outputs: list[Tensor] = []  # kept for a metric of the user's own only
+        self._targets: list[Tensor] = []
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Judge the outputs of one batch, (networks, examples, ...)."""
+        examples = outputs.shape[1]
+        loss = losses(self._task, outputs, targets)
+        if self._task.metric is not None:
+            self._outputs.append(outputs)
+            self._targets.append(targets)
+        elif self._task.kind == "classification":
+            right = (outputs.argmax(2) == targets).float().reshape(len(outputs), -1).mean(1)
+            self._score = self._score + examples * right
+        elif self._task.kind == "regression":
+            square = (_like(targets, outputs) - targets).square()
+            self._score = self._score + examples * square.reshape(len(outputs), -1).mean(1)
+            self._targets.append(targets)
+        self._loss = self._loss + examples * loss
+        self._examples += examples
+
+    def results(self) -> tuple[list[float], list[float]]:
+        """Return score and mean loss of each network; both NaN where the loss is not finite."""
+        loss = self._loss / self._examples
+        score = self._score / self._examples
+        if self._task.metric is not None:
+            each = zip(torch.cat(self._outputs, 1), torch.cat(self._targets, 1), strict=True)
+            score = torch.tensor([float(self._task.metric(*pair)) for pair in each])
+        elif self._task.kind == "regression":
+            targets = torch.cat(self._targets, 1).reshape(len(loss), -1)
+            score = 1 - score / targets.var(1, correction=0)
+        elif self._task.kind == "custom":
+            score = -loss
+        is_finite = loss.isfinite().cpu()
+        scores: list[float] = torch.where(is_finite, score.cpu(), torch.nan).tolist()
+        means: list[float] = torch.where(is_finite, loss.cpu(), torch.nan).tolist()
+        return scores, means

@@ -1,0 +1,133 @@
+"""The user's tensors or data set, made into a task as they are: images, sequences, anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from leakyrelu.compare.data import load_task
+from leakyrelu.compare.task import Kind, Task
+
+__all__ = ["make_task", "tensor_task"]
+
+LEAST_EXAMPLES = 20
+
+
+def make_task(
+    data: Any,
+    target: str | None,
+    kind: Kind | None,
+    loss: Callable[..., Any] | None,
+    metric: Callable[..., Any] | None,
+    is_table: bool,
+) -> Task:
+    """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
+    for name, function in (("loss", loss), ("metric", metric)):
+        if function is not None and not callable(function):
+            raise ValueError(
+                f"{name} should be a function of outputs and targets, not {function!r}"
+            )
+    if not is_table and data is None:
+        raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
+    if is_table or isinstance(data, (str, Path, pd.DataFrame)):
+        task = load_task(data, target, kind)
+        scored = "custom" if loss and kind is None else task.kind
+        return dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
+    if target is not None:
+        raise ValueError(f"target {target!r} names a column, but data is no table")
+    return tensor_task(data, kind, loss, metric)
+
+
+def tensor_task(
+    data: Any,
+    kind: Kind | None = None,
+    loss: Callable[..., Any] | None = None,
+    metric: Callable[..., Any] | None = None,
+    name: str = "own data",
+) -> Task:
+    """Make a `Task` of tensors, arrays or a data set, whose examples go to the model as they are.
+
+    Parameters
+    ----------
+    data : (X, y) or map-style data set
+        Arrays or tensors of shape (examples, ...); float64 becomes float32. Or an object with
+        ``len`` and items ``(x, y)``, which are read when they are needed; of a
+        `torch.utils.data.DataLoader` its data set is taken.
+    kind : {"classification", "regression"}, optional
+        What the score is. By default classification if the targets are whole numbers, else
+        regression; and with a loss of your own, minus that loss.
+    loss, metric : callable, optional
+
+    Raises
+    ------
+    ValueError
+        If the data can't be trained on.
+    """
+    if isinstance(data, DataLoader):
+        data = data.dataset
+    X, y = _parts(data)
+    if len(y) < LEAST_EXAMPLES:
+        raise ValueError(
+            f"{len(y)} examples are too few to split three ways; {LEAST_EXAMPLES} are the least"
+        )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("the targets have NaN or infinite values; drop these examples")
+    is_whole = y.dtype.kind in "iub"
+    if kind is None:
+        kind = "custom" if loss else "classification" if is_whole else "regression"
+    classes: list[str] = []
+    if kind == "classification":
+        if not is_whole or y.min() < 0:
+            raise ValueError(
+                "the targets of a classification should be class numbers, 0 and up, but are "
+                f"{y.dtype} from {y.min():g} on"
+            )
+        classes = [str(label) for label in range(int(y.max()) + 1)]
+        if len(classes) < 2:
+            raise ValueError("the targets are of one class only, so there is nothing to learn")
+    return Task(name, kind, X, y, classes, [], is_table=False, loss=loss, metric=metric)
+
+
+def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        X, y = (_array(part, name) for part, name in zip(data, "Xy", strict=True))
+        if len(X) != len(y):
+            raise ValueError(f"X has {len(X)} examples, but y {len(y)}; each needs its target")
+        return X, _targets(y)
+    is_map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not is_map_style or isinstance(data, (IterableDataset, dict, str)):
+        raise ValueError(
+            f"data is a {type(data).__name__}, but should be (X, y), tensors or arrays of shape "
+            "(examples, ...), or a data set with len() and items (x, y)"
+        )
+    try:
+        targets = [np.asarray(data[row][1]) for row in range(len(data))]
+    except (TypeError, IndexError, KeyError, ValueError) as error:
+        raise ValueError(f"the items of the data set should be (x, y): {error}") from error
+    return data, _targets(np.stack(targets) if targets else np.zeros(0))
+
+
+def _array(part: Any, name: str) -> npt.NDArray[Any]:
+    if isinstance(part, torch.Tensor):
+        part = part.detach().cpu()
+        part = part.float() if part.dtype == torch.bfloat16 else part
+    array = np.asarray(part)
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} should be numbers of shape (examples, ...), but is "
+            f"{type(part).__name__} of {array.dtype} with shape {array.shape}"
+        )
+    # float64 is what NumPy makes unasked, but few models take it.
+    return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
+
+
+def _targets(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return y.astype(np.float32 if y.dtype.kind == "f" else np.int64)
