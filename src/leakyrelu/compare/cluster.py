@@ -48,7 +48,7 @@ class Cluster:
         self.way = calibrate(experiment, keys)
         if not ray.is_initialized():
             try:
-                ray.init(address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise OSError(
                     f"the Ray cluster at {address!r} can't be reached: {error}"
