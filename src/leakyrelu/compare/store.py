@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from leakyrelu.compare import reading
 from leakyrelu.compare.plan import Settings
+from leakyrelu.compare.reading import FILE_NAME
 from leakyrelu.compare.task import TaskInfo
-from leakyrelu.compare.trial import Checkpoint, Trial
+from leakyrelu.compare.trial import Trial
 
 __all__ = ["Store"]
-
-FILE_NAME = "trials.sqlite"
-# Marks the file as ours; SQLite keeps it in the header (PRAGMA application_id).
-APPLICATION_ID = int.from_bytes(b"lkRL", "big")
-FORMAT = 2
 
 _SCHEMA = """
     CREATE TABLE experiment (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -79,31 +75,18 @@ class Store:
         self, settings: Settings, task: TaskInfo, environment: dict[str, str]
     ) -> None:
         run = self._connection.execute
-        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables == 0:
+        if run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             for statement in _SCHEMA.split(";")[:-1]:
                 run(statement)
-            run(f"PRAGMA application_id = {APPLICATION_ID}")
-            run(f"PRAGMA user_version = {FORMAT}")
+            run(f"PRAGMA application_id = {reading.APPLICATION_ID}")
+            run(f"PRAGMA user_version = {reading.FORMAT}")
             entries = {
                 "settings": settings.to_json(),
                 "task": json.dumps(dataclasses.asdict(task)),
                 "environment": json.dumps(environment),
             }
             self._connection.executemany("INSERT INTO experiment VALUES (?, ?)", entries.items())
-            return
-        if run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise ValueError(
-                f"{self.directory}/{FILE_NAME} is a database of another program; "
-                "give another output directory"
-            )
-        if run("PRAGMA user_version").fetchone()[0] != FORMAT:
-            raise ValueError(
-                f"{self.directory} was written by another version of leakyrelu; "
-                "give another output directory"
-            )
-        changes = _changes(self.settings, settings)
-        if changes:
+        elif changes := _changes(self.settings, settings):
             raise ValueError(
                 f"{self.directory} holds an experiment with {'; '.join(changes)}. Ask for the same "
                 "settings to resume it, or give another output directory"
@@ -120,33 +103,36 @@ class Store:
     ) -> None:
         self._connection.close()
 
-    def _entry(self, key: str) -> str:
-        query = "SELECT value FROM experiment WHERE key = ?"
-        text: str = self._connection.execute(query, (key,)).fetchone()[0]
-        return text
-
     @property
     def settings(self) -> Settings:
         """What the experiment is."""
-        return Settings.from_json(self._entry("settings"))
+        return reading.entries(self._connection)[0]
 
     @property
     def task(self) -> TaskInfo:
         """What it is about."""
-        return TaskInfo(**json.loads(self._entry("task")))
+        return reading.entries(self._connection)[1]
 
     @property
     def environment(self) -> dict[str, str]:
         """Versions and machine with which it began."""
-        environment: dict[str, str] = json.loads(self._entry("environment"))
-        return environment
+        return reading.entries(self._connection)[2]
 
     def note(self, name: str, text: str) -> None:
-        """Add something to the environment."""
-        with self._connection:
-            entry = json.dumps({**self.environment, name: text})
-            query = "UPDATE experiment SET value = ? WHERE key = 'environment'"
-            self._connection.execute(query, (entry,))
+        """Add something to the environment.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        """
+        try:
+            with self._connection:
+                entry = json.dumps({**self.environment, name: text})
+                query = "UPDATE experiment SET value = ? WHERE key = 'environment'"
+                self._connection.execute(query, (entry,))
+        except sqlite3.Error as error:
+            raise OSError(f"{self.directory} can't be written to: {error}") from error
 
     def add(self, trials: Iterable[Trial]) -> None:
         """Commit finished trials, all or none.
@@ -183,59 +169,26 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Return every finished trial."""
-        rows = self._connection.execute(
-            "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
-            " history FROM trial ORDER BY learning_rate, activation, seed"
-        )
-        return [
-            Trial(
-                activation,
-                learning_rate,
-                seed,
-                math.nan if validation_score is None else validation_score,
-                math.nan if test_score is None else test_score,
-                seconds,
-                json.loads(layers),
-                [Checkpoint(**fields) for fields in json.loads(history)],
-            )
-            for (
-                activation,
-                learning_rate,
-                seed,
-                validation_score,
-                test_score,
-                seconds,
-                layers,
-                history,
-            ) in rows
-        ]
+        return reading.trials(self._connection)
 
 
 def _open(directory: Path) -> sqlite3.Connection:
     file = directory / FILE_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if not file.exists() and any(directory.iterdir()):
+        names = [path.name for path in directory.iterdir()]
+        if names and not any(name.startswith(FILE_NAME) for name in names):
             raise ValueError(
                 f"{directory} holds something else than an experiment of leakyrelu; "
                 "give a new or empty output directory"
             )
-        connection = sqlite3.connect(file, timeout=60)
+        if file.exists() and file.stat().st_size:
+            reading.read(directory)  # what is not whole is refused before it is opened to write
+        return sqlite3.connect(file, timeout=reading.PATIENCE)
     except FileExistsError as error:
         raise ValueError(f"{directory} is a file; give a directory for the output") from error
     except (OSError, sqlite3.Error) as error:
         raise OSError(f"the output directory {directory} can't be written to: {error}") from error
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        if isinstance(error, sqlite3.OperationalError):
-            raise OSError(f"{file} can't be opened: {error}") from error
-        raise ValueError(
-            f"{file} is damaged or no SQLite file ({error}); it was left as it is, "
-            "give another output directory"
-        ) from error
-    return connection
 
 
 def _changes(stored: Settings, asked: Settings) -> list[str]:
