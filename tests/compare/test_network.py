@@ -41,15 +41,25 @@ def test_rrelu_draws_slopes_in_training_only():
 @pytest.mark.parametrize("spec", ["relu", "prelu"])
 def test_the_gradient_is_that_of_autograd(spec):
     network = StackedMLP(parse(spec), [3, 4, 2], (0, 1))
-    loss = network(torch.randn(2, 5, 3)).square().sum()
+    x, y = torch.randn(2, 5, 3), torch.zeros(2, 5)
+
+    def loss_of(outputs, targets):
+        return outputs.square().mean((1, 2))
+
     parts = [*network.weights, *network.biases, *network.slopes]
-    expected = torch.autograd.grad(loss, parts, retain_graph=True)
-    network.differentiate(loss)
+    expected = torch.autograd.grad(loss_of(network(x), y).sum(), parts)
+    network.differentiate(x, y, loss_of)
     flat = torch.cat([gradient.reshape(2, -1) for gradient in expected], dim=1)
-    assert torch.equal(network.gradient, flat)
+    stepped_on = network.parameters(slice(0, 2))
+    found = [part.grad for parts in stepped_on for part in parts]
+    torch.testing.assert_close(torch.cat(found, dim=1), flat)
+    assert sum(slopes.numel() for slopes in stepped_on.slopes) == (2 if spec == "prelu" else 0)
 
 
 def test_a_step_on_the_parameters_is_seen_by_the_network():
-    network = StackedMLP(parse("relu"), [3, 4, 2], (0,))
-    network.parameters.zero_()
-    assert not network(torch.randn(1, 5, 3)).any()
+    network = StackedMLP(parse("prelu"), [3, 4, 2], (0, 1))
+    for part in network.parameters(slice(1, 2)):
+        part[0].zero_()
+    assert not network(torch.randn(2, 5, 3))[1].any()
+    assert network(torch.randn(2, 5, 3))[0].any()
+    assert network.slopes[0].tolist() == [[0.25], [0.0]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leakyrelu.compare.plan import MOST_TRIALS_A_BATCH, Settings, make_settings
+from leakyrelu.compare.plan import Settings, batches, make_settings
 
 
 def settings(**changes):
@@ -19,23 +19,29 @@ def settings(**changes):
     return make_settings(**{**usual, **changes})
 
 
-@pytest.mark.parametrize("seeds", [1, 3, 41, 100])
-def test_batches_hold_each_trial_once(seeds):
-    plan = settings(seeds=seeds)
-    batches = plan.batches(features=4, outputs=2)
+@pytest.mark.parametrize("most", [1, 5, 64])
+@pytest.mark.parametrize("seeds", [1, 3, 41])
+def test_batches_hold_each_trial_once(seeds, most):
+    keys = [(spec, rate, seed) for seed in range(seeds) for rate in (0.1, 0.01) for spec in "ab"]
+    keys = [({"a": "relu", "b": "elu"}[spec], rate, seed) for spec, rate, seed in keys]
+    found = batches(keys, most)
     each = [
         (batch.activation.spec, rate, seed)
-        for batch in batches
+        for batch in found
         for rate, seed in zip(batch.learning_rates, batch.seeds, strict=True)
     ]
-    assert len(each) == len(set(each)) == plan.trials == 2 * 2 * seeds
-    assert max(map(len, batches)) <= MOST_TRIALS_A_BATCH
-    assert min(map(len, batches)) > max(map(len, batches)) // 2
+    assert sorted(each) == sorted(keys)
+    assert max(map(len, found)) <= most
+    assert min(map(len, found)) >= max(map(len, found)) // 2
+    assert all(list(b.learning_rates) == sorted(b.learning_rates) for b in found)
 
 
-def test_large_networks_are_trained_one_by_one():
-    batches = settings(width=4096, depth=4).batches(features=100, outputs=2)
-    assert {len(batch) for batch in batches} == {1}
+def test_a_network_of_the_user_has_its_own_shape():
+    own = settings(depth=None, width=None, model="nets:make")
+    assert (own.network, own.depth) == ("nets:make", None)
+    assert settings().network == "2 hidden layers of 8 units"
+    with pytest.raises(ValueError, match="depth and width are of the networks made here"):
+        settings(model="nets:make")
 
 
 def test_numpy_numbers_are_numbers():
@@ -70,6 +76,7 @@ def test_reference_is_relu_or_the_first():
         ({"depth": 2.5}, "must be a whole number"),
         ({"width": -1}, "width is -1"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch size is 0"),
         ({"learning_rates": 0.0}, "positive numbers"),
         ({"learning_rates": (float("nan"),)}, "positive numbers"),
         ({"learning_rates": ()}, "at least one"),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from leakyrelu.compare.data import load_task
+from leakyrelu.compare.task import Task
 
 
 def test_a_trial_part_is_split_by_class():
@@ -27,6 +28,23 @@ def test_a_score_step_is_one_test_example():
         task = load_task((np.arange(float(n)), np.arange(n) % 2))
         assert task.score_step == 1 / len(task.split(0).test)
     assert load_task((np.arange(60.0), np.arange(60.0))).score_step == 0
+
+
+def test_each_position_of_an_output_is_a_step_of_the_score():
+    y = np.zeros((100, 7), dtype=np.int64)
+    assert Task("own", "classification", y, y, ["0"], is_table=False).score_step == 1 / (20 * 7)
+
+
+def test_info_says_what_is_learned():
+    def loss_of_mine(outputs, targets):
+        return outputs.sum()
+
+    assert load_task().info.description == "64 features, 10 classes"
+    X = np.zeros((30, 1, 8, 8), dtype=np.float32)
+    task = Task("own", "custom", X, X[:, 0, 0], is_table=False, loss=loss_of_mine)
+    assert task.info.description == "inputs of 1 x 8 x 8, loss loss_of_mine"
+    assert (task.info.metric, task.info.examples) == ("minus the loss", 30)
+    assert task.split(0).train.shape == (18,)
 
 
 def test_fingerprint_is_that_of_the_data():

@@ -57,6 +57,34 @@ class Networks(Protocol):
         """Return loss, units that never fire, gradients and slopes of each."""
 
 
+class _Piece:
+    """Parameters of several networks in one piece of memory, and their gradients in another.
+
+    So the optimizer steps on a few large tensors. These must be contiguous: the fused Adam goes
+    through parameter and gradient in order of memory.
+    """
+
+    def __init__(self, networks: int, size: int) -> None:
+        self.size = size
+        self.gradients: list[torch.Tensor] = []  # of each part
+        self._values = torch.zeros(networks, size)
+        self._gradient = torch.zeros(networks, size)
+        self._used = 0
+
+    def part(self, *shape: int) -> torch.Tensor:
+        """Return the next so many parameters of each network, as a tensor of its own."""
+        own = slice(self._used, self._used + math.prod(shape))
+        self._used = own.stop
+        self.gradients.append(self._gradient[:, own].view(-1, *shape))
+        return self._values[:, own].view(-1, *shape).requires_grad_()
+
+    def of(self, networks: slice) -> torch.Tensor:
+        """Return all parameters of some networks, with their gradient."""
+        values = self._values[networks]
+        values.grad = self._gradient[networks]
+        return values
+
+
 class StackedMLP:
     """Multilayer perceptrons of one shape, one a trial, computed together.
 
@@ -73,8 +101,7 @@ class StackedMLP:
     Attributes
     ----------
     weights, biases, slopes : list of Tensor
-        One a layer, for all networks; slopes are those of PReLU. They are views of one piece of
-        memory, so that the optimizer steps on a few large tensors.
+        One a layer, for all networks; slopes are those of PReLU.
     """
 
     def __init__(self, activation: Activation, sizes: list[int], seeds: tuple[int, ...]) -> None:
@@ -84,15 +111,13 @@ class StackedMLP:
         self.noise = [generator_for(seed, "noise") for seed in seeds]
         shapes = list(pairwise(sizes))
         hidden = len(shapes) - 1
-        learned_slopes = hidden if activation.name == "prelu" else 0
-        total = sum(inputs * outputs + outputs for inputs, outputs in shapes) + learned_slopes
-        self._values = torch.zeros(len(seeds), total)
-        self._gradient = torch.zeros_like(self._values)
-        self._gradients: list[torch.Tensor] = []
-        self._used = 0
-        self.weights = [self._part(inputs, outputs) for inputs, outputs in shapes]
-        self.biases = [self._part(1, outputs) for _, outputs in shapes]
-        self.slopes = [self._part(1) for _ in range(learned_slopes)]
+        self._matrices = _Piece(
+            len(seeds), sum(inputs * outputs + outputs for inputs, outputs in shapes)
+        )
+        self._slopes = _Piece(len(seeds), hidden if activation.name == "prelu" else 0)
+        self.weights = [self._matrices.part(inputs, outputs) for inputs, outputs in shapes]
+        self.biases = [self._matrices.part(1, outputs) for _, outputs in shapes]
+        self.slopes = [self._slopes.part(1) for _ in range(self._slopes.size)]
         draws = [generator_for(seed, "weights") for seed in seeds]
         with torch.no_grad():
             for layer, weight in enumerate(self.weights):
@@ -102,33 +127,19 @@ class StackedMLP:
             for slope in self.slopes:
                 slope.fill_(activation.parameters[0])
 
-    def _part(self, *shape: int) -> torch.Tensor:
-        """Return the next so many parameters of each network, as a tensor of its own."""
-        size = math.prod(shape)
-        own = slice(self._used, self._used + size)
-        self._used += size
-        self._gradients.append(self._gradient[:, own].view(-1, *shape))
-        return self._values[:, own].view(-1, *shape).requires_grad_()
-
     def parameters(self, own: slice) -> Parameters:
         """Return what an optimizer steps on, of some of the networks."""
-        first_slope = self._values.shape[1] - len(self.slopes)
-        found = Parameters([], [])
-        for part, columns in zip(
-            found, (slice(first_slope), slice(first_slope, None)), strict=True
-        ):
-            values = self._values[own, columns]
-            values.grad = self._gradient[own, columns]
-            part.extend([values] if values.numel() else [])
-        return found
+        slopes = [self._slopes.of(own)] if self.slopes else []
+        return Parameters([self._matrices.of(own)], slopes)
 
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
         """Fill the gradients: of each network that of its own mean loss."""
         self.training = True
         loss = loss_of(self(x), y).sum()
         parts = [*self.weights, *self.biases, *self.slopes]
-        for own, gradient in zip(self._gradients, torch.autograd.grad(loss, parts), strict=True):
-            own.copy_(gradient)
+        own = [*self._matrices.gradients, *self._slopes.gradients]
+        for gradient, found in zip(own, torch.autograd.grad(loss, parts), strict=True):
+            gradient.copy_(found)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Compute outputs, in evaluation mode."""
