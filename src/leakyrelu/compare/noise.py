@@ -80,8 +80,6 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
 
         return input * _Draw.apply(input.detach(), draw)  # type: ignore[no-untyped-call]
 
-    attention = F.scaled_dot_product_attention
-
     def attend(
         query: Tensor,
         key: Tensor,
@@ -92,17 +90,9 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Any:
-        if dropout_p == 0 or enable_gqa:
-            return attention(
-                query,
-                key,
-                value,
-                attn_mask,
-                dropout_p,
-                is_causal,
-                scale=scale,
-                enable_gqa=enable_gqa,
-            )
+        # Written out: the fused kernels take no stacks.
+        if enable_gqa:
+            raise NotImplementedError("attention with groups of queries is not stacked")
         scores = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
