@@ -53,19 +53,15 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
 
 
-def _is_no_file(data: str) -> bool:
-    return ":" in data and not Path(data).exists()
-
-
-def _named(spec: str | None, call: bool = False) -> Any:
-    """Return what ``module:name`` names, or what it returns if it is to be called."""
+def _named(spec: str | None) -> Any:
+    """Return what ``module:name`` names."""
     if spec is None:
         return None
     try:
-        from leakyrelu.loading import load_object, made
+        from leakyrelu.loading import load_object
     except ImportError as error:
         raise ImportError(f"this needs {error.name}: pip install 'leakyrelu[all]'") from error
-    return made(spec) if call else load_object(spec)
+    return load_object(spec)
 
 
 def _window() -> tuple[Figure, Callable[[], None]]:
@@ -170,7 +166,7 @@ def compare(
 
             result = leakyrelu.compare(
                 _named(model),
-                _named(data, call=True) if data and _is_no_file(data) else data,
+                _named(data) if data and ":" in data and not Path(data).exists() else data,
                 target,
                 kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
                 loss=_named(loss),

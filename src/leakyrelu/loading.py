@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object", "made"]
+__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object"]
 
 
 def load_object(spec: str) -> Any:
@@ -50,14 +50,8 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def made(spec: str) -> Any:
-    """Return what ``module:name`` names, or what that returns if it is a function.
-
-    Raises
-    ------
-    ValueError
-        As `load_object`, or if the function fails.
-    """
+def _made(spec: str) -> Any:
+    """Return the object, or what it returns if it is a factory."""
     found = load_object(spec)
     if isinstance(found, (nn.Module, Tensor)) or not callable(found):
         return found
@@ -75,7 +69,7 @@ def load_model(spec: str) -> nn.Module:
     ValueError
         If it can't be imported or made, or is no `torch.nn.Module`.
     """
-    model = made(spec)
+    model = _made(spec)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{spec} gives a {type(model).__name__}, but should a torch.nn.Module")
     return model
@@ -128,7 +122,7 @@ def load_batches(spec: str) -> Any:
     """
     path = Path(spec)
     if ":" in spec and not path.exists():
-        return made(spec)
+        return _made(spec)
     readers = {
         ".npy": _read_array,
         ".npz": _read_array,

@@ -11,7 +11,8 @@ from leakyrelu.compare.data import load_task
 from leakyrelu.compare.network import StackedMLP, generator_for
 from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS, Batch, make_settings
 from leakyrelu.compare.recipe import Recipe
-from leakyrelu.compare.train import LOOK_EXAMPLES, Experiment, train
+from leakyrelu.compare.train import Experiment, train
+from leakyrelu.compare.trial import LOOK_EXAMPLES
 from leakyrelu.health import examine
 
 SIZES = [64, 16, 16, 16, 10]

@@ -57,7 +57,7 @@ def compare(
         training mean and a column that says so; all are scaled. With a `model`, (X, y) are
         tensors or arrays of shape (examples, ...) that it gets as they are, or a map-style data
         set has items (x, y). None, without a model, is scikit-learn's handwritten digits (1,797
-        images).
+        images). Or a function that returns any of these.
     target : str, optional
         The column to predict; needed with a file or DataFrame.
     kind : {"classification", "regression"}, optional

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from leakyrelu.activations import Activation
-from leakyrelu.compare.network import Batches, Look, LossOfEach, Parameters, generator_for
+from leakyrelu.compare.network import (
+    GRADIENT_EXAMPLES,
+    Batches,
+    Look,
+    LossOfEach,
+    Parameters,
+    generator_for,
+)
 from leakyrelu.compare.noise import own_noise
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.health.calls import Call, CallTracer
@@ -42,27 +49,26 @@ def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEa
     def count(call: Call) -> None:
         counts.setdefault(call.layer, FiringCounts(call.unit_axis)).update(call.pre_activation)
 
-    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    gradients = [torch.zeros_like(weight) for weight in weights]
     examples, total = 0, 0.0
     tracer = CallTracer(model, count)
-    with torch.enable_grad(), tracer.hooked():
+    with torch.no_grad(), tracer.hooked():
         for x, y in batches:
             tracer.begin()
             with tracer:
                 output = model(x[network])
-            loss = loss_of(output.unsqueeze(0), y[network].unsqueeze(0)).sum()
-            found = torch.autograd.grad(loss, weights, allow_unused=True)
-            for gradient, own in zip(gradients, found, strict=True):
-                if own is not None:
-                    gradient += len(x[network]) * own
+            loss = loss_of(output.unsqueeze(0), y[network].unsqueeze(0))
             total += len(x[network]) * loss.item()
             examples += len(x[network])
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    x, y = (part[network, :GRADIENT_EXAMPLES] for part in batches[0])
+    with torch.enable_grad():
+        loss = loss_of(model(x).unsqueeze(0), y.unsqueeze(0)).sum()
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
     slopes = [dict(model.named_parameters())[name] for name in _slopes_of(model)]
     return Look(
         total / examples,
         [float(own.never_fired.float().mean()) for own in counts.values()],
-        [float((gradient / examples).square().mean().sqrt()) for gradient in gradients],
+        [0.0 if g is None else float(g.square().mean().sqrt()) for g in gradients],
         [float(slope.detach().mean()) for slope in slopes],
         list(counts),
     )
@@ -158,7 +164,6 @@ class ModelStack:
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
         """Return loss, units that never fire, gradients and slopes of each network."""
-        batches = list(batches)
         looks = []
         for network in range(len(self._noise)):
             stacked = self._parameters | self._rest

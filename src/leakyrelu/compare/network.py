@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -15,8 +15,11 @@ from leakyrelu.health.counts import FiringCounts
 
 __all__ = ["Batches", "Look", "Networks", "Parameters", "StackedMLP", "generator_for"]
 
+# A look takes gradients of the first so many examples it is given.
+GRADIENT_EXAMPLES = 128
+
 # Inputs and targets, (networks, examples, ...) each.
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 # Given outputs and targets of a batch, returns the mean loss of each network.
 LossOfEach = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -152,17 +155,15 @@ class StackedMLP:
         hidden = len(self.weights) - 1
         counts = [FiringCounts(unit_axes=(0, 2), example_axis=1) for _ in range(hidden)]
         examples, total = 0, torch.zeros(())
-        gradients = [torch.zeros_like(weight) for weight in self.weights]
         for x, y in batches:
-            with torch.enable_grad():
-                losses = loss_of(self(x, lambda layer, x: counts[layer].update(x)), y)
-                found = torch.autograd.grad(losses.sum(), self.weights)
-            for gradient, own in zip(gradients, found, strict=True):
-                gradient += x.shape[1] * own
-            total = total + x.shape[1] * losses.detach()
+            total = total + x.shape[1] * loss_of(self(x, lambda i, x: counts[i].update(x)), y)
             examples += x.shape[1]
+        x, y = (part[:, :GRADIENT_EXAMPLES] for part in batches[0])
+        with torch.enable_grad():
+            loss = loss_of(self(x), y).sum()
+        gradients = torch.autograd.grad(loss, self.weights)
         never_fired = torch.stack([c.never_fired.float().mean(1) for c in counts], dim=1)
-        size = torch.stack([(g / examples).square().mean((1, 2)).sqrt() for g in gradients], dim=1)
+        size = torch.stack([g.square().mean((1, 2)).sqrt() for g in gradients], dim=1)
         slopes = torch.cat([*(s.detach() for s in self.slopes), torch.zeros(len(size), 0)], dim=1)
         layers = [str(layer + 1) for layer in range(hidden)]
         each = zip(

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from leakyrelu.compare.data import load_task
-from leakyrelu.compare.task import Kind, Task
+from leakyrelu.compare.task import Kind, Task, name_of
 
 __all__ = ["make_task", "tensor_task"]
 
@@ -35,6 +35,9 @@ def make_task(
             raise ValueError(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
+    if callable(data) and not hasattr(data, "__getitem__"):
+        task = make_task(_called(data), target, kind, loss, metric, is_table)
+        return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
     if is_table or isinstance(data, (str, Path, pd.DataFrame)):
@@ -44,6 +47,13 @@ def make_task(
     if target is not None:
         raise ValueError(f"target {target!r} names a column, but data is no table")
     return tensor_task(data, kind, loss, metric)
+
+
+def _called(data: Callable[[], Any]) -> Any:
+    try:
+        return data()
+    except Exception as error:  # whatever the user's own code raises
+        raise ValueError(f"{name_of(data)}() failed: {type(error).__name__}: {error}") from error
 
 
 def tensor_task(

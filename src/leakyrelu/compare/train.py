@@ -25,14 +25,12 @@ from leakyrelu.compare.network import Look, Networks, StackedMLP, generator_for
 from leakyrelu.compare.plan import Batch, Settings
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE, Task
-from leakyrelu.compare.trial import Checkpoint, Trial
+from leakyrelu.compare.trial import LOOK_EXAMPLES, Checkpoint, Trial
 
 __all__ = ["Experiment", "Training", "train"]
 
 # How often scores and dead units are looked at, from before the first step to after the last.
 CHECKPOINTS = 11
-# How many training examples are looked at: a unit that fires for none fires for less than 0.3%.
-LOOK_EXAMPLES = 1024
 # Outputs are computed for as many examples at once as make this many numbers in the stack.
 EVALUATION_ROWS = 512
 
@@ -153,7 +151,7 @@ class Training:
     @torch.no_grad()
     def look(self) -> tuple[list[Look], list[float]]:
         """Return what is seen of each network, and its validation score."""
-        batches = self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES)
+        batches = list(self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES))
         looks = self._networks.look(batches, self._loss_of)
         return looks, self.scores(self._examples.validation)
 
