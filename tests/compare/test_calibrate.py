@@ -1,0 +1,111 @@
+"""The way of training is one that works, and the faster of those that were measured."""
+
+import pytest
+import torch
+from torch import nn
+
+from leakyrelu.compare import calibrate as module
+from leakyrelu.compare.calibrate import Way, calibrate
+from leakyrelu.compare.plan import make_settings
+from leakyrelu.compare.recipe import make_recipe
+from leakyrelu.compare.tensors import tensor_task
+from leakyrelu.compare.train import Experiment
+
+X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+KEYS = [(spec, 0.01, seed) for spec in ("relu", "elu") for seed in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(module, "SECONDS", 0.01)
+
+
+def make():
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+def experiment_of(model=make, y=X[:, :1], **recipe):
+    task = tensor_task((X, y))
+    settings = make_settings(task.fingerprint, ["relu", "elu"], 5, 2, 0.01, model="own")
+    return Experiment(task, settings, make_recipe(model, recipe.get("optimizer"), None))
+
+
+def test_small_networks_are_stacked():
+    way = calibrate(experiment_of(), KEYS)
+    assert way.stack in (4, 5)
+    assert 0 < way.seconds < way.seconds_alone
+    assert str(way).startswith(f"stacks of {way.stack}: ")
+
+
+def measured(monkeypatch, seconds):
+    """Let stacks take so many seconds a step, by their size."""
+    real = module._measure
+
+    def pretend(experiment, batch, stacked):
+        _, outputs, memory = real(experiment, batch, stacked)
+        return seconds[len(batch)], outputs, memory
+
+    monkeypatch.setattr(module, "_measure", pretend)
+
+
+def test_the_faster_is_chosen(monkeypatch):
+    measured(monkeypatch, {1: 2.0, 4: 1.0, 5: 1.2})
+    assert calibrate(experiment_of(), KEYS) == Way(4, 1.0, 2.0)
+    measured(monkeypatch, {1: 2.0, 4: 3.0, 5: 2.5})
+    assert calibrate(experiment_of(), KEYS) == Way(1, 2.0, 2.0)
+
+
+def test_stacks_fit_memory(monkeypatch):
+    measured(monkeypatch, {1: 2.0, 4: 1.0, 5: 0.5})
+    alone = module._measure(experiment_of(), module._batch("relu", [(0.01, 0)], 1), False)[2]
+    monkeypatch.setattr(module, "_memory", lambda: 4.5 * alone / module.MEMORY_SHARE)
+    assert calibrate(experiment_of(), KEYS).stack == 4
+
+
+def test_what_can_not_be_stacked_trains_alone():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = make()
+
+        def forward(self, x):
+            assert x.sum().item() != 0.123  # no number can be read of a stack
+            return self.body(x)
+
+    way = calibrate(experiment_of(Counting), KEYS)
+    assert way.stack == 1
+    assert way.note.startswith("can't be stacked: ")
+
+
+def test_an_optimizer_of_whole_networks_trains_alone():
+    class Clipped(torch.optim.SGD):
+        def step(self, closure=None):
+            torch.nn.utils.clip_grad_norm_(self.param_groups[0]["params"], 1.0)
+            return super().step(closure)
+
+    way = calibrate(experiment_of(optimizer=Clipped), KEYS)
+    assert (way.stack, "does not treat each number by itself" in way.note) == (1, True)
+
+
+def test_what_stacks_compute_is_checked():
+    class Sly(nn.Module):
+        """Computes something else where it can tell that it is stacked."""
+
+        def __init__(self):
+            super().__init__()
+            self.body = make()
+
+        def forward(self, x):
+            is_stacked = torch._C._functorch.is_batchedtensor(x)
+            return self.body(x) + (1.0 if is_stacked else 0.0)
+
+    way = calibrate(experiment_of(Sly), KEYS)
+    assert (way.stack, way.note) == (1, "a stack does not compute what the model does alone")
+
+
+def test_a_model_that_does_not_fit_the_data_is_refused():
+    wrong = experiment_of(lambda: nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 1)))
+    with pytest.raises(ValueError, match=r"can't be trained on this data: RuntimeError: .*shapes"):
+        calibrate(wrong, KEYS)
+    with pytest.raises(ValueError, match="outputs have shape"):
+        calibrate(experiment_of(y=X), KEYS)

@@ -1,0 +1,106 @@
+"""The user's tensors and data sets become tasks as they are; what can't be used is refused."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from leakyrelu.compare.tensors import make_task, tensor_task
+
+X = np.arange(240.0).reshape(40, 2, 3)
+CLASSES = np.arange(40) % 4
+
+
+def loss_of_mine(outputs, targets):
+    return (outputs - targets).abs().mean()
+
+
+def test_examples_keep_their_shape_and_become_float32():
+    task = tensor_task((X, CLASSES))
+    assert (task.X.shape, task.X.dtype, task.y.dtype) == (X.shape, np.float32, np.int64)
+    assert (task.kind, task.classes, task.is_table) == ("classification", list("0123"), False)
+
+
+def test_tokens_stay_whole_numbers():
+    tokens = torch.randint(0, 9, (30, 5))
+    task = tensor_task((tokens, tokens.bfloat16()))
+    assert (task.X.dtype, task.kind, task.y.dtype) == (np.int64, "regression", np.float32)
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "kind", "score"),
+    [
+        (CLASSES, {}, "classification", "accuracy"),
+        (CLASSES % 2 == 0, {}, "classification", "accuracy"),
+        (CLASSES, {"kind": "regression"}, "regression", "R²"),
+        (X[:, 0], {}, "regression", "R²"),
+        (X[:, 0], {"loss": loss_of_mine}, "custom", "minus the loss"),
+        (CLASSES, {"loss": loss_of_mine, "kind": "classification"}, "classification", "accuracy"),
+        (X[:, 0], {"metric": loss_of_mine}, "regression", "loss_of_mine"),
+    ],
+)
+def test_what_is_scored(y, options, kind, score):
+    task = tensor_task((X, y), **options)
+    assert (task.kind, task.score) == (kind, score)
+
+
+def test_data_sets_are_read_when_they_are_needed():
+    pairs = TensorDataset(torch.tensor(X, dtype=torch.float32), torch.tensor(CLASSES))
+    for data in (pairs, DataLoader(pairs, batch_size=7)):
+        task = tensor_task(data)
+        assert task.X is pairs
+        assert np.array_equal(task.y, CLASSES)
+
+
+def test_a_function_of_the_data_gives_it_its_name():
+    def my_images():
+        return X, CLASSES
+
+    task = make_task(my_images, None, None, None, None, is_table=False)
+    assert (task.name, task.X.shape) == ("my_images", X.shape)
+
+
+def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
+    table = pd.DataFrame({"a": np.arange(40.0), "b": CLASSES})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for data in (table, tmp_path / "table.csv"):
+        task = make_task(data, "b", None, None, None, is_table=False)
+        assert (task.is_table, task.X.shape, task.kind) == (True, (40, 1), "classification")
+    custom = make_task(table, "a", None, loss_of_mine, None, is_table=True)
+    assert (custom.kind, custom.loss) == ("custom", loss_of_mine)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (None, {}, "needs data"),
+        (5, {}, "data is a int, but should be"),
+        ({"x": X}, {}, "data is a dict"),
+        ((X, CLASSES[:7]), {}, "X has 40 examples, but y 7"),
+        ((X[:5], CLASSES[:5]), {}, "5 examples are too few"),
+        ((X, np.where(CLASSES, np.nan, 1.0)), {}, "NaN or infinite"),
+        ((X, CLASSES - 1), {}, "class numbers, 0 and up, but are int64 from -1 on"),
+        ((X, X[:, 0, 0] + 0.5), {"kind": "classification"}, "class numbers"),
+        ((X, CLASSES * 0), {}, "one class only"),
+        ((X.astype(str), CLASSES), {}, "X should be numbers"),
+        ([1, 2, 3], {}, r"items of the data set should be \(x, y\)"),
+        ((X, CLASSES), {"target": "b"}, "names a column, but data is no table"),
+        ((X, CLASSES), {"loss": "mse"}, "loss .*'mse'"),
+        ((X, CLASSES), {"metric": 3}, "metric .*3"),
+        (lambda: 1 / 0, {}, r"<lambda>\(\) failed: ZeroDivisionError"),
+    ],
+)
+def test_what_can_not_be_used_is_refused(data, options, message):
+    given = {"target": None, "kind": None, "loss": None, "metric": None, **options}
+    with pytest.raises(ValueError, match=message):
+        make_task(data, **given, is_table=False)
+
+
+def test_fingerprints_tell_data_apart():
+    task = tensor_task((X, CLASSES))
+    assert task.fingerprint == tensor_task((X.copy(), CLASSES)).fingerprint
+    assert task.fingerprint != tensor_task((X + 1, CLASSES)).fingerprint
+    assert task.fingerprint != dataclasses.replace(task, kind="custom").fingerprint
