@@ -389,7 +389,7 @@ have the signs of their weights flipped, killed ones are made new and get a leak
 weight decay by `leakyrelu.parameter_groups(model, weight_decay)`. `replace(model, "original")`
 takes replacements back.
 
-# Proofs
+## Proofs
 
 One command makes all of this page, figures and numbers:
 
