@@ -82,10 +82,86 @@ def test_own_data_for_regression(tmp_path):
     table = pd.DataFrame(rng.normal(size=(200, 2)), columns=["a", "b"])
     table["y"] = table["a"] * 2 - table["b"] + 0.1 * rng.normal(size=200)
     small = {**SMALL, "epochs": 20, "seeds": 2, "activations": ["elu", "leaky_relu:0.1"]}
-    result = leakyrelu.compare(table, "y", output=tmp_path, **small)
+    result = leakyrelu.compare(None, table, "y", output=tmp_path, **small)
     assert result.table()["R²"].min() > 0.8
     assert "difference to elu" in result.table().columns
     assert "elu" in result.verdict
+
+
+OWN = """
+import torch
+from torch import nn
+
+X = torch.randn(120, 5, 3, generator=torch.Generator().manual_seed(0))
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 8))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.body(x)).mean(1))
+
+def data():
+    return X, X[:, 0, :2] * 2
+
+def wrong():
+    return X, X[:, :, 0]
+
+def loss(outputs, targets):
+    return (outputs - targets).abs().mean()
+
+def closeness(outputs, targets):
+    return -(outputs - targets).abs().max()
+
+def schedule(optimizer, steps):
+    peaks = [0.01] * len(optimizer.param_groups)
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_models.py").write_text(OWN)
+    options = ["--seeds", "3", "--epochs", "2", "--lr", "0.01", "--activations", "relu,prelu,gelu"]
+    return [*COMMAND, "my_models:Model", "--data", "my_models:data", *options]
+
+
+def test_own_model_on_the_command_line(own_module, tmp_path):
+    own = ["--loss", "my_models:loss", "--metric", "my_models:closeness", "--batch-size", "16"]
+    own += ["--optimizer", "torch.optim:AdamW", "--schedule", "my_models:schedule"]
+    command = [*own_module, *own, "--output", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "test closeness" in done.stdout
+    assert "my_models:Model" in done.stdout
+    assert "trainer: " in done.stderr
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "resumed: 9 trials" in again.stderr
+    # What is trained has changed, though its name has not.
+    (tmp_path / "my_models.py").write_text(OWN.replace("Linear(8, 2)", "Linear(8, 2, bias=False)"))
+    changed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert changed.returncode == 2
+    assert "holds an experiment with" in changed.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"my_models:data": "my_models:wrong"}, "outputs have shape (2,) for each example, but"),
+        ({"my_models:Model": "my_models:Modle"}, "did you mean 'Model'"),
+        ({"my_models:Model": "my_models:data"}, "returned a tuple, but should return a new"),
+        ({"--seeds": "--depth"}, "depth and width are of the networks made here"),
+        ({"my_models:data": "nothing.csv"}, "there is no file nothing.csv"),
+    ],
+)
+def test_own_model_that_can_not_be_used(own_module, change, message):
+    command = [change.get(word, word) for word in own_module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
 
 
 def test_all_diverged_is_told(tmp_path):

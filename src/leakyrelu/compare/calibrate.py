@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -122,6 +123,9 @@ def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float
 
 def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float, Tensor, float]:
     """Return seconds a step and network, outputs of the first network, and bytes of each."""
+    # However many steps are measured, the schedule has not come to its end.
+    endless = dataclasses.replace(experiment.settings, epochs=10**6)
+    experiment = dataclasses.replace(experiment, settings=endless)
     with torch.random.fork_rng(devices=[]):
         training = Training(experiment, batch, stacked)
         if stacked and not training.can_stack:
