@@ -6,16 +6,12 @@ names under "See Also", become links where the reference has a place for them.
 
 import re
 import textwrap
+from pathlib import Path
 
 from griffe import Extension, NameResolutionError, Object
 from latex2mathml.converter import convert
 
-# Functions with the name of the module that they are in.
-FUNCTIONS_IN_MODULES = {
-    "leakyrelu.compare": "leakyrelu.compare.compare",
-    "leakyrelu.plot": "leakyrelu.plot.plot",
-}
-
+SOURCE = Path(__file__).parent.parent / "src"
 NAME = r"[A-Za-z_][\w.]*"
 FORMULA = re.compile(r"^(?P<indent> *)\.\. math:: (?P<latex>.*(?:\n(?P=indent) +\S.*)*)", re.M)
 INLINE_FORMULA = re.compile(r":math:`([^`]+)`")
@@ -50,7 +46,9 @@ def as_markdown(text: str, obj: Object) -> str:
             path = name if first == "leakyrelu" else ".".join([obj.resolve(first), *rest])
         except NameResolutionError:
             return shown
-        path = FUNCTIONS_IN_MODULES.get(path, path)
+        module = SOURCE.joinpath(*path.split("."))
+        if module.is_dir() or module.with_suffix(".py").is_file():
+            path += f".{path.rpartition('.')[2]}"  # the function that has the name of its module
         if not path.startswith("leakyrelu."):
             return shown
         return f'<autoref identifier="{path}" optional>{shown}</autoref>'
@@ -64,7 +62,8 @@ def as_markdown(text: str, obj: Object) -> str:
     text = FORMULA.sub(
         lambda match: f"\n{match['indent']}{formula(match['latex'], 'block')}\n", text
     )
-    text = INLINE_FORMULA.sub(lambda match: formula(match[1], "inline"), text)
+    # Without the span Markdown takes a formula at the start of a line for a paragraph.
+    text = INLINE_FORMULA.sub(lambda match: f"<span>{formula(match[1], 'inline')}</span>", text)
     text = TYPE.sub(lambda match: match["indent"] + plain(match["text"]), text)
     text = SEE_ALSO.sub(see_also, text)
     text = REFERENCE.sub(lambda match: f"{match['number']}. {flat(match['text'])}", text)

@@ -34,7 +34,7 @@ class PReLU(torch.nn.PReLU):
 
     Attributes
     ----------
-    weight : torch.nn.Parameter, shape (num_parameters,)
+    weight : torch.nn.Parameter of shape (num_parameters,)
         The slopes. They are best left out of weight decay, which pulls them to 0.
 
     See Also
