@@ -80,7 +80,9 @@ def compare(
         Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
         ``relu``, or with the first where relu is not among them.
     seeds : int or sequence of int, default 10
-        How many seeds (0, 1, 2, ...), or which.
+        How many seeds (0, 1, 2, ...), or which, at the most: half of them first, at all learning
+        rates, and then the others at the rate chosen, for those activations that may still be
+        the best or be decided. From 16 on in more rounds.
     depth, width : int, default 24, 32
         Hidden layers, and units in each, without a `model`. Deep and narrow is where ReLU units
         die; give those of the network you have in mind.
@@ -176,5 +178,5 @@ def compare(
         Store(directory, settings, task.info, environment()) as store,
         LiveProgress(settings, shown=progress) as listener,
     ):
-        run(Experiment(task, settings, recipe), store, listener, engine, address)
+        run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
         return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

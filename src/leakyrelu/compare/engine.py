@@ -51,13 +51,14 @@ def run(
     listener: Listener,
     engine: Engine = "local",
     address: str | None = None,
+    rope: float = 0.0,
 ) -> None:
     """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
     stored = store.trials()
     if stored:
         listener.resumed(len(stored))
     step = experiment.task.score_step
-    keys = wanted(experiment.settings, stored, step)
+    keys = wanted(experiment.settings, stored, step, rope)
     if not keys:
         return
     if engine == "ray":
@@ -74,7 +75,7 @@ def run(
             for batch, trials in results:
                 store.add(trials)
                 listener.batch_finished(batch, trials)
-        keys = wanted(experiment.settings, store.trials(), step)
+        keys = wanted(experiment.settings, store.trials(), step, rope)
 
 
 class Workers:
