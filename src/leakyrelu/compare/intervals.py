@@ -40,7 +40,7 @@ __all__ = [
 
 CONFIDENCE = 0.95
 TEST_TO_TRAIN = TEST_SHARE / (1 - TEST_SHARE - VALIDATION_SHARE)
-DRAWS = 20_000
+DRAWS = 10_000
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
