@@ -109,3 +109,14 @@ def test_a_model_that_does_not_fit_the_data_is_refused():
         calibrate(wrong, KEYS)
     with pytest.raises(ValueError, match="outputs have shape"):
         calibrate(experiment_of(y=X), KEYS)
+
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = make()
+
+        def forward(self, x):
+            return self.body(x), x
+
+    with pytest.raises(ValueError, match="returns a tuple, but should return one tensor"):
+        calibrate(experiment_of(Pair), KEYS)

@@ -94,12 +94,20 @@ class SingleModel:
         """Give the parameters their gradients."""
         self.model.train()
         self.model.zero_grad()
-        loss_of(self.model(x[0]).unsqueeze(0), y).sum().backward()  # type: ignore[no-untyped-call]
+        loss_of(self._compute(x), y).sum().backward()  # type: ignore[no-untyped-call]
 
     def predict(self, x: Tensor) -> Tensor:
         """Compute outputs, in evaluation mode."""
         self.model.eval()
-        output: Tensor = self.model(x[0])
+        return self._compute(x)
+
+    def _compute(self, x: Tensor) -> Tensor:
+        output = self.model(x[0])
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"it returns a {type(output).__name__}, but should return one tensor; let a module "
+                "around it pick that"
+            )
         return output.unsqueeze(0)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
