@@ -1,4 +1,4 @@
-"""The command line: ``leakyrelu compare``, ``examine`` and ``plot``."""
+"""The command line: ``leakyrelu compare``, ``report``, ``examine`` and ``plot``."""
 
 from __future__ import annotations
 
@@ -192,6 +192,63 @@ def compare(
     except KeyboardInterrupt:
         typer.echo("stopped; finished trials are kept, and the same command resumes", err=True)
         raise typer.Exit(130) from None
+
+
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path], typer.Argument(help="Where compare keeps trials; several stand side by side.")
+    ],
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page to write.  [default: report.html in the directory; of several, here]"
+        ),
+    ] = None,
+    rope: Annotated[
+        float | None,
+        typer.Option(help="The smallest difference that matters.  [default: as it was run]"),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the trials to a .csv, .parquet or .json file, too."),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write the trials as runs of TensorBoard here, too.")
+    ] = None,
+) -> None:
+    """Tell again what experiments found, finished or still running."""
+    with _clear_errors():
+        from rich.console import Console
+
+        from leakyrelu.compare.comparison import Comparison
+        from leakyrelu.compare.export import check_ending, to_tensorboard
+        from leakyrelu.compare.export import export as write
+        from leakyrelu.report.html import comparison_page, experiments_page
+        from leakyrelu.report.terminal import print_comparison, print_experiments
+
+        if export is not None:
+            check_ending(export)
+        found = [Comparison.read(directory, rope) for directory in directories]
+        if len(found) == 1:
+            print_comparison(found[0], Console())
+            page, text = directories[0] / "report.html", comparison_page(found[0])
+        else:
+            print_experiments(found, Console())
+            page, text = Path("report.html"), experiments_page(found)
+        page = html or page
+        typer.echo()
+        if export is not None:
+            write(found, export)
+            typer.echo(f"wrote {export}")
+        if tensorboard is not None:
+            to_tensorboard(found, tensorboard)
+            typer.echo(f"wrote {tensorboard}: tensorboard --logdir {tensorboard}")
+        try:
+            page.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OSError(f"{error}; name another page with --html") from error
+        typer.echo(f"report: {page}")
 
 
 def _share(text: str) -> float:

@@ -1,11 +1,16 @@
 """The report is one file that refers to nothing outside itself and can be read by all."""
 
+import dataclasses
+import html
+import math
 import re
 from html.parser import HTMLParser
 
 import pytest
+import torch
 
 import leakyrelu
+from leakyrelu.report.html import comparison_page, experiments_page
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -66,19 +71,28 @@ def test_the_verdict_stands_before_the_table(text, result):
     shown = " ".join(" ".join(Page(text).texts).split())
     assert result.verdict in shown
     assert shown.index(result.verdict) < shown.index("stuck negative")
-    for heading in ("Learning curves", "Units that never fire", "Use it", "How it was measured"):
+    assert all(sentence in shown for sentence in result.why)
+    for heading in (
+        "Why",
+        "Learning curves",
+        "Units that never fire",
+        "Use it",
+        "How it was measured",
+    ):
         assert heading in shown
     for name, value in result.environment.items():
         assert f"{name} {value}" in shown
 
 
 def test_names_are_escaped(text):
-    assert "<script>" not in text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
 
 
 def test_figures_have_a_label_and_follow_the_theme(text):
     labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', text)
-    assert len(labels) == text.count("<svg") == 2 + 2 * 3
+    swatches = text.count('aria-hidden="true"><line')
+    assert len(labels) == text.count("<svg") - swatches == 5 + 2 * 3
     assert len(set(labels)) == len(labels)
     assert text.count("currentColor") > 50
     assert "#010203" not in text
@@ -88,17 +102,59 @@ def test_ids_are_unique_and_found(text):
     ids = re.findall(r' id="([^"]+)"', text)
     definitions = {i: re.findall(rf'id="{i}"[^>]*>', text) for i in set(ids)}
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
-    assert used == set(definitions)
+    assert used == set(definitions) - {"keys", "status"}  # those of the script
+    assert len(ids) == len(set(ids))
 
 
 def test_the_code_to_use_the_winner_runs(text, result):
-    import html
-
     code = html.unescape(re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1])
-    import torch
-
     names = {"model": torch.nn.Sequential(torch.nn.Linear(2000, 20), torch.nn.Linear(20, 2))}
     exec(code, names)
     assert isinstance(names["activation"], torch.nn.Module)
     gain = leakyrelu.activations.parse(result.recommended.activation).gain
     assert names["model"][0].weight.std().item() == pytest.approx(gain / 2000**0.5, rel=0.05)
+
+
+def test_a_model_of_ones_own_is_told_how_to_use_it(large):
+    own = construct_with(large, settings=dataclasses.replace(large.settings, model="models:make"))
+    code = html.unescape(re.search(r"<pre>(.*?)</pre>", comparison_page(own), re.DOTALL)[1])
+    names = {"model": torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())}
+    exec(code, names)
+    spec = leakyrelu.activations.parse(own.recommended.activation)
+    assert isinstance(names["model"][1], type(spec.module()))
+    assert names["learning_rate"] == 0.01
+
+
+def construct_with(comparison, **changed):
+    given = {"task": comparison.task, "settings": comparison.settings}
+    environment, directory = comparison.environment, comparison.directory
+    parts = {**given, "trials": comparison.histories(), **changed}
+    return type(comparison)(**parts, environment=environment, directory=directory)
+
+
+def test_an_experiment_that_still_runs_says_so(large):
+    first_round = [t for t in large.histories() if t.seed < 10]
+    text = comparison_page(construct_with(large, trials=first_round))
+    assert "Not finished: 300 trials of up to 600 are stored" in text
+    assert "Not finished" not in comparison_page(large)
+
+
+def test_several_experiments_have_a_section_each(several):
+    page = Page(experiments_page(several))
+    shown = " ".join(" ".join(page.texts).split())
+    for comparison in several:
+        assert shown.count(comparison.verdict) == 2  # in the overview and in its section
+        assert comparison.task.name in shown
+    links = {value[1:] for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
+    assert links == {value for tag, name, value in page.attributes if (tag, name) == ("h2", "id")}
+    assert len(links) == 2
+
+
+def test_diverged_activations_leave_a_page(large):
+    nothing = {"test_score": math.nan, "validation_score": math.nan}
+    lost = [dataclasses.replace(trial, **nothing) for trial in large.histories()]
+    some = [lost[i] if t.activation == "elu" else t for i, t in enumerate(large.histories())]
+    assert "diverged" in comparison_page(construct_with(large, trials=some))
+    all_lost = construct_with(large, trials=lost)
+    assert "diverged" in comparison_page(all_lost)
+    assert "diverged" in experiments_page([all_lost, large])

@@ -6,13 +6,15 @@ import pytest
 from rich.console import Console
 
 import leakyrelu
-from leakyrelu.report.terminal import LiveProgress, print_comparison
+from leakyrelu.activations import parse
+from leakyrelu.compare.plan import Batch
+from leakyrelu.report.terminal import LiveProgress, print_comparison, print_experiments
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
 def result(request, tmp_path_factory):
     return leakyrelu.compare(
-        (list(range(100)), [i % 2 for i in range(100)]),
+        data=(list(range(100)), [i % 2 for i in range(100)]),
         kind=request.param,
         activations=["relu", "leaky_relu:0.01"],
         seeds=2,
@@ -37,7 +39,7 @@ def test_a_row_is_a_line(result):
 
 
 def test_progress_counts_stored_and_finished_trials(result):
-    batch = result.settings.batches(1, result.task.outputs)[0]
+    batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
     with LiveProgress(result.settings) as progress:
         progress.resumed(3)
         progress.epoch_finished(batch, 1, 0.5)
@@ -47,3 +49,50 @@ def test_progress_counts_stored_and_finished_trials(result):
         assert bar.fields["trials"] == 2 * 2 * 3
         assert bar.fields["stored"] == 3 + len(batch)
         assert bar.completed / bar.total == (3 + len(batch)) / 12
+
+
+def test_the_bar_is_full_at_the_end_though_trials_were_left_out(result):
+    batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
+    with LiveProgress(result.settings, shown=False) as progress:
+        progress.batch_finished(batch, [None] * 2)
+    (bar,) = progress._progress.tasks
+    assert bar.completed == bar.total > 0
+
+
+def printed(show, *arguments, width):
+    stream = io.StringIO()
+    show(*arguments, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def heading(text):
+    return next(line for line in text.splitlines() if line.startswith(" activation")).split()
+
+
+def test_wide_terminals_are_told_more(large):
+    narrow, wide, widest = (printed(print_comparison, large, width=w) for w in (80, 100, 300))
+    assert "verdict" not in heading(narrow)
+    assert {"verdict", "1st"} <= set(heading(wide))
+    assert heading(widest) == heading(wide)
+    assert "1/100,000" in wide  # the gradient of relu that reaches its first weights
+    rule = next(line for line in widest.splitlines() if line.startswith(" ───"))
+    assert len(rule) <= 100
+    for text in (narrow, wide):
+        assert "…" not in text
+        for sentence in large.why:
+            assert " ".join(sentence.split()) in " ".join(text.split())
+
+
+def test_experiments_side_by_side(several):
+    text = printed(print_experiments, several, width=80)
+    assert heading(text) == ["activation", "digits", "prices"]
+    rows = {line.split()[0]: line for line in text.splitlines() if "±" in line and "%" in line}
+    assert rows["relu"].count("±") == 2
+    assert rows["prelu"].count("±") == 1
+    marks = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+    elu = [next(c for c in each.candidates if c.activation == "elu") for each in several]
+    assert [word for word in rows["elu"].split() if word in "▲▼=?"] == [
+        marks[c.verdict] for c in elu
+    ]
+    for comparison in several:
+        assert comparison.verdict in " ".join(text.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakyrelu.compare import verdict
+from leakyrelu.compare import reading, verdict
+from leakyrelu.compare.condition import END, START, median_reach, reach, silent
 from leakyrelu.compare.plan import Settings
+from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
@@ -36,7 +39,7 @@ def environment() -> dict[str, str]:
 
 
 class Comparison:
-    """What `leakyrelu.compare` found.
+    """What `leakyrelu.compare` found; `read` takes it from the directory where it is stored.
 
     Attributes
     ----------
@@ -52,6 +55,13 @@ class Comparison:
         Where the trials are stored.
     rope : float
         The smallest difference that matters, in the unit of the score.
+    is_finished : bool
+        Whether no trial is missing. If one is, all the above is of the rounds that are complete.
+
+    Raises
+    ------
+    ValueError
+        If there are too few trials to compare yet.
     """
 
     def __init__(
@@ -69,11 +79,86 @@ class Comparison:
         self.directory = directory
         self.rope = rope
         self._trials = list(trials)
-        found = verdict.candidates(settings, trials, task.score_step, rope)
+        complete = _complete_rounds(settings, trials, task.score_step, rope)
+        self.is_finished = not wanted(settings, complete, task.score_step, rope)
+        if not complete:
+            raise ValueError(
+                f"{directory} holds {len(trials):,} of up to {settings.trials:,} trials, not yet "
+                "all of the first round; the command that began it resumes"
+            )
+        found = verdict.candidates(settings, complete, task.score_step, rope)
         self.verdict = verdict.sentence(settings, found, task.metric, rope)
         self.candidates: list[Candidate] = sorted(
             found, key=lambda c: -c.score.mean if not c.diverged else float("inf")
         )
+
+    @classmethod
+    def read(cls, directory: str | Path, rope: float | None = None) -> Comparison:
+        """Read a stored experiment, finished or still running; nothing is written.
+
+        Parameters
+        ----------
+        directory : path
+        rope : float, optional
+            The smallest difference that matters; by default that with which it was run.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds none.
+        ValueError
+            If the file is of something else or damaged, or too few trials are finished.
+        OSError
+            If it can't be read.
+
+        Examples
+        --------
+        >>> import leakyrelu
+        >>> done = leakyrelu.compare(
+        ...     activations=["relu", "elu"], seeds=2, depth=2, epochs=2, progress=False
+        ... )
+        >>> Comparison.read(done.directory).verdict == done.verdict
+        True
+        """
+        directory = Path(directory)
+        stored = reading.read(directory)
+        if rope is None:
+            rope = float(stored.environment.get("rope", 0))
+        if not 0 <= rope < math.inf:
+            raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
+        return cls(stored.task, stored.settings, stored.trials, stored.environment, directory, rope)
+
+    @property
+    def why(self) -> list[str]:
+        """What goes with the differences in score, in sentences; no proof of a cause."""
+        from leakyrelu.report.why import explain
+
+        return explain(self.candidates, self.settings.reference)
+
+    @property
+    def progress(self) -> str:
+        """How many trials there are, in words."""
+        stored = f"{len(self._trials):,} trials"
+        if self.is_finished:
+            return stored
+        return (
+            f"not finished: {stored} of up to {self.settings.trials:,} are stored, and what is "
+            "told is of the rounds that are complete"
+        )
+
+    @property
+    def has_different_seeds(self) -> bool:
+        """Whether some activations were given more seeds than others."""
+        return len({len(c.trials) for c in self.candidates if not c.diverged}) > 1
+
+    @property
+    def seeds_in_words(self) -> str:
+        """How many paired seeds there are: ``5 to 10 paired seeds``."""
+        counts = sorted({len(c.trials) for c in self.candidates if not c.diverged})
+        if len(counts) > 1:
+            return f"{counts[0]} to {counts[-1]} paired seeds"
+        count = counts[0] if counts else len(self.settings.seeds)
+        return f"{count} paired seed{'s' if count > 1 else ''}"
 
     @property
     def recommended(self) -> Candidate | None:
@@ -100,7 +185,7 @@ class Comparison:
                     f"The {which} learning rate of the grid, {edge:g}, was best for "
                     f"{', '.join(at_edge)}; one beyond the grid might do better still."
                 )
-        undecided = [c for c in self.candidates if c.verdict == "undecided"]
+        undecided = [c for c in self.candidates if c.verdict == "undecided" and not c.dropped]
         if undecided and len(self.settings.seeds) > 1:
             by_need: dict[int | None, list[str]] = {}
             for c in undecided:
@@ -112,6 +197,12 @@ class Comparison:
                 for seeds, names in sorted(by_need.items(), key=lambda item: item[0] or 10**9)
             ]
             notes.append(f"Undecided, if the differences go on as they are: {'; '.join(needs)}.")
+        dropped = [f"{c.activation} ({len(c.trials)} seeds)" for c in self.candidates if c.dropped]
+        if dropped:
+            notes.append(
+                f"No more seeds were given to {', '.join(dropped)}: they are decided, or more "
+                "seeds would hardly have decided them or made one of them the best."
+            )
         return notes
 
     def table(self) -> pd.DataFrame:
@@ -119,7 +210,10 @@ class Comparison:
 
         Scores and differences are in the metric's unit (accuracy: 0 to 1). ``low`` and
         ``high`` bound a 95% interval; those of the differences hold for all activations
-        together. ``probability better`` is that of any difference in its favour.
+        together. ``probability better`` is that of any difference in its favour, ``probability
+        best`` that of being the best of all. ``born dead %``
+        and ``first gradient start`` are before training; the latter is the gradient of the first
+        weights as a multiple of that of the last, the median over the seeds.
         """
         rows = []
         for c in self.candidates:
@@ -135,8 +229,13 @@ class Comparison:
                     "difference high": difference and difference.high,
                     "verdict": c.verdict,
                     "probability better": c.probability,
+                    "probability best": c.probability_best,
+                    "seeds": len(c.trials),
                     "dead %": 100 * c.dead,
+                    "born dead %": 100 * c.born_dead,
                     "stuck negative %": 100 * c.stuck_negative,
+                    "first gradient start": median_reach(c.trials, START),
+                    "first gradient end": median_reach(c.trials, END),
                     "learning rate": c.learning_rate,
                     "seconds": c.seconds,
                 }
@@ -145,16 +244,34 @@ class Comparison:
         return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
 
     def trials(self) -> pd.DataFrame:
-        """Return one row a trial: activation, learning rate, seed, scores, seconds."""
-        columns = (
-            "activation",
-            "learning_rate",
-            "seed",
-            "validation_score",
-            "test_score",
-            "seconds",
-        )
-        return pd.DataFrame([{name: getattr(t, name) for name in columns} for t in self._trials])
+        """Return one row a trial: what it is, its scores, and its condition before and after.
+
+        ``chosen`` tells whether it is at the learning rate that its activation is judged by.
+        ``silent`` is the share of units that never fire, ``first_gradient`` the gradient of the
+        first weights as a multiple of that of the last.
+        """
+        chosen = {trial.key for candidate in self.candidates for trial in candidate.trials}
+        rows = [
+            {
+                "activation": trial.activation,
+                "learning_rate": trial.learning_rate,
+                "seed": trial.seed,
+                "validation_score": trial.validation_score,
+                "test_score": trial.test_score,
+                "seconds": trial.seconds,
+                "chosen": trial.key in chosen,
+                "silent_start": silent(trial, START),
+                "silent_end": silent(trial, END),
+                "first_gradient_start": reach(trial, START),
+                "first_gradient_end": reach(trial, END),
+            }
+            for trial in self._trials
+        ]
+        return pd.DataFrame(rows)
+
+    def histories(self) -> list[Trial]:
+        """Return the trials with their histories, as they are stored."""
+        return list(self._trials)
 
     def plot(self) -> Figure:
         """Draw scores with their intervals, learning curves and dead units.
@@ -179,5 +296,50 @@ class Comparison:
 
         Path(path).write_text(comparison_page(self), encoding="utf-8")
 
+    def export(self, path: str | Path) -> None:
+        """Write the trials to a file that other programs read.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.csv`` or ``.parquet``, for the rows of `trials`; or in ``.json``, for those
+            with their histories, the settings, the environment and the verdict.
+
+        Raises
+        ------
+        ValueError
+            If the path ends otherwise.
+        OSError
+            If the file can't be written.
+        """
+        from leakyrelu.compare.export import export
+
+        export([self], Path(path))
+
+    def to_tensorboard(self, directory: str | Path) -> None:
+        """Write each trial as a run of TensorBoard: its course, its scores, what it was.
+
+        Raises
+        ------
+        ImportError
+            If what ``leakyrelu[tensorboard]`` installs is missing.
+        """
+        from leakyrelu.compare.export import to_tensorboard
+
+        to_tensorboard([self], Path(directory))
+
     def __repr__(self) -> str:
         return f"<Comparison on {self.task.name}: {self.verdict}>"
+
+
+def _complete_rounds(
+    settings: Settings, trials: Sequence[Trial], score_step: float, rope: float
+) -> Sequence[Trial]:
+    """Return the trials up to the last round that is complete; all, if that is the last of all."""
+    known = {trial.key: trial for trial in trials}
+    complete: list[Trial] = []
+    while keys := wanted(settings, complete, score_step, rope):
+        if any(key not in known for key in keys):
+            return complete
+        complete += [known[key] for key in keys]
+    return trials

@@ -1,4 +1,4 @@
-"""Figures of a comparison: score intervals, learning curves, dead units."""
+"""Figures of a comparison: score intervals, learning curves, silent units."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from leakyrelu._figure import NotebookFigure
+from leakyrelu.report.svg import Drawing, Value, mark
+from leakyrelu.report.words import interval, percent, score_axis, score_in_words, score_scale
 
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
@@ -23,91 +25,141 @@ __all__ = ["differences", "learning_curve", "most_silent", "overview", "scores",
 BETTER, WORSE, UNCLEAR, OTHERS = "#1f86c8", "#d9731a", "#808080", "#a0a0a0"
 
 
-def scores(comparison: Comparison, axes: Axes) -> None:
+def scores(comparison: Comparison, axes: Axes) -> Drawing:
     """Draw the test score of each activation with its 95% interval."""
-    trained = [c for c in comparison.candidates if not c.diverged]
-    scale = _scale(comparison)
-    _intervals(axes, trained, [c.score for c in trained], scale, [_color(c) for c in trained])
+    metric = comparison.task.metric
+    trained = _trained(comparison)
+    scale = score_scale(metric)
+    values = _intervals(axes, trained, [c.score for c in trained], metric)
     for row, candidate in enumerate(trained):
         each = [scale * trial.test_score for trial in candidate.trials]
-        axes.plot(each, [row] * len(each), "|", color=OTHERS, markersize=7, zorder=1)
-    axes.set_xlabel(f"test {_metric(comparison)}; | one seed")
-
-
-def differences(comparison: Comparison, axes: Axes) -> None:
-    """Draw each paired difference to the reference, with simultaneous 95% intervals."""
-    compared = [c for c in comparison.candidates if c.difference and not c.diverged]
-    estimates = [c.difference for c in compared if c.difference]
-    _intervals(axes, compared, estimates, _scale(comparison), [_color(c) for c in compared])
-    axes.axvline(0, color=OTHERS, linewidth=1, linestyle="--", zorder=0)
-    unit = "points" if comparison.task.metric == "accuracy" else comparison.task.metric
-    axes.set_xlabel(f"difference to {comparison.settings.reference} ({unit})")
-
-
-def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> None:
-    """Draw the validation score of one activation over the epochs, the others in grey."""
-    means = []
-    for other in comparison.candidates:
-        if other.diverged:
-            continue
-        epochs = [checkpoint.epoch for checkpoint in other.trials[0].history]
-        curves = _scale(comparison) * np.array(
-            [[checkpoint.validation_score for checkpoint in t.history] for t in other.trials]
+        axes.plot(
+            each,
+            [row] * len(each),
+            "|",
+            color=OTHERS,
+            markersize=7,
+            zorder=1,
+            gid=mark(candidate.activation),
         )
-        mean = curves.mean(axis=0)
-        means.append(mean[1:])
+        values += [
+            Value(
+                scale * trial.test_score,
+                row,
+                f"{candidate.activation}, seed {trial.seed}: "
+                f"{score_in_words(trial.test_score, metric)}",
+                candidate.activation,
+            )
+            for trial in candidate.trials
+        ]
+    axes.set_xlabel(f"test {score_axis(metric)}; | one seed")
+    told = "; ".join(value.text for value in values[: len(trained)])
+    return Drawing(f"Test {metric} with 95% intervals. {told}", values)
+
+
+def differences(comparison: Comparison, axes: Axes) -> Drawing:
+    """Draw each paired difference to the reference, with simultaneous 95% intervals."""
+    metric, reference = comparison.task.metric, comparison.settings.reference
+    compared = [c for c in _trained(comparison) if c.difference]
+    estimates = [c.difference for c in compared if c.difference]
+    values = _intervals(axes, compared, estimates, metric, signed=True)
+    axes.axvline(0, color=OTHERS, linewidth=1, linestyle="--", zorder=0)
+    if comparison.rope:
+        reach = score_scale(metric) * comparison.rope
+        axes.axvspan(-reach, reach, color=OTHERS, alpha=0.2, linewidth=0, zorder=0)
+    axes.set_xlabel(f"difference to {reference} ({'points' if metric == 'accuracy' else metric})")
+    told = "; ".join(value.text for value in values)
+    return Drawing(f"Difference to {reference} with 95% intervals. {told}", values)
+
+
+def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> Drawing:
+    """Draw the validation score of one activation over the epochs, the others in grey."""
+    metric = comparison.task.metric
+    scale = score_scale(metric)
+    means, values = [], []
+    for other in _trained(comparison):
+        epochs = [checkpoint.epoch for checkpoint in other.trials[0].history][1:]
+        curves = np.array([[c.validation_score for c in t.history] for t in other.trials])[:, 1:]
+        mean, low, high = curves.mean(axis=0), curves.min(axis=0), curves.max(axis=0)
+        means.append(scale * mean)
         own = other is candidate
         axes.plot(
-            epochs[1:],
-            mean[1:],
+            epochs,
+            scale * mean,
             color=BETTER if own else OTHERS,
             alpha=1 if own else 0.45,
             linewidth=2 if own else 0.8,
             zorder=3 if own else 1,
+            gid=mark(other.activation),
         )
         if own:
             axes.fill_between(
-                epochs[1:],
-                curves.min(axis=0)[1:],
-                curves.max(axis=0)[1:],
-                color=BETTER,
-                alpha=0.18,
-                linewidth=0,
+                epochs, scale * low, scale * high, color=BETTER, alpha=0.18, linewidth=0
             )
+            values = [
+                Value(
+                    epoch,
+                    scale * score,
+                    f"epoch {epoch}: {score_in_words(score, metric)} "
+                    f"({score_in_words(worst, metric)} to {score_in_words(best, metric)})",
+                    other.activation,
+                )
+                for epoch, score, worst, best in zip(epochs, mean, low, high, strict=True)
+            ]
     # The same range in every figure, so that they compare.
-    low, high = np.min(means), np.max(means)
-    margin = 0.05 * max(high - low, 0.01)
-    axes.set_ylim(low - margin, high + margin)
+    low_end, high_end = np.nanmin(means), np.nanmax(means)
+    margin = 0.05 * max(high_end - low_end, 0.01)
+    axes.set_ylim(low_end - margin, high_end + margin)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel("epoch")
     axes.set_title(candidate.activation)
+    told = "; ".join(value.text for value in values)
+    return Drawing(f"Validation {metric} of {candidate.activation} by epoch. {told}", values)
 
 
-def silent_units(comparison: Comparison, candidate: Candidate, axes: Axes) -> None:
+def silent_units(comparison: Comparison, candidate: Candidate, axes: Axes) -> Drawing:
     """Draw the share of units that never fire, by layer and epoch."""
     epochs = [checkpoint.epoch for checkpoint in candidate.trials[0].history]
+    layers = candidate.trials[0].layers
     share = _silent_share(candidate)
-    axes.pcolormesh(
-        np.arange(len(epochs)),
-        np.arange(1, share.shape[1] + 1),
+    axes.imshow(
         share.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",  # of an SVG: one pixel a cell, scaled by who shows it
         cmap="cividis",
         vmin=0,
         vmax=most_silent(comparison),
-        edgecolors="face",  # else seams show between the cells of an SVG
-        linewidth=0.2,
+        extent=(-0.5, len(epochs) - 0.5, 0.5, len(layers) + 0.5),
     )
     shown = range(0, len(epochs), 2) if len(epochs) > 6 else range(len(epochs))
     axes.set_xticks(list(shown), [str(epochs[i]) for i in shown])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("hidden layer")
+    axes.set_ylabel("layer")
     axes.set_title(candidate.activation)
+    values = [
+        Value(
+            column,
+            row + 1,
+            f"layer {layer}, epoch {epoch}: {percent(share[column, row])}",
+            candidate.activation,
+        )
+        for row, layer in enumerate(layers)
+        for column, epoch in enumerate(epochs)
+    ]
+    worst = int(share[-1].argmax())
+    return Drawing(
+        f"Units of {candidate.activation} that never fire, by layer and epoch: "
+        f"{percent(share[0].mean())} before training, {percent(share[-1].mean())} at the end, "
+        f"most of them in layer {layers[worst]} ({percent(share[-1, worst])})",
+        values,
+    )
 
 
 def overview(comparison: Comparison) -> Figure:
-    """Draw scores, differences, learning curves and dead units in one figure."""
-    trained = [c for c in comparison.candidates if not c.diverged]
+    """Draw scores, differences, learning curves and silent units in one figure."""
+    trained = _trained(comparison)
     columns = max(2, min(4, len(trained)))
     rows = max(1, -(-len(trained) // columns))
     figure = NotebookFigure(figsize=(3 * columns, 3.2 + 4.4 * rows))
@@ -116,7 +168,8 @@ def overview(comparison: Comparison) -> Figure:
     left, right = top.subplots(1, 2)
     scores(comparison, left)
     differences(comparison, right)
-    curves.suptitle(f"validation {_metric(comparison)}: mean and range over the seeds")
+    metric = score_axis(comparison.task.metric)
+    curves.suptitle(f"validation {metric}: mean and range over the seeds")
     heat.suptitle(
         f"units that never fire, dark 0 to yellow {most_silent(comparison):.0%}, by layer"
     )
@@ -131,16 +184,8 @@ def overview(comparison: Comparison) -> Figure:
     return figure
 
 
-def _scale(comparison: Comparison) -> float:
-    return 100 if comparison.task.metric == "accuracy" else 1
-
-
-def _metric(comparison: Comparison) -> str:
-    return "accuracy (%)" if comparison.task.metric == "accuracy" else comparison.task.metric
-
-
-def _color(candidate: Candidate) -> str:
-    return {"better": BETTER, "worse": WORSE}.get(candidate.verdict or "", UNCLEAR)
+def _trained(comparison: Comparison) -> list[Candidate]:
+    return [candidate for candidate in comparison.candidates if not candidate.diverged]
 
 
 def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
@@ -151,24 +196,30 @@ def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
 
 def most_silent(comparison: Comparison) -> float:
     """Return the upper end of the colour scale, one for all activations."""
-    trained = [c for c in comparison.candidates if not c.diverged]
-    return max([0.01, *(float(_silent_share(c).max()) for c in trained)])
+    return max([0.01, *(float(_silent_share(c).max()) for c in _trained(comparison))])
 
 
 def _intervals(
     axes: Axes,
     candidates: Sequence[Candidate],
     estimates: Sequence[Estimate],
-    scale: float,
-    colors: Sequence[str],
-) -> None:
-    for row, (estimate, color) in enumerate(zip(estimates, colors, strict=True)):
-        axes.plot(
-            [scale * estimate.low, scale * estimate.high], [row, row], color=color, linewidth=2.5
-        )
-        axes.plot(scale * estimate.mean, row, "o", color=color, markersize=7)
+    metric: str,
+    signed: bool = False,
+) -> list[Value]:
+    """Draw an interval for each candidate, and return its value."""
+    scale = score_scale(metric)
+    values = []
+    for row, (candidate, estimate) in enumerate(zip(candidates, estimates, strict=True)):
+        color = {"better": BETTER, "worse": WORSE}.get(candidate.verdict or "", UNCLEAR)
+        gid = mark(candidate.activation)
+        ends = [scale * estimate.low, scale * estimate.high]
+        axes.plot(ends, [row, row], color=color, linewidth=2.5, gid=gid)
+        axes.plot(scale * estimate.mean, row, "o", color=color, markersize=7, gid=gid)
+        text = f"{candidate.activation}: {interval(estimate, metric, signed)}"
+        values.append(Value(scale * estimate.mean, row, text, candidate.activation))
     axes.set_yticks(range(len(candidates)), [c.activation for c in candidates])
     axes.set_ylim(max(len(candidates), 1) - 0.5, -0.5)
     axes.grid(axis="x", color=OTHERS, alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
+    return values

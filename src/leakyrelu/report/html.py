@@ -1,45 +1,34 @@
-"""The report of a comparison: one HTML file with its figures inside."""
+"""The report as one HTML file with its figures inside: of one experiment, or of several."""
 
 from __future__ import annotations
 
 import datetime
-import io
-import re
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import matplotlib
 from markupsafe import Markup
-from matplotlib.axes import Axes
 
-from leakyrelu._figure import NotebookFigure
 from leakyrelu.activations import parse
-from leakyrelu.report import figures
-from leakyrelu.report.words import interval, percent
+from leakyrelu.compare.condition import END, START, gradients, median_reach, silent_by_layer, slopes
+from leakyrelu.compare.relations import THRESHOLDS, relations
+from leakyrelu.report import figures, why_figures
+from leakyrelu.report.svg import page_figure
+from leakyrelu.report.why import names_of_slopes
+from leakyrelu.report.words import fraction, interval, names_of, percent, side_by_side
 
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
 
-__all__ = ["comparison_page"]
+__all__ = ["comparison_page", "experiments_page"]
 
-# Text and axes are drawn in this colour, which the page replaces by that of its own text:
-# light on dark and dark on light.
-_INK = "#010203"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "leakyrelu",
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
-    ),
-}
+WIDE, SMALL = (5, 3.3), (2.7, 2.2)  # inches; figures keep legible letters on a telephone
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """Return the report as HTML that refers to nothing outside itself."""
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("leakyrelu.report", "."),
         autoescape=True,
@@ -47,53 +36,116 @@ def comparison_page(comparison: Comparison) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["percent"] = percent
-    trained = [c for c in comparison.candidates if not c.diverged]
-    height = 0.9 + 0.33 * len(comparison.candidates)
-    metric = comparison.task.metric
+    environment.filters |= {
+        "fraction": fraction,
+        "interval": interval,
+        "percent": percent,
+        "reach": lambda trials: median_reach(trials, START),
+        "sortable": _sortable,
+    }
+    return environment.get_template(name)
 
-    def each(draw: Callable[..., None], what: str) -> list[Markup]:
-        return [
-            _svg((2.7, 2.2), partial(draw, comparison, c), f"{what}, {c.activation}")
-            for c in trained
-        ]
+
+def _sortable(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return the report as HTML that refers to nothing outside itself."""
+    trained = [c for c in comparison.candidates if not c.diverged]
+
+    def each(draw: Callable[..., Any]) -> list[Markup]:
+        return [page_figure(SMALL, partial(draw, comparison, c)) for c in trained]
 
     recommended = comparison.recommended
-    return environment.get_template("comparison.html.j2").render(
+    found = relations(comparison.candidates)
+    return _template("comparison.html.j2").render(
         comparison=comparison,
         settings=comparison.settings,
         task=comparison.task,
-        interval=lambda estimate, signed=False: interval(estimate, metric, signed),
         recommended=recommended,
         recommended_code=recommended and parse(recommended.activation).code,
         gain=recommended and parse(recommended.activation).gain,
         most=figures.most_silent(comparison) if trained else 0,
-        scores=_svg((5, height), partial(figures.scores, comparison), "Scores with intervals"),
-        differences=_svg(
-            (5, height),
-            partial(figures.differences, comparison),
-            f"Differences to {comparison.settings.reference} with intervals",
-        ),
-        curves=each(figures.learning_curve, "Learning curve"),
-        heatmaps=each(figures.silent_units, "Units that never fire by layer and epoch"),
-        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        curves=each(figures.learning_curve),
+        heatmaps=each(figures.silent_units),
+        thresholds=THRESHOLDS,
+        relations=list(zip(found[::2], found[1::2], strict=True)),  # within and across
+        tables=_tables(comparison),
+        slopes=page_figure(WIDE, partial(why_figures.slopes_by_layer, comparison))
+        if any(c.trials[0].history[END].slopes for c in trained)
+        else None,
+        written=_now(),
+        **_figures(comparison),
     )
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Axes], None], label: str) -> Markup:
-    with matplotlib.rc_context(_STYLE):
-        figure = NotebookFigure(figsize=size)
-        axes = figure.subplots()
-        draw(axes)
-        axes.patch.set_alpha(0)
-        axes.spines[["top", "right"]].set_visible(False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r"(?:url\(|href=\")#([^\")]+)", svg))
-    # Several figures share a page: ids that nothing refers to would only clash.
-    svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(label)}"', 1)
-    return Markup(svg)  # drawn by matplotlib, which escapes the names it writes
+def experiments_page(comparisons: Sequence[Comparison]) -> str:
+    """Return a page that shows experiments side by side, and a section for each."""
+    return _template("experiments.html.j2").render(
+        comparisons=comparisons,
+        names=names_of(comparisons),
+        rows=side_by_side(comparisons),
+        figures=[_figures(comparison) for comparison in comparisons],
+        thresholds=THRESHOLDS,
+        written=_now(),
+    )
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    """Draw what the page of one experiment and that of several show."""
+    trained = [c for c in comparison.candidates if not c.diverged]
+    intervals = 5, 0.9 + 0.33 * len(comparison.candidates)
+    found: dict[str, Any] = {
+        "scores": page_figure(intervals, partial(figures.scores, comparison)),
+        "differences": page_figure(intervals, partial(figures.differences, comparison)),
+        "styles": {},
+        "gradients": [],
+        "silent_and_score": None,
+    }
+    if trained:
+        by_name = why_figures.line_styles(comparison)
+        found["styles"] = {c.activation: by_name[c.activation] for c in trained}
+        found["gradients"] = [
+            page_figure(WIDE, partial(why_figures.gradient_by_depth, comparison, at))
+            for at in (START, END)
+        ]
+        draw = partial(why_figures.silent_and_score, comparison)
+        found["silent_and_score"] = page_figure(WIDE, draw)
+    return found
+
+
+@dataclass(frozen=True)
+class _ByLayer:
+    """A table of the numbers that the figures show: a row a layer, a column an activation."""
+
+    caption: str
+    layers: list[str]
+    columns: dict[str, list[str]]
+
+
+def _tables(comparison: Comparison) -> list[_ByLayer]:
+    trained = [c for c in comparison.candidates if not c.diverged]
+    if not trained:
+        return []
+    found = []
+    for at, when in ((START, "before training"), (END, "at the end")):
+        each = {c.activation: gradients(c.trials, at) for c in trained}
+        depth = [str(place + 1) for place in range(max(map(len, each.values())))]
+        columns = {name: [f"{g:.2g}" for g in values] for name, values in each.items()}
+        found.append(_ByLayer(f"Gradient of each weight matrix, {when}", depth, columns))
+        columns = {
+            c.activation: [percent(s) for s in silent_by_layer(c.trials, at)] for c in trained
+        }
+        layers = trained[0].trials[0].layers
+        found.append(_ByLayer(f"Units that never fire, {when}", layers, columns))
+    learned = [c for c in trained if c.trials[0].history[END].slopes]
+    if learned:
+        names = names_of_slopes(learned[0].trials[0])
+        columns = {c.activation: [f"{s:.3f}" for s in slopes(c.trials, END)] for c in learned}
+        found.append(_ByLayer("Slopes that were learned", names, columns))
+    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import rich.box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     Progress,
@@ -17,15 +19,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from leakyrelu.report.words import interval, percent
+from leakyrelu.compare.condition import START, median_reach
+from leakyrelu.report.words import fraction, interval, names_of, percent, side_by_side
 
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
     from leakyrelu.compare.plan import Batch, Settings
     from leakyrelu.compare.trial import Trial
+    from leakyrelu.compare.verdict import Candidate
     from leakyrelu.health import Examination
 
-__all__ = ["LiveProgress", "print_comparison", "print_examination"]
+__all__ = ["LiveProgress", "print_comparison", "print_examination", "print_experiments"]
+
+WIDEST = 100  # columns that a table takes
 
 
 class LiveProgress:
@@ -43,7 +49,7 @@ class LiveProgress:
         self._settings = settings
         self._progress = Progress(
             BarColumn(),
-            TextColumn("{task.fields[stored]}/{task.fields[trials]} trials"),
+            TextColumn("{task.fields[stored]} of up to {task.fields[trials]} trials"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -67,6 +73,8 @@ class LiveProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:  # activations that were dropped early leave trials out
+            self._progress.update(self._bar, total=self._stored * self._settings.epochs)
         self._progress.stop()
 
     def resumed(self, trials: int) -> None:
@@ -132,7 +140,7 @@ def print_examination(examination: Examination, console: Console) -> None:
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the table, the verdict and the notes."""
+    """Print the table, the verdict, what goes with it, and the notes."""
     settings = comparison.settings
     metric = comparison.task.metric
 
@@ -141,32 +149,87 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
     say(
         f"{comparison.task.name}: {comparison.task.examples:,} examples, "
-        f"{settings.network}, {len(settings.seeds)} seeds",
+        f"{settings.network}, {comparison.seeds_in_words}",
         style="italic",
+    )
+    if not comparison.is_finished:
+        say(comparison.progress, style="bold")
+    columns = {
+        f"test {metric}": lambda c: interval(c.score, metric),
+        f"vs {settings.reference}": lambda c: (
+            "" if c.difference is None else interval(c.difference, metric, signed=True)
+        ),
+        "dead": lambda c: percent(c.dead),
+        "stuck": lambda c: percent(c.stuck_negative),
+        "lr": lambda c: "diverged" if math.isnan(c.learning_rate) else f"{c.learning_rate:g}",
+        "time": lambda c: f"{c.seconds:.1f} s",
+    }
+    # Told where there is room for it, what says most first.
+    more = {
+        "verdict": lambda c: c.verdict or "",
+        "seeds": lambda c: str(len(c.trials)),
+        "1st grad": lambda c: fraction(median_reach(c.trials, START)),
+    }
+    if not comparison.has_different_seeds:
+        del more["seeds"]
+    for name, tell in more.items():
+        wider = {name: tell, **columns}
+        table = _scores_table(comparison, wider)
+        unlimited = console.options.update(max_width=10_000)
+        if Measurement.get(console, unlimited, table).maximum <= min(console.width, WIDEST):
+            columns = wider
+    console.print(_scores_table(comparison, columns))
+    say("±: 95% interval; those of the differences hold for all activations together")
+    say("dead: fires for no training example, so it gets no gradient and never learns")
+    say("stuck: fires for none either, but is leaky, so it still learns")
+    if "1st grad" in columns:
+        say("1st grad: gradient of the first weights over that of the last, before training")
+    say("")
+    say(comparison.verdict, style="bold")
+    for note in [*comparison.why, *comparison.notes]:
+        say(f"- {note}")
+
+
+def _scores_table(comparison: Comparison, columns: dict[str, Callable[[Candidate], str]]) -> Table:
+    """Make the table of these columns, in an order that does not depend on theirs."""
+    order = ("test", "vs", "verdict", "dead", "stuck", "1st grad", "seeds", "lr", "time")
+    names = sorted(
+        columns, key=lambda name: order.index(name if name in order else name.split()[0])
     )
     table = _table()
     table.add_column("activation", no_wrap=True)
-    headings = (f"test {metric}", f"vs {settings.reference}", "dead", "stuck", "lr", "time")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     for c in comparison.candidates:
-        style = None
-        if c.difference is not None:
-            style = {"better": "green", "worse": "red"}.get(c.verdict or "")
-        table.add_row(
-            c.activation,
-            interval(c.score, metric),
-            "" if c.difference is None else interval(c.difference, metric, signed=True),
-            percent(c.dead),
-            percent(c.stuck_negative),
-            "diverged" if math.isnan(c.learning_rate) else f"{c.learning_rate:g}",
-            f"{c.seconds:.1f} s",
-            style=style,
-        )
+        style = {"better": "green", "worse": "red"}.get(c.verdict or "")
+        table.add_row(c.activation, *(columns[name](c) for name in names), style=style)
+    return table
+
+
+def print_experiments(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Print experiments side by side: a row an activation, a column an experiment."""
+    names = names_of(comparisons)
+    table = _table()
+    table.add_column("activation", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    marks = {"better": " ▲", "worse": " ▼", "equivalent": " =", "undecided": " ?"}
+    for activation, row in side_by_side(comparisons):
+        cells = [
+            c
+            and interval(c.score, comparison.task.metric)
+            + marks.get(c.verdict or "", "\u00a0\u00a0")
+            for c, comparison in zip(row, comparisons, strict=True)
+        ]
+        table.add_row(activation, *(cell or "" for cell in cells))
     console.print(table)
-    say("±: 95% interval; those of the differences hold for all activations together")
-    say("dead: fires for no training example, so it gets no gradient and never learns")
-    say("stuck: fires for none either, but is leaky, so it still learns\n")
-    say(comparison.verdict, style="bold")
-    for note in comparison.notes:
-        say(f"- {note}")
+    for line in (
+        "±: 95% interval; than the reference of its experiment: ▲ better, ▼ worse,",
+        "= equivalent, ? undecided",
+        "Scores of different data or settings do not compare from column to column.",
+    ):
+        console.print(line, markup=False, highlight=False)
+    for name, comparison in zip(names, comparisons, strict=True):
+        console.print(f"\n{name}: {comparison.verdict}", markup=False, highlight=False)
+        if not comparison.is_finished:
+            console.print(comparison.progress, style="bold", markup=False, highlight=False)

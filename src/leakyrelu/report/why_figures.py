@@ -1,0 +1,143 @@
+"""Figures of the condition of networks: gradients by depth, slopes, silent units and score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from leakyrelu.compare.condition import END, START, gradients, silent, slopes
+from leakyrelu.report.svg import Drawing, Value, mark
+from leakyrelu.report.why import names_of_slopes
+from leakyrelu.report.words import fraction, percent, score_axis, score_in_words, score_scale
+
+if TYPE_CHECKING:
+    from leakyrelu.compare.comparison import Comparison
+    from leakyrelu.compare.verdict import Candidate
+
+__all__ = ["gradient_by_depth", "line_styles", "silent_and_score", "slopes_by_layer"]
+
+# Of one lightness, which stands out from white and from black: at least 3 to 1.
+_COLORS = ("#1f86c8", "#d9731a", "#2f9a5c", "#a566cc", "#cf5050", "#93832a", "#19979c", "#d0559b")
+_DASHES = ("", "5 2", "1.5 1.5")
+
+
+def line_styles(comparison: Comparison) -> dict[str, tuple[str, str]]:
+    """Return colour and SVG dashes of each activation, in all figures the same."""
+    return {
+        spec: (_COLORS[i % len(_COLORS)], _DASHES[i // len(_COLORS) % len(_DASHES)])
+        for i, spec in enumerate(comparison.settings.activations)
+    }
+
+
+def _line(comparison: Comparison, candidate: Candidate) -> dict[str, Any]:
+    color, dashes = line_styles(comparison)[candidate.activation]
+    style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
+    return {"color": color, "linestyle": style, "gid": mark(candidate.activation)}
+
+
+def gradient_by_depth(comparison: Comparison, at: int, axes: Axes) -> Drawing:
+    """Draw the gradient of each weight matrix, first to last, on a logarithmic scale."""
+    trained = [c for c in comparison.candidates if not c.diverged]
+    values, told = [], []
+    for c in trained:
+        each = gradients(c.trials, at)
+        depth = np.arange(1, len(each) + 1)
+        shown = np.where(each > 0, each, np.nan)  # there is no place for 0
+        axes.plot(depth, shown, linewidth=1.6, **_line(comparison, c))
+        values += [
+            Value(float(place), gradient, f"{c.activation}, {place}: {gradient:.2g}", c.activation)
+            for place, gradient in zip(depth.tolist(), each.tolist(), strict=True)
+            if gradient > 0
+        ]
+        ratio = each[0] / each[-1] if each[-1] else np.nan
+        told.append(f"{c.activation} {fraction(float(ratio))}")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("weights, from the first layer to the last")
+    axes.set_ylabel("gradient")
+    axes.grid(axis="y", color="#a0a0a0", alpha=0.3, linewidth=0.6)
+    when = "before training" if at == START else "at the end"
+    axes.set_title(when)
+    return Drawing(
+        f"Gradient of each weight matrix {when}. At the first, as a multiple of that at the last: "
+        f"{'; '.join(told)}",
+        values,
+    )
+
+
+def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
+    """Draw each network's test score over its silent units, and the medians of the activations."""
+    metric = comparison.task.metric
+    scale = score_scale(metric)
+    values, told = [], []
+    for c in comparison.candidates:
+        if c.diverged:
+            continue
+        style = _line(comparison, c)
+        own = [(100 * silent(t, END), scale * t.test_score, t.seed) for t in c.trials]
+        x, y, _ = zip(*own, strict=True)
+        options = {"color": style["color"], "gid": style["gid"], "linestyle": "none"}
+        axes.plot(x, y, "o", markersize=3.5, alpha=0.6, markeredgewidth=0, **options)
+        middle = float(np.median(x)), float(np.median(y))
+        axes.plot(*middle, "o", markersize=9, fillstyle="none", markeredgewidth=2, **options)
+        values += [
+            Value(
+                a,
+                b,
+                f"{c.activation}, seed {seed}: {percent(a / 100)} silent, "
+                f"{score_in_words(b / scale, metric)}",
+                c.activation,
+            )
+            for a, b, seed in own
+        ]
+        told.append(
+            f"{c.activation} {percent(middle[0] / 100)} silent, "
+            f"{score_in_words(middle[1] / scale, metric)}"
+        )
+    axes.set_xlabel("units that never fire at the end (%)")
+    axes.set_ylabel(f"test {score_axis(metric)}")
+    axes.grid(color="#a0a0a0", alpha=0.3, linewidth=0.6)
+    return Drawing(
+        f"Test {metric} of each network over its silent units at the end. Medians: "
+        f"{'; '.join(told)}",
+        values,
+    )
+
+
+def slopes_by_layer(comparison: Comparison, axes: Axes) -> Drawing:
+    """Draw the slopes that PReLUs have learned, the mean over the seeds and their range."""
+    values, told = [], []
+    for c in comparison.candidates:
+        if c.diverged or not c.trials[0].history[END].slopes:
+            continue
+        each = np.array([trial.history[END].slopes for trial in c.trials])
+        mean = each.mean(axis=0)
+        place = np.arange(1, len(mean) + 1)
+        style = _line(comparison, c)
+        low, high = each.min(axis=0), each.max(axis=0)
+        axes.plot(place, mean, marker="o", markersize=3.5, **style)
+        axes.fill_between(
+            place, low, high, color=style["color"], alpha=0.18, linewidth=0, gid=style["gid"]
+        )
+        start = slopes(c.trials, START)
+        axes.plot(place, start, color="#808080", linewidth=1, linestyle="--", gid=style["gid"])
+        values += [
+            Value(
+                float(p), m, f"{c.activation}, {name}: {m:.3f} ({a:.3f} to {b:.3f})", c.activation
+            )
+            for p, m, a, b, name in zip(
+                place, mean, low, high, names_of_slopes(c.trials[0]), strict=True
+            )
+        ]
+        told.append(
+            f"{c.activation} from {start.mean():.2f} on average to {mean.min():.2f} at the least "
+            f"and {mean.max():.2f} at the most"
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("PReLU, from the first to the last")
+    axes.set_ylabel("slope")
+    axes.grid(axis="y", color="#a0a0a0", alpha=0.3, linewidth=0.6)
+    return Drawing(f"Slopes that were learned. {'; '.join(told)}", values)
