@@ -96,7 +96,7 @@ def compare(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="module:factory, a function that returns your network.  [default: multilayer "
+            help="module:factory, a function that returns your network. \\[default: multilayer "
             "perceptrons]"
         ),
     ] = None,
@@ -104,13 +104,13 @@ def compare(
         str | None,
         typer.Option(
             help="A table, .csv, .parquet or .npz; or module:name of (X, y), a data set, or a "
-            "function that returns either.  [default: handwritten digits]"
+            "function that returns either. \\[default: handwritten digits]"
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="classification or regression.  [default: found from the target]"),
+        typer.Option(help="classification or regression. \\[default: found from the target]"),
     ] = None,
     loss: Annotated[
         str | None, typer.Option(help="module:function of outputs and targets, the mean loss.")
@@ -129,12 +129,14 @@ def compare(
     activations: Annotated[
         str, typer.Option(help=f"Two or more, with commas between; of {', '.join(KINDS)}.")
     ] = ",".join(DEFAULT_ACTIVATIONS),
-    seeds: Annotated[int, typer.Option(help="Number of paired seeds.")] = 10,
+    seeds: Annotated[
+        int, typer.Option(help="The most paired seeds; they are added in rounds.")
+    ] = 10,
     depth: Annotated[
-        int | None, typer.Option(help="Hidden layers, without a model.  [default: 24]")
+        int | None, typer.Option(help="Hidden layers, without a model. \\[default: 24]")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Units in each, without a model.  [default: 32]")
+        int | None, typer.Option(help="Units in each, without a model. \\[default: 32]")
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 64,
@@ -147,13 +149,13 @@ def compare(
     engine: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster.  [default: one is started on this machine]"),
+        typer.Option(help="Of the Ray cluster. \\[default: one is started on this machine]"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             help="Directory for trials and report; the same command resumes there.  "
-            "[default: leakyrelu-runs/ and a name made of the settings]"
+            " \\[default: leakyrelu-runs/ and a name made of the settings]"
         ),
     ] = None,
 ) -> None:
@@ -202,12 +204,12 @@ def report(
     html: Annotated[
         Path | None,
         typer.Option(
-            help="The page to write.  [default: report.html in the directory; of several, here]"
+            help="The page to write. \\[default: report.html in the directory; of several, here]"
         ),
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="The smallest difference that matters.  [default: as it was run]"),
+        typer.Option(help="The smallest difference that matters. \\[default: as it was run]"),
     ] = None,
     export: Annotated[
         Path | None,
@@ -338,7 +340,7 @@ def plot(
     activations: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"What to draw, of {', '.join(KINDS)}.  [default: relu leaky_relu:0.1]"
+            help=f"What to draw, of {', '.join(KINDS)}. \\[default: relu leaky_relu:0.1]"
         ),
     ] = None,
     output: Annotated[
