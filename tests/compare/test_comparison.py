@@ -1,0 +1,114 @@
+"""A comparison that is read again, finished or not, says what it said; processes may share it."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import leakyrelu
+from leakyrelu.compare.comparison import Comparison
+from leakyrelu.compare.reading import FILE_NAME, read
+from leakyrelu.compare.rounds import wanted
+from leakyrelu.compare.store import Store
+from leakyrelu.report.html import comparison_page
+
+SMALL = {"activations": ["relu", "prelu", "elu"], "seeds": 8, "depth": 3, "width": 8, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return leakyrelu.compare(output=tmp_path_factory.mktemp("small"), progress=False, **SMALL)
+
+
+def stored(result, directory, trials):
+    """Store some of the trials of a comparison, as if it were still running."""
+    with Store(directory, result.settings, result.task, {"rope": "0.01"}) as store:
+        store.add(trials)
+    return directory
+
+
+def first_round(result):
+    return wanted(result.settings, [], result.task.score_step)
+
+
+def test_reading_it_again_gives_the_same(result):
+    again = Comparison.read(result.directory)
+    assert again.verdict == result.verdict
+    assert again.why == result.why
+    assert again.notes == result.notes
+    assert again.is_finished
+    pd.testing.assert_frame_equal(again.table(), result.table())
+    pd.testing.assert_frame_equal(again.trials(), result.trials())
+
+
+def test_table_tells_the_condition(result):
+    table = result.table().set_index("activation")
+    relu = next(c for c in result.candidates if c.activation == "relu")
+    assert table.loc["relu", "born dead %"] == pytest.approx(
+        100 * np.mean([t.history[0].never_fired for t in relu.trials])
+    )
+    assert (table.loc[["prelu", "elu"], "born dead %"] == 0).all()
+    for column, at in (("first gradient start", 0), ("first gradient end", -1)):
+        each = [t.history[at].gradient[0] / t.history[at].gradient[-1] for t in relu.trials]
+        assert table.loc["relu", column] == pytest.approx(np.median(each))
+    assert table["seeds"].between(4, 8).all()
+
+
+def test_trials_tell_which_were_chosen(result):
+    trials = result.trials()
+    for candidate in result.candidates:
+        own = trials[(trials["activation"] == candidate.activation) & trials["chosen"]]
+        assert set(own["learning_rate"]) == {candidate.learning_rate}
+        assert own["test_score"].mean() == pytest.approx(candidate.score.mean)
+
+
+def test_a_running_experiment_is_told_by_its_complete_rounds(result, tmp_path):
+    keys = first_round(result)
+    known = {trial.key: trial for trial in result.histories()}
+    complete = [known[key] for key in keys]
+    later = [dataclasses.replace(complete[0], seed=7, test_score=1.0)]
+    running = Comparison.read(stored(result, tmp_path / "run", [*complete, *later]))
+    assert not running.is_finished
+    assert running.progress.startswith(f"not finished: {len(keys) + 1} trials of up to 72 are")
+    assert {len(c.trials) for c in running.candidates} == {4}
+    assert "over 4 paired seeds" in running.verdict
+    assert len(running.trials()) == len(keys) + 1
+    page = comparison_page(running)
+    assert f"Not finished: {len(keys) + 1} trials of up to 72" in page
+
+
+def test_too_few_trials_are_counted(result, tmp_path):
+    directory = stored(result, tmp_path / "run", result.histories()[:5])
+    with pytest.raises(ValueError, match="holds 5 of up to 72 trials, not yet all of the first"):
+        Comparison.read(directory)
+
+
+def test_rope_is_that_of_the_run_or_ones_own(result, tmp_path):
+    directory = stored(result, tmp_path / "run", result.histories())
+    assert Comparison.read(directory).rope == 0.01
+    wide = Comparison.read(directory, rope=1.0)
+    assert {c.verdict for c in wide.candidates} == {None, "equivalent"}
+    for rope in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"0 or more, but is {rope}"):
+            Comparison.read(directory, rope=rope)
+
+
+def test_two_processes_share_a_directory(tmp_path):
+    """Both finish, with the same trials and the same verdict."""
+    options = {**SMALL, "activations": ",".join(SMALL["activations"]), "output": tmp_path / "run"}
+    named = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "leakyrelu", "compare", *named]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    told = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    verdicts = [out[out.index("±: 95%") : out.index("report:")] for out, _ in told]
+    assert verdicts[0] == verdicts[1]
+    trials = read(tmp_path / "run").trials
+    assert len({trial.key for trial in trials}) == len(trials) >= 3 * 3 * 4
+    assert Comparison.read(tmp_path / "run").is_finished
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {FILE_NAME, "report.html"}

@@ -1,0 +1,112 @@
+"""``leakyrelu report``: what it prints and writes, and one clear sentence for each bad input."""
+
+import html
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import leakyrelu
+from leakyrelu.cli import app
+from leakyrelu.compare.reading import FILE_NAME
+from leakyrelu.compare.store import Store
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+
+@pytest.fixture
+def stored(several, tmp_path):
+    """Return the directories of experiments."""
+    folders = [tmp_path / each.task.name for each in several]
+    for each, folder in zip(several, folders, strict=True):
+        with Store(folder, each.settings, each.task, each.environment) as store:
+            store.add(each.histories())
+    return folders
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_one_experiment(stored, several):
+    before = (stored[0] / FILE_NAME).read_bytes()
+    result = run(stored[0])
+    assert result.exit_code == 0, result.output
+    for text in (several[0].verdict, *several[0].why, "digits: 1,797 examples"):
+        assert words(text) in words(result.output)
+    page = (stored[0] / "report.html").read_text(encoding="utf-8")
+    assert several[0].verdict in html.unescape(page)
+    assert (stored[0] / FILE_NAME).read_bytes() == before
+
+
+def test_what_matters_may_be_said_anew(stored):
+    assert "equivalent" not in run(stored[0], "--rope", 0).output
+    assert "differences up to 100 points count as none" in words(run(stored[0], "--rope", 1).output)
+
+
+def test_several_experiments_and_exports(stored, several, tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    result = run(
+        *stored,
+        *("--html", pages / "both.html"),
+        *("--export", pages / "both.csv"),
+        *("--tensorboard", pages / "runs"),
+    )
+    assert result.exit_code == 0, result.output
+    for comparison in several:
+        assert words(comparison.verdict) in words(result.output)
+    assert "in 2 experiments" in (pages / "both.html").read_text(encoding="utf-8")
+    table = pd.read_csv(pages / "both.csv")
+    assert table.groupby("experiment").size().to_dict() == {
+        str(folder): len(each.histories()) for folder, each in zip(stored, several, strict=True)
+    }
+    assert {folder.name for folder in (pages / "runs").iterdir()} == {"digits", "prices"}
+    assert not (stored[0] / "report.html").exists()
+    assert run(*stored).exit_code == 0
+    assert (tmp_path / "report.html").exists()
+
+
+def test_json(stored, tmp_path):
+    assert run(stored[1], "--export", tmp_path / "a.json").exit_code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["task"]["metric"] == "R²"
+
+
+def test_bad_input_is_one_sentence_and_exit_code_2(stored, several, tmp_path):
+    young = tmp_path / "young"
+    with Store(young, several[0].settings, several[0].task, {}) as store:
+        store.add(several[0].histories()[:3])
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / FILE_NAME).write_text("no database" * 20)
+    for arguments, message in (
+        ([tmp_path / "nothing"], "holds no experiment"),
+        ([tmp_path / "foreign"], "is damaged or no experiment"),
+        ([young], "holds 3 of up to 24 trials"),
+        ([stored[0], "--rope", -1], "must be a difference of scores"),
+        ([stored[0], "--export", "a.txt"], "should end in .csv"),
+        ([stored[0], tmp_path / "nothing"], "holds no experiment"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert message in result.output
+        assert result.output.startswith("leakyrelu: ")
+        assert len(result.output.strip().splitlines()) == 1
+    result = run(stored[0], "--html", tmp_path / "nowhere" / "page.html")
+    assert result.exit_code == 2
+    assert result.output.endswith("name another page with --html\n")
+
+
+def test_an_experiment_of_compare_is_told_again(tmp_path):
+    done = leakyrelu.compare(
+        activations=["relu", "elu"],
+        seeds=2,
+        depth=2,
+        width=8,
+        epochs=1,
+        output=tmp_path / "run",
+        progress=False,
+    )
+    assert words(done.verdict) in words(run(tmp_path / "run").output)

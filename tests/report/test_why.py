@@ -1,0 +1,123 @@
+"""Reasons that the data support, and where there are none, that it is said."""
+
+import math
+
+import pytest
+
+from leakyrelu.compare.trial import Checkpoint, Trial
+from leakyrelu.compare.verdict import Candidate, Estimate
+from leakyrelu.report.why import explain
+
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+NAMES = [str(layer) for layer in range(1, 11)]
+
+
+def candidate(spec, verdict=None, silent=0.0, first=1.0, seeds=4, slopes=None, names=NAMES):
+    """Make one of which the last two layers are silent, all the same for all seeds."""
+    by_layer = [0.0] * (len(names) - 2) + [silent * len(names) / 2] * 2
+    begun = [0.25] * len(slopes) if slopes else []
+    trials = [
+        Trial(
+            spec,
+            0.01,
+            seed,
+            0.9,
+            0.9,
+            1.0,
+            list(names),
+            [
+                Checkpoint(0, 2.0, 0.1, [s / 2 for s in by_layer], [first, 1.0], begun),
+                Checkpoint(9, 0.1, 0.9, by_layer, [1.0, 1.0], slopes or []),
+            ],
+        )
+        for seed in range(seeds)
+    ]
+    return Candidate(spec, 0.01, trials, NOTHING, None, 1.0, verdict)
+
+
+def told(*candidates):
+    return explain(candidates, "relu")
+
+
+def test_dead_units_are_a_reason():
+    first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.16))
+    assert first == (
+        "elu is better than relu. What sets it apart: 16.0% of relu's units were dead at the end "
+        "(8.0% before training; half of them or more in layer 9), of elu's none."
+    )
+
+
+def test_a_gradient_that_vanishes_is_a_reason():
+    first, *_ = told(candidate("elu", "better", first=0.5), candidate("relu", first=1 / 900))
+    assert first == (
+        "elu is better than relu. What sets it apart: before training the gradient at relu's first "
+        "weights was 1/900 of that at its last, at elu's 0.5."
+    )
+
+
+def test_so_it_is_for_the_worse():
+    first, *_ = told(candidate("elu", "worse", silent=0.2, first=1e-4), candidate("relu"))
+    assert first == (
+        "elu is worse than relu. What sets it apart: 20.0% of elu's units were stuck negative at "
+        "the end (10.0% before training; half of them or more in layer 9), of relu's none; "
+        "before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
+        "relu's 1."
+    )
+
+
+def test_no_reason_is_said_to_be_none():
+    first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.04, first=0.2))
+    assert first == "elu is better than relu, but none of the health figures sets it apart."
+
+
+def test_what_speaks_against_it_is_told():
+    first, *_ = told(candidate("elu", "better", silent=0.3), candidate("relu"))
+    assert first.startswith(
+        "elu is better than relu, but none of the health figures is a reason for it. What speaks "
+        "against it: 30.0% of elu's units were stuck negative"
+    )
+    first, *_ = told(candidate("elu", "worse"), candidate("relu", silent=0.3, first=1e-3))
+    assert "is a reason for it" in first
+    assert "; before training" in first
+
+
+@pytest.mark.parametrize("verdict", ["undecided", "equivalent"])
+def test_where_nothing_differs_nothing_is_explained(verdict):
+    first, *_ = told(candidate("elu", verdict), candidate("relu", silent=0.3))
+    assert first == "No activation is better or worse than relu: there is nothing to explain."
+
+
+def test_diverged_activations_have_no_reason():
+    lost = Candidate("relu", math.nan, [], NOTHING, None, 1.0)
+    assert told(candidate("elu"), lost)[0].startswith("No activation is better or worse than relu")
+    assert told(lost)[-1].startswith("None of the health figures goes with the score")
+
+
+def test_layers_with_names_of_their_own():
+    names = ["stem", "block.1", "block.2", "head.1", "head.2"]
+    first, *_ = told(
+        candidate("elu", "better", names=names), candidate("relu", silent=0.3, names=names)
+    )
+    assert "half of them or more in head.1)" in first
+
+
+def test_slopes_are_told_by_layer():
+    slopes = [0.3, 0.1, *[0.25] * 7, 0.5]
+    _, second, _ = told(candidate("prelu", slopes=slopes), candidate("relu"))
+    assert second == (
+        "prelu's slopes began at 0.25 and ended between 0.10 (layer 2) and 0.50 (layer 10), "
+        "0.27 on average."
+    )
+    _, second, _ = told(candidate("prelu", slopes=[0.1, 0.3]), candidate("relu"))
+    assert "between 0.10 (PReLU 1) and 0.30 (PReLU 2)" in second
+
+
+def test_correlations_are_told_with_their_number_and_the_caution():
+    candidates = []
+    for number in range(8):
+        c = candidate(f"leaky_relu:0.{number}", silent=number / 20)
+        trials = [Trial(**{**vars(t), "test_score": 0.9 - number / 20}) for t in c.trials]
+        candidates.append(Candidate(c.activation, 0.01, trials, NOTHING, None, 1.0))
+    last = told(*candidates)[-1]
+    assert "silent units at the end -1.00 across activations (8 activations)" in last
+    assert last.endswith("That is no proof of a cause.")
