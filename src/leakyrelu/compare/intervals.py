@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE
 
@@ -120,7 +120,7 @@ def corrected_interval(
     n = np.size(values)
     if n < 2:
         return Estimate(mean, math.nan, math.nan)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, n - 1))
+    quantile = float(special.stdtrit(n - 1, (1 + confidence) / 2))
     reach = quantile * math.sqrt((1 / n + test_to_train) * variance)
     return Estimate(mean, mean - reach, mean + reach)
 
@@ -144,7 +144,7 @@ def probability_above(
     error = math.sqrt((1 / n + test_to_train) * variance)
     if error == 0:
         return 0.5 if mean == 0 else float(mean > 0)
-    return float(stats.t.cdf(mean / error, n - 1))
+    return float(special.stdtr(n - 1, mean / error))
 
 
 def probability_best(
@@ -180,7 +180,8 @@ def probability_best(
     mean = each.mean(axis=0)
     # Normal numbers, one a seed, times the deviations from the mean have their covariance.
     draws = rng.standard_normal((DRAWS, n)) @ (each - mean) / math.sqrt(n - 1)
-    draws += step / math.sqrt(12) * rng.standard_normal((DRAWS, candidates))  # of rounding
+    if step:  # scores were rounded
+        draws += step / math.sqrt(12) * rng.standard_normal(draws.shape)
     chi = np.sqrt(rng.chisquare(n - 1, (DRAWS, 1)) / (n - 1))
     draws = mean + math.sqrt(1 / n + test_to_train) * draws / chi
     first = draws == draws.max(axis=1, keepdims=True)

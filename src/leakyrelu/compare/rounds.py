@@ -25,14 +25,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from leakyrelu.compare.intervals import (
     CONFIDENCE,
     TEST_TO_TRAIN,
     corrected_interval,
     mean_and_variance,
-    probability_above,
 )
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.trial import Key, Trial
@@ -41,11 +40,9 @@ __all__ = ["at_look", "confidence_at", "looks", "seeds_to_decide", "wanted"]
 
 FEWEST_SEEDS = 4  # in a round; fewer choose no learning rate and decide nothing
 MOST_SEEDS = 1000  # that anybody would run
-# Who is better than some rival with less than this probability is out of the race. That is no
-# claim, and costs nothing but the chance to be wrong about the best.
+# What all seeds would show with less than this probability, given those so far, is not waited
+# for. No claim rests on it: it costs the chance to have missed something.
 HARDLY = 0.01
-# Seeds may yet decide, if they would for a difference that is so many times larger (or smaller).
-SURPRISE = 1.5
 
 
 def looks(most: int) -> list[int]:
@@ -162,7 +159,7 @@ def _going_on(
 
     def may_be_best(spec: str) -> bool:
         return all(
-            probability_above(scores[spec] - scores[rival] - rope, step=step) >= HARDLY
+            _probability_above(rope, scores[spec] - scores[rival], most, step) >= HARDLY
             for rival in scores
             if rival != spec
         )
@@ -171,16 +168,21 @@ def _going_on(
         if reference not in scores:
             return False
         differences = scores[spec] - scores[reference]
-        now = confidence_at(look, most, comparisons)
-        in_the_end = confidence_at(most, most, comparisons)
-        if corrected_interval(differences, confidence=now, step=step).verdict(rope) != "undecided":
+        confidence = confidence_at(look, most, comparisons)
+        now = corrected_interval(differences, confidence=confidence, step=step)
+        if now.verdict(rope) != "undecided":
             return False
-        mean, variance = mean_and_variance(differences, step)
-        quantile = stats.t.ppf((1 + in_the_end) / 2, most - 1)
-        reach = quantile * math.sqrt((1 / most + TEST_TO_TRAIN) * variance)
-        return bool(
-            _decided(SURPRISE * mean, reach, rope) or _decided(mean / SURPRISE, reach, rope)
+        _, variance = mean_and_variance(differences, step)
+        reach = _reach(variance, most, comparisons)
+        better, worse = (
+            _probability_above(rope + reach, sign * differences, most, step) for sign in (1, -1)
         )
+        within = 0.0
+        if reach < rope:
+            ends = (reach - rope, rope - reach)
+            low, high = (_probability_above(end, differences, most, step) for end in ends)
+            within = low - high
+        return better + worse + within >= HARDLY
 
     contenders = [spec for spec in scores if may_be_best(spec)]
     open_race = contenders if len(contenders) > 1 else []
@@ -190,6 +192,20 @@ def _going_on(
     # Who is ahead stays, as the others are measured by it, and so does the reference.
     leader = max(scores, key=lambda spec: scores[spec].mean())
     return [spec for spec in scores if needy and spec in {*needy, leader, reference}]
+
+
+def _probability_above(
+    threshold: float, values: npt.NDArray[np.float64], most: int, step: float
+) -> float:
+    """Predict whether the mean over all seeds will be above a threshold.
+
+    More seeds divide the same examples again, so the spread between seeds is all that matters.
+    """
+    mean, variance = mean_and_variance(values, step)
+    error = math.sqrt((1 / len(values) - 1 / most) * variance)
+    if error == 0:
+        return float(mean >= threshold)
+    return float(special.stdtr(len(values) - 1, (mean - threshold) / error))
 
 
 def seeds_to_decide(
@@ -215,15 +231,17 @@ def seeds_to_decide(
     """
     mean, variance = mean_and_variance(values, step)
     seeds = np.arange(np.size(values) + 1, MOST_SEEDS + 1)
-    quantiles = _last_quantiles(comparisons)[seeds - 1]
-    reach = quantiles * np.sqrt((1 / seeds + test_to_train) * variance)
-    decided = _decided(mean, reach, rope)
+    reach = _reach(variance, seeds, comparisons, test_to_train)
+    decided = (abs(mean) - reach > rope) | (abs(mean) + reach < rope)
     return int(seeds[decided.argmax()]) if decided.any() else None
 
 
-def _decided(mean: float, reach: Any, rope: float) -> Any:
-    """Say whether a difference is decided by an interval that reaches so far; one or several."""
-    return (abs(mean) - reach > rope) | (abs(mean) + reach < rope)
+def _reach(
+    variance: float, seeds: Any, comparisons: int, test_to_train: float = TEST_TO_TRAIN
+) -> Any:
+    """Return how far the interval reaches at the last look of so many seeds, one or several."""
+    quantiles = _last_quantiles(comparisons)[np.minimum(seeds, MOST_SEEDS) - 1]
+    return quantiles * np.sqrt((1 / seeds + test_to_train) * variance)
 
 
 @functools.cache
@@ -231,4 +249,4 @@ def _last_quantiles(comparisons: int) -> npt.NDArray[np.float64]:
     """Student's quantiles at the last look of experiments of 1, 2, ... `MOST_SEEDS` seeds."""
     seeds = np.arange(1, MOST_SEEDS + 1)
     confidence = np.array([confidence_at(n, n, comparisons) for n in seeds.tolist()])
-    return np.asarray(stats.t.ppf((1 + confidence) / 2, np.maximum(seeds - 1, 1)))
+    return np.asarray(special.stdtrit(np.maximum(seeds - 1, 1), (1 + confidence) / 2))
