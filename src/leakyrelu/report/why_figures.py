@@ -60,7 +60,7 @@ def gradient_by_depth(comparison: Comparison, at: int, axes: Axes) -> Drawing:
     axes.set_ylabel("gradient")
     axes.grid(axis="y", color="#a0a0a0", alpha=0.3, linewidth=0.6)
     when = "before training" if at == START else "at the end"
-    axes.set_title(when)
+    axes.set_title(f"gradient by depth, {when}")
     return Drawing(
         f"Gradient of each weight matrix {when}. At the first, as a multiple of that at the last: "
         f"{'; '.join(told)}",
@@ -97,6 +97,7 @@ def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
             f"{c.activation} {percent(middle[0] / 100)} silent, "
             f"{score_in_words(middle[1] / scale, metric)}"
         )
+    axes.set_title("silent units and score")
     axes.set_xlabel("units that never fire at the end (%)")
     axes.set_ylabel(f"test {score_axis(metric)}")
     axes.grid(color="#a0a0a0", alpha=0.3, linewidth=0.6)
@@ -137,6 +138,7 @@ def slopes_by_layer(comparison: Comparison, axes: Axes) -> Drawing:
             f"and {mean.max():.2f} at the most"
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("slopes that PReLU learned")
     axes.set_xlabel("PReLU, from the first to the last")
     axes.set_ylabel("slope")
     axes.grid(axis="y", color="#a0a0a0", alpha=0.3, linewidth=0.6)
