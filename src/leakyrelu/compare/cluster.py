@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import socket
 import sys
-from collections.abc import Sequence
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
+import torch
+
+import leakyrelu
 from leakyrelu.compare.calibrate import calibrate
 from leakyrelu.compare.engine import Results
 from leakyrelu.compare.plan import Batch
@@ -16,6 +27,8 @@ from leakyrelu.compare.trial import Key, Trial
 
 try:
     import ray
+    from ray import cloudpickle
+    from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
     raise ImportError("engine ray needs Ray: pip install 'leakyrelu[ray]'", name="ray") from error
 
@@ -23,6 +36,8 @@ __all__ = ["Cluster"]
 
 # A worker that dies, with its machine or without, is replaced so often for one batch.
 RETRIES = 3
+SECONDS_TO_REACH = 5.0
+KEPT = "finished trials are kept, and the same command resumes"
 
 
 class Cluster:
@@ -31,69 +46,149 @@ class Cluster:
     Parameters
     ----------
     experiment : Experiment
-        Sent to each machine once; with it goes the code of the module that the user's model and
-        functions are from.
+        Sent to each machine once; with it goes the code of the user's own modules, which other
+        machines need not have.
     keys : sequence of Key
         What is to be trained, for the measurement of how.
     address : str, optional
-        Of a cluster that runs; by default one is started on this machine.
+        Of a cluster that runs. By default it is found as `ray.init` finds it: in ``RAY_ADDRESS``,
+        or running on this machine; if there is none, one is started here. A cluster that this
+        process is connected to already is taken in any case.
+
+    Attributes
+    ----------
+    way : Way
+        Measured on one of the workers.
+    close : callable
+        Leaves the cluster, and ends it if it was started here.
 
     Raises
     ------
     OSError
         If the cluster can't be reached.
+    ValueError
+        If the experiment can't be sent, or the model can't be trained.
     """
 
     def __init__(self, experiment: Experiment, keys: Sequence[Key], address: str | None) -> None:
-        self.way = calibrate(experiment, keys)
+        self.close: Callable[[], object] = lambda: None
         if not ray.is_initialized():
+            _connect(address)
+            # Also when nobody calls it, so that no process is left behind.
+            self.close = weakref.finalize(self, ray.shutdown)
+        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        with _user_code_sent_along():
             try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise OSError(
-                    f"the Ray cluster at {address!r} can't be reached: {error}"
-                ) from error
-        workers = int(ray.cluster_resources().get("CPU", 1))
-        stack = max(1, min(self.way.stack, len(keys) // workers))
-        where = f"on {workers} Ray workers (measured here)"
-        self.way = dataclasses.replace(self.way, stack=stack, workers=workers, where=where)
-        _send_code(experiment)
-        self._experiment = ray.put(experiment)
+                self._experiment = ray.put(experiment)
+            except Exception as error:  # whatever the user's objects raise when they are pickled
+                told = _told(error.__cause__ or error)  # Ray's own words repeat all of the data
+                raise ValueError(f"model and data can't be sent to the workers: {told}") from error
+        share = list(keys[: max(1, len(keys) // workers)])
+        way = _result(self._submit(calibrate, share))
+        where = f"on {workers} Ray workers (measured on one of them)"
+        self.way = dataclasses.replace(way, workers=workers, where=where)
 
     def train(self, todo: Sequence[Batch]) -> Results:
         """Train batches, and yield each with its trials as it finishes."""
-        call = ray.remote(num_cpus=1, max_retries=RETRIES)(_trained_on_worker)
-        stacked = self.way.stacked
-        waiting: list[Any] = [call.remote(self._experiment, batch, stacked) for batch in todo]
+        waiting = [self._submit(_train, batch, self.way.stacked) for batch in todo]
         try:
             while waiting:
                 (finished,), waiting = ray.wait(waiting)
-                yield ray.get(finished)
-        except ray.exceptions.WorkerCrashedError as error:
-            raise OSError(
-                f"a batch of trials was given up after its worker died {RETRIES + 1} times; the "
-                "finished ones are kept, and the same command resumes"
-            ) from error
+                yield _result(finished)
         finally:
             for each in waiting:
                 ray.cancel(each, force=True)
 
+    def _submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        call = ray.remote(num_cpus=1, max_retries=RETRIES)(_on_worker)
+        return call.remote(leakyrelu.__version__, work, self._experiment, *arguments)
 
-def _trained_on_worker(
-    experiment: Experiment, batch: Batch, stacked: bool
-) -> tuple[Batch, list[Trial]]:
-    import torch
 
+def _connect(address: str | None) -> None:
+    named = address or os.environ.get("RAY_ADDRESS") or ""
+    try:
+        _knock(named)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        which = f"the Ray cluster at {named!r}" if named else "a Ray cluster"
+        raise OSError(
+            f"{which} can't be reached: {error}; it should run there with the same versions of Ray "
+            "and Python, and if it asks for a token, set RAY_AUTH_MODE=token and have its token "
+            "here (docs/many-machines.md)"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Fail soon where nobody listens: Ray itself tries for minutes, and then ends the process."""
+    url = urlsplit(address if "://" in address else f"ray://{address}")
+    if url.hostname and url.port:
+        socket.create_connection((url.hostname, url.port), SECONDS_TO_REACH).close()
+
+
+def _result(finished: Any) -> Any:
+    """Return what a worker has returned, or say in a sentence what went wrong."""
+    try:
+        return ray.get(finished)
+    except RayTaskError as error:
+        raise ValueError(f"on a Ray worker, {_told(error.cause)}; {KEPT}") from error
+    except RayError as error:
+        first = str(error).strip().partition("\n")[0]
+        raise OSError(
+            f"the Ray cluster gave up a batch of trials after {RETRIES} retries "
+            f"({type(error).__name__}: {first}); {KEPT}"
+        ) from error
+
+
+def _told(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
+def _on_worker(
+    version: str, work: Callable[..., Any], experiment: Experiment, *arguments: Any
+) -> Any:
+    if version != leakyrelu.__version__:
+        raise ValueError(
+            f"leakyrelu is {leakyrelu.__version__}, but {version} where the experiment was "
+            "started; install the same on every machine"
+        )
     torch.set_num_threads(1)
+    # Ray shares arrays among processes, which none may write to; none does.
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+    try:
+        return work(experiment, *arguments)
+    except Exception as error:  # the user's own code may raise anything, also what can't be sent
+        raise ValueError(_told(error)) from error
+
+
+def _train(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[Batch, list[Trial]]:
     return batch, train(experiment, batch, stacked)
 
 
-def _send_code(experiment: Experiment) -> None:
-    """Let the modules of the user's functions be sent along: other machines need not have them."""
-    task, recipe = experiment.task, experiment.recipe
-    for each in (task.loss, task.metric, recipe.model, recipe.optimizer, recipe.schedule):
-        name = getattr(getattr(each, "func", each), "__module__", "")
-        file = getattr(sys.modules.get(name), "__file__", None)
-        is_installed = "site-packages" in (file or "") or name.startswith("leakyrelu.")
-        if file and not is_installed:
-            ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+@contextmanager
+def _user_code_sent_along() -> Iterator[None]:
+    """Pickle functions and classes of the user's modules with their code, not by name."""
+    before = cloudpickle.list_registry_pickle_by_value()
+    added = [
+        module
+        for name, module in list(sys.modules.items())
+        if name not in before and _is_users(name, module)
+    ]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_users(name: str, module: ModuleType) -> bool:
+    """Whether a module is Python that nobody has installed: other machines may not have it."""
+    file = getattr(module, "__file__", None) or ""
+    return (
+        file.endswith(".py")
+        and getattr(module, "__name__", "") == name  # __main__ has several
+        and name.partition(".")[0] not in {"leakyrelu", *sys.stdlib_module_names}
+        and not {"site-packages", "dist-packages"} & set(Path(file).parts)
+    )
