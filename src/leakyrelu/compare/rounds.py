@@ -1,9 +1,9 @@
 """Which trials an experiment still needs: seeds are added in rounds, for those that need them.
 
-In the first round every activation trains at every learning rate, and then chooses one by its
-validation scores; later rounds double the seeds and train at that one. After each round an
-activation goes on only as long as more seeds may change what is said of it: it may still be the
-best, or its difference to the reference is undecided and may yet be decided.
+In the first round every activation trains at every learning rate; later rounds double the seeds,
+without the rates whose validation scores are clearly worse. After each round an activation goes on
+as long as more seeds may change what is said of it: it may still be the best, or its difference to
+the reference is undecided.
 
 Looking several times gives chance several tries. So the looks divide the 5% of false claims
 among them: the interval at a look is wide enough that it is wrong in no more than its share of
@@ -32,17 +32,20 @@ from leakyrelu.compare.intervals import (
     TEST_TO_TRAIN,
     corrected_interval,
     mean_and_variance,
+    probability_above,
 )
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.trial import Key, Trial
 
-__all__ = ["at_look", "confidence_at", "looks", "seeds_to_decide", "wanted"]
+__all__ = ["at_look", "confidence_at", "looks", "seeds_to_decide", "tried", "wanted"]
 
 FEWEST_SEEDS = 4  # in a round; fewer choose no learning rate and decide nothing
 MOST_SEEDS = 1000  # that anybody would run
-# What all seeds would show with less than this probability, given those so far, is not waited
-# for. No claim rests on it: it costs the chance to have missed something.
+# Who will be ahead of some rival with all seeds with less than this probability, given those so
+# far, is out of the race. No claim rests on it: it costs the chance to have missed the best.
 HARDLY = 0.01
+# As is a learning rate that is better than the best with less than this probability.
+HARDLY_A_RATE = 0.1
 
 
 def looks(most: int) -> list[int]:
@@ -78,31 +81,48 @@ def confidence_at(seeds: int, most: int, comparisons: int) -> float:
     return 1 - (1 - CONFIDENCE) * (seeds**2 - before**2) / most**2 / comparisons
 
 
+def tried(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int) -> list[Key]:
+    """Return the trials of an activation up to a look, whether stored or not.
+
+    After the first round, these are at the learning rates that may be the best by the validation
+    scores of that round, and at which none of the seeds so far has diverged.
+    """
+    first = settings.seeds[: looks(len(settings.seeds))[0]]
+    rates = list(settings.learning_rates)
+    keys = {rate: [(spec, rate, seed) for seed in settings.seeds[:seeds]] for rate in rates}
+    in_first_round = {rate: [(spec, rate, seed) for seed in first] for rate in rates}
+    if all(key in stored for each in in_first_round.values() for key in each):
+        rates = [r for r in rates if all(_is_sound(stored[k]) for k in keys[r] if k in stored)]
+        scores = {
+            r: np.array([stored[k].validation_score for k in in_first_round[r]]) for r in rates
+        }
+        best = max(rates, key=lambda rate: scores[rate].mean(), default=0.0)
+        rates = [
+            rate
+            for rate in rates
+            if rate == best or probability_above(scores[rate] - scores[best]) >= HARDLY_A_RATE
+        ]
+    return [key for rate in rates for key in keys[rate]]
+
+
 def at_look(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int) -> list[Key]:
     """Return the trials that an activation is judged by at a look, whether stored or not.
 
-    Until all trials of the first round are there, these are they. Then its learning rate is the
-    one with the best mean validation score over the seeds of the first round, among those at
-    which none of the seeds so far has diverged; there is no trial if there is no such rate.
+    They are those `tried` until all of these are there. Then its learning rate is the one with the
+    best mean validation score; there is no trial if all have diverged.
     """
-    all_seeds = settings.seeds
-    first = all_seeds[: looks(len(all_seeds))[0]]
-    tried = [(spec, rate, seed) for rate in settings.learning_rates for seed in first]
-    if any(key not in stored for key in tried):
-        return tried
+    keys = tried(settings, stored, spec, seeds)
+    if not keys or any(key not in stored for key in keys):
+        return keys
+    by_rate: dict[float, list[Key]] = {}
+    for key in keys:
+        by_rate.setdefault(key[1], []).append(key)
+    sound = [each for each in by_rate.values() if all(_is_sound(stored[key]) for key in each)]
 
-    def keys(rate: float) -> list[Key]:
-        return [(spec, rate, seed) for seed in all_seeds[:seeds]]
+    def validation_score(each: list[Key]) -> float:
+        return float(np.mean([stored[key].validation_score for key in each]))
 
-    def validation_score(rate: float) -> float:
-        return float(np.mean([stored[spec, rate, seed].validation_score for seed in first]))
-
-    sound = [
-        rate
-        for rate in settings.learning_rates
-        if all(_is_sound(stored[key]) for key in keys(rate) if key in stored)
-    ]
-    return keys(max(sound, key=validation_score)) if sound else []
+    return max(sound, key=validation_score, default=[])
 
 
 def _is_sound(trial: Trial) -> bool:
@@ -131,13 +151,14 @@ def wanted(
     stored = {trial.key: trial for trial in trials}
     racing = list(settings.activations)
     for look in looks(len(settings.seeds)):
-        keys = {spec: at_look(settings, stored, spec, look) for spec in racing}
-        missing = [key for each in keys.values() for key in each if key not in stored]
+        keys = [key for spec in racing for key in tried(settings, stored, spec, look)]
+        missing = [key for key in keys if key not in stored]
         if missing:
             return missing
+        judged = {spec: at_look(settings, stored, spec, look) for spec in racing}
         scores = {
             spec: np.array([stored[key].test_score for key in each])
-            for spec, each in keys.items()
+            for spec, each in judged.items()
             if each
         }
         racing = _going_on(settings, scores, look, score_step, rope)
@@ -164,30 +185,18 @@ def _going_on(
             if rival != spec
         )
 
-    def may_be_decided(spec: str) -> bool:
+    def is_undecided(spec: str) -> bool:
         if reference not in scores:
             return False
-        differences = scores[spec] - scores[reference]
         confidence = confidence_at(look, most, comparisons)
-        now = corrected_interval(differences, confidence=confidence, step=step)
-        if now.verdict(rope) != "undecided":
-            return False
-        _, variance = mean_and_variance(differences, step)
-        reach = _reach(variance, most, comparisons)
-        better, worse = (
-            _probability_above(rope + reach, sign * differences, most, step) for sign in (1, -1)
-        )
-        within = 0.0
-        if reach < rope:
-            ends = (reach - rope, rope - reach)
-            low, high = (_probability_above(end, differences, most, step) for end in ends)
-            within = low - high
-        return better + worse + within >= HARDLY
+        differences = scores[spec] - scores[reference]
+        interval = corrected_interval(differences, confidence=confidence, step=step)
+        return interval.verdict(rope) == "undecided"
 
     contenders = [spec for spec in scores if may_be_best(spec)]
     open_race = contenders if len(contenders) > 1 else []
     needy = {
-        spec for spec in scores if spec != reference and (spec in open_race or may_be_decided(spec))
+        spec for spec in scores if spec != reference and (spec in open_race or is_undecided(spec))
     }
     # Who is ahead stays, as the others are measured by it, and so does the reference.
     leader = max(scores, key=lambda spec: scores[spec].mean())
