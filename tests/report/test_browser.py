@@ -23,6 +23,7 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",  # in a container it is small
     "--no-first-run",
     "--virtual-time-budget=20000",
     "--dump-dom",
