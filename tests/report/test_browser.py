@@ -354,7 +354,3 @@ def test_several_experiments_stand_side_by_side(browse, several):
     for comparison, column in zip(several, (0, 1), strict=True):
         for candidate in comparison.candidates:
             assert (candidate.verdict or "reference") in by_name[candidate.activation][column]
-
-
-def test_large_reports_stay_small(page):
-    assert len(page.encode()) < 2_000_000

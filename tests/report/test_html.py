@@ -158,3 +158,7 @@ def test_diverged_activations_leave_a_page(large):
     all_lost = construct_with(large, trials=lost)
     assert "diverged" in comparison_page(all_lost)
     assert "diverged" in experiments_page([all_lost, large])
+
+
+def test_large_reports_stay_small(large):
+    assert len(comparison_page(large).encode()) < 2_000_000
