@@ -131,7 +131,7 @@ def compare(
     ] = ",".join(DEFAULT_ACTIVATIONS),
     seeds: Annotated[
         int, typer.Option(help="The most paired seeds; they are added in rounds.")
-    ] = 10,
+    ] = 20,
     depth: Annotated[
         int | None, typer.Option(help="Hidden layers, without a model. \\[default: 24]")
     ] = None,

@@ -26,7 +26,7 @@ def compare(
     optimizer: Callable[..., Any] | None = None,
     schedule: Callable[[Any, int], Any] | None = None,
     activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
-    seeds: int | Sequence[int] = 10,
+    seeds: int | Sequence[int] = 20,
     depth: int | None = None,
     width: int | None = None,
     epochs: int = 30,
@@ -79,16 +79,19 @@ def compare(
     activations : iterable of specs
         Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
         ``relu``, or with the first where relu is not among them.
-    seeds : int or sequence of int, default 10
-        How many seeds (0, 1, 2, ...), or which, at the most: half of them first, at all learning
-        rates, and then the others at the rate chosen, for those activations that may still be
-        the best or be decided. From 16 on in more rounds.
-    depth, width : int, default 24, 32
-        Hidden layers, and units in each, without a `model`. Deep and narrow is where ReLU units
-        die; give those of the network you have in mind.
+    seeds : int or sequence of int, default 20
+        How many seeds (0, 1, 2, ...), or which, at the most. They are added in rounds, of 5, 10
+        and 20 seeds: after each one, learning rates that are clearly worse by validation data get
+        no more of them, nor do activations that can't be the best and are decided.
+    depth : int, default 24
+        Hidden layers, without a `model`. Deep and narrow is where ReLU units die; give those of
+        the network you have in mind.
+    width : int, default 32
+        Units in each of them.
     epochs : int, default 30
         Passes over the training part.
     batch_size : int, default 64
+        Examples in a step; those left over at the end of an epoch wait for the next one.
     lr : float or sequence of float, default (0.001, 0.003, 0.01)
         The grid of initial learning rates.
     rope : float, default 0

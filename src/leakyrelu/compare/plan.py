@@ -147,7 +147,7 @@ def make_settings(
     _refuse_repeats("activation", specs)
     if isinstance(seeds, WHOLE):
         if seeds < 1:
-            raise ValueError(f"seeds is {seeds}, but a comparison needs 1 or more (10 is usual)")
+            raise ValueError(f"seeds is {seeds}, but a comparison needs 1 or more (20 is usual)")
         seeds = range(int(seeds))
     if not len(seeds) or any(not isinstance(seed, WHOLE) or seed < 0 for seed in seeds):
         raise ValueError(f"seeds must be whole numbers from 0 up, at least one, but are {seeds}")
