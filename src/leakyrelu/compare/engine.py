@@ -54,6 +54,7 @@ def run(
     rope: float = 0.0,
 ) -> None:
     """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
+    store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     stored = store.trials()
     if stored:
         listener.resumed(len(stored))
