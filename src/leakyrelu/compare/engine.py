@@ -54,7 +54,6 @@ def run(
     rope: float = 0.0,
 ) -> None:
     """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
-    store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     stored = store.trials()
     if stored:
         listener.resumed(len(stored))
@@ -70,6 +69,7 @@ def run(
         workers = Workers(experiment, keys, listener)
     listener.trainer_chosen(str(workers.way))
     store.note("trainer", str(workers.way))
+    store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     while keys:
         results = workers.train(batches(keys, workers.way.stack))
         with closing(results):
