@@ -1,114 +1,250 @@
-"""The stacked trainer of `compare` against one network at a time.
+"""The trainer of `compare` against the loop that one would write, Optuna, Ray Tune and JAX.
 
 python benchmarks/training.py [--quick]
 """
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
 import sys
-from collections.abc import Callable
-from itertools import pairwise
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from unittest import mock
 
 import harness
+import ray
+import rivals
 import torch
-from torch import nn
 
-from leakyrelu.activations import parse
+from leakyrelu.compare import DEFAULT_ACTIVATIONS, train
+from leakyrelu.compare.comparison import Comparison
 from leakyrelu.compare.data import load_task
-from leakyrelu.compare.plan import Batch, make_settings
+from leakyrelu.compare.engine import Workers
+from leakyrelu.compare.plan import batches, make_settings
+from leakyrelu.compare.recipe import Recipe, make_recipe
 from leakyrelu.compare.task import Task
-from leakyrelu.compare.train import train
+from leakyrelu.compare.tensors import tensor_task
+from leakyrelu.compare.train import Experiment
+from leakyrelu.compare.trial import Key
 
-NETWORKS = 30
-STACKS = (30, 10, 3, 1)
-RATES = tuple(rate for rate in (0.001, 0.003, 0.01) for _ in range(NETWORKS // 3))
-SEEDS = tuple(range(NETWORKS // 3)) * 3
+sys.path.append(str(Path(__file__).parents[1]))
+from examples import digits
+
+QUICK = "--quick" in sys.argv
+EPOCHS = 2 if QUICK else 30
+ROUNDS = 2 if QUICK else 5
+RATES = (0.001, 0.003, 0.01)
+
+# What trains how many trials.
+Contestant = tuple[Callable[[], object], int]
 
 
-def loop(task: Task, spec: str, depth: int, width: int, epochs: int, networks: int) -> None:
-    """Train as one would by hand: network by network, fused Adam, the same looks at the units.
+class Race:
+    """Contestants in turns, round by round; the first of them is ours."""
 
-    The networks looked at are the same as in the trainer: all training and validation
-    examples before the first epoch and after each (with so few epochs).
-    """
-    for seed, rate in list(zip(SEEDS, RATES, strict=True))[:networks]:
-        split = task.split(seed)
-        X, y = torch.from_numpy(task.X), torch.from_numpy(task.y)
-        mean, std = X[split.train].mean(0), X[split.train].std(0)
-        X = (X - mean) / torch.where(std > 1e-6, std, 1.0)
-        layers: list[nn.Module] = []
-        sizes = [task.features, *[width] * depth]
-        for inputs, outputs in pairwise(sizes):
-            layers += [nn.Linear(inputs, outputs), parse(spec).module()]
-        model = nn.Sequential(*layers, nn.Linear(sizes[-1], task.outputs))
-        optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
-        x_train, y_train = X[split.train], y[split.train]
-        x_validation, y_validation = X[split.validation], y[split.validation]
-        steps = len(y_train) // 64
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-        for epoch in range(epochs + 1):
-            if epoch:
-                for rows in torch.randperm(len(y_train))[: steps * 64].split(64):
-                    optimizer.zero_grad()
-                    nn.functional.cross_entropy(model(x_train[rows]), y_train[rows]).backward()
-                    optimizer.step()
-                    schedule.step()
-            with torch.no_grad():
-                x = x_train
-                for layer in model:
-                    before, x = x, layer(x)
-                    if not isinstance(layer, nn.Linear):
-                        (before > 0).any(0).logical_not().float().mean().item()
-                nn.functional.cross_entropy(x, y_train).item()
-                (model(x_validation).argmax(1) == y_validation).float().mean().item()
+    def __init__(self, contestants: dict[str, Contestant], rounds: int = ROUNDS) -> None:
+        names = list(contestants)
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                call, trials = contestants[name]
+                time.sleep(harness.SECONDS_TO_SETTLE)
+                start = time.perf_counter()
+                call()
+                times[name].append((time.perf_counter() - start) / trials)
+        self._times, self._ours = times, times[names[0]]
+
+    def time(self, name: str) -> str:
+        """Return the median time a trial."""
+        return harness.duration(median(self._times[name]))
+
+    def ratio(self, name: str) -> str:
+        """Return its time over ours of the same round, the median and all but the extremes."""
+        ratios = [one / own for one, own in zip(self._times[name], self._ours, strict=True)]
+        deciles = quantiles(ratios, n=10, method="inclusive")
+        return f"{median(ratios):.2f} ({deciles[0]:.2f}-{deciles[-1]:.2f})"
+
+
+class Silent:
+    """A listener that nobody looks at."""
+
+    def epoch_finished(self, *event: object) -> None:
+        """Take no note."""
+
+
+class Tool:
+    """What `compare` does with the trials of one activation, as it has chosen to train them."""
+
+    def __init__(self, experiment: Experiment, spec: str) -> None:
+        keys: list[Key] = [(spec, rate, seed) for rate in RATES for seed in range(10)]
+        self._workers = Workers(experiment, keys, Silent())  # type: ignore[arg-type]
+        self.way = self._workers.way
+        # A stack for each process is enough to tell.
+        self._todo = batches(keys, self.way.stack)[: self.way.workers]
+        self.keys = [
+            (spec, rate, seed)
+            for batch in self._todo
+            for rate, seed in zip(batch.learning_rates, batch.seeds, strict=True)
+        ]
+        self.contestant: Contestant = (self, len(self.keys))
+
+    def __call__(self) -> None:
+        """Train them."""
+        assert sum(len(trials) for _, trials in self._workers.train(self._todo)) == len(self.keys)
+
+
+def experiment_of(task: Task, specs: Sequence[str], recipe: Recipe, **shape: int) -> Experiment:
+    """Return an experiment of the default size."""
+    named = {"model": "own"} if recipe.model else {}
+    settings = make_settings(task.fingerprint, specs, 10, EPOCHS, RATES, **shape, **named)
+    return Experiment(task, settings, recipe)
+
+
+def default_network() -> None:
+    """Print how the trials of the default comparison are trained by all."""
+    task = load_task()
+    experiment = experiment_of(task, ["relu", "elu"], Recipe())
+    make = rivals.perceptron(task, "relu", 24, 32)
+    tool = Tool(experiment, "relu")
+    few, some = tool.keys[: 2 if QUICK else 3], tool.keys[: 2 if QUICK else 12]
+    jax = rivals.Jax(experiment, "relu", tool.keys)
+    start = time.perf_counter()
+    jax()
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    jax()
+    compiling = first - (time.perf_counter() - start)
+    with no_looks():
+        jax(looks=False)
+
+    def alone(call: Any, keys: list[Key]) -> Contestant:
+        return functools.partial(call, experiment, make, keys), len(keys)
+
+    contestants = {
+        "`compare`": tool.contestant,
+        "loop": alone(rivals.by_loop, few),
+        "Optuna": alone(rivals.by_optuna, some),
+        "Ray Tune": alone(rivals.by_ray_tune, some),
+        "JAX vmap": (jax, len(tool.keys)),
+    }
+    ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+    for name in ("Optuna", "Ray Tune"):  # start their processes
+        contestants[name][0]()
+    race = Race(contestants)
+    ray.shutdown()
+    rows = [
+        [name, str(contestants[name][1]), race.time(name), race.ratio(name)] for name in contestants
+    ]
+    with no_looks():
+        bare = {
+            "`compare`, no looks": tool.contestant,
+            "loop, no looks": (lambda: rivals.by_loop(experiment, make, few, False), len(few)),
+            "JAX vmap, no looks": (lambda: jax(looks=False), len(tool.keys)),
+        }
+        race = Race(bare)
+    rows += [[name, str(bare[name][1]), race.time(name), race.ratio(name)] for name in bare]
+    print(f"24 x 32 relu, {EPOCHS} epochs. `compare`: {tool.way}. ", end="")
+    print(f"JAX compiles for {compiling:.1f} s, which is left out.\n")
+    print(harness.table(["trained by", "trials", "time a trial", "over `compare`'s"], rows))
+
+
+@contextmanager
+def no_looks() -> Iterator[None]:
+    """Let the trainer look once only, after the last epoch, as it has to."""
+    with mock.patch.object(train, "CHECKPOINTS", 1):
+        yield
+
+
+def other_models() -> None:
+    """Print other shapes, and models of one's own."""
+    table = load_task()
+    images, sequences = digits.make_images(), digits.make_sequences()
+    cases: list[tuple[str, str, Experiment, Any]] = []
+    for depth, width in [(24, 32), (8, 64), (4, 256), (4, 1024)]:
+        for spec in ("relu", "prelu", "elu") if depth == 24 else ("relu",):
+            experiment = experiment_of(table, [spec, "silu"], Recipe(), depth=depth, width=width)
+            name = f"{depth} x {width} {spec}"
+            cases.append((name, spec, experiment, rivals.perceptron(table, spec, depth, width)))
+    for name, model, data in (
+        ("CNN with BatchNorm and dropout", digits.make_cnn, images),
+        ("Transformer with dropout", digits.make_transformer, sequences),
+    ):
+        task = tensor_task(data, kind="classification")
+        experiment = experiment_of(task, ["relu", "silu"], make_recipe(model, None, None))
+        cases.append((name, "relu", experiment, model))
+    rows = []
+    for name, spec, experiment, make in cases[1:] if not QUICK else cases[-3:]:
+        tool = Tool(experiment, spec)
+        few = tool.keys[: 1 if QUICK else 2]
+        contestants: dict[str, Contestant] = {
+            "ours": tool.contestant,
+            "loop": (functools.partial(rivals.by_loop, experiment, make, few), len(few)),
+        }
+        if experiment.recipe.model is None:
+            jax = rivals.Jax(experiment, spec, tool.keys)
+            jax()
+            contestants["jax"] = jax, len(tool.keys)
+        race = Race(contestants, rounds=2 if QUICK else 3)
+        way = f"stacks of {tool.way.stack}" if tool.way.stacked else "one at a time"
+        way += f", {tool.way.workers} processes" if tool.way.workers > 1 else ""
+        jax_cells = [race.time("jax"), race.ratio("jax")] if "jax" in contestants else ["", ""]
+        rows.append(
+            [name, way, race.time("ours"), race.time("loop"), race.ratio("loop"), *jax_cells]
+        )
+    print(f"Other networks, {EPOCHS} epochs, time a trial:\n")
+    print(
+        harness.table(
+            ["network", "chosen", "`compare`", "loop", "loop over", "JAX vmap", "JAX over"], rows
+        )
+    )
+
+
+def all_of_it() -> None:
+    """Print what the whole command takes, against the loop over all of its trials."""
+    task = load_task()
+    options = ["--epochs", "2", "--seeds", "4"] if QUICK else []
+    with tempfile.TemporaryDirectory() as folder:
+        output = str(Path(folder, "run"))
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "leakyrelu", "compare", *options, "--output", output]
+        subprocess.run(command, check=True, capture_output=True)
+        whole = time.perf_counter() - start
+        found = Comparison.read(output)
+    trained = [trial.activation for trial in found.histories()]
+    alone = {}
+    for spec in DEFAULT_ACTIVATIONS:
+        start = time.perf_counter()
+        rivals.loop(rivals.perceptron(task, spec, 24, 32), task, 0, 0.003, EPOCHS)
+        alone[spec] = time.perf_counter() - start
+    same = sum(alone[spec] for spec in trained)
+    every = sum(alone.values()) * found.settings.trials / len(alone)
+    print(
+        f"`leakyrelu {' '.join(['compare', *options])}`, all of it (start, measurements, "
+        f"{len(trained)} trials, report): {whole:.1f} s. The loop over the same trials, from one "
+        f"network of each activation: {same:.0f} s, {same / whole:.1f} times as long; over all "
+        f"{found.settings.trials} that rounds did not need: {every:.0f} s, "
+        f"{every / whole:.1f} times."
+    )
 
 
 def main() -> None:
-    """Print the table."""
-    quick = "--quick" in sys.argv
-    task = load_task()
-    rows = []
-    shapes = [(24, 32), (8, 64), (4, 256), (4, 1024)]
-    for depth, width in shapes[:1] if quick else shapes:
-        for spec in ("relu",) if quick else ("relu", "prelu", "elu"):
-            epochs = 1 if quick or width == 1024 else 2
-            # Large networks take long one by one: fewer of them give the same ratio.
-            networks = NETWORKS if width < 256 else 6
-            settings = make_settings(
-                task.fingerprint, [spec, "silu"], 10, depth, width, epochs, (0.001, 0.003, 0.01)
-            )
-            calls: dict[str, Callable[[], object]] = {}
-            sizes = [size for size in STACKS if size <= networks]
-            for size in sizes:
-                batches = [
-                    Batch(parse(spec), RATES[start : start + size], SEEDS[start : start + size])
-                    for start in range(0, networks, size)
-                ]
-                calls[f"stacks of {size}"] = lambda batches=batches, settings=settings: [
-                    train(task, settings, batch, lambda epoch, score: None) for batch in batches
-                ]
-            calls["loop"] = lambda d=depth, w=width, s=spec, e=epochs, n=networks: loop(
-                task, s, d, w, e, n
-            )
-            timings = harness.compare(calls, rounds=3 if quick else 5)
-            chosen = len(settings.batches(task.features, task.outputs)[0])
-            cells = [
-                harness.duration(timings[f"stacks of {size}"].seconds / networks)
-                if f"stacks of {size}" in timings
-                else ""
-                for size in STACKS
-            ]
-            loop_time = harness.duration(timings["loop"].seconds / networks)
-            gain = timings["loop"].ratio
-            rows.append(
-                [f"{depth} x {width} {spec}", *cells, loop_time, f"{gain:.1f}", str(chosen)]
-            )
-    print(harness.header(["leakyrelu", "torch"]))
-    columns = ["network", "30 at once", "10", "3", "1", "loop", "loop / first", "chosen"]
-    threads = torch.get_num_threads()
-    print(f"Time a network, {threads} threads; the trainer itself takes the last column's size.\n")
-    print(harness.table(columns, rows))
+    """Print all tables."""
+    packages = ["leakyrelu", "torch", "jax", "optuna", "ray"]
+    print(harness.header(packages))
+    print(f"{torch.get_num_threads()} threads; Optuna and Ray Tune: {rivals.CORES} processes.\n")
+    default_network()
+    other_models()
+    all_of_it()
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     main()
