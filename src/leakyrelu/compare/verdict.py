@@ -60,8 +60,8 @@ class Candidate:
         If undecided: how many seeds in all would decide, if the differences go on as they are;
         None if not even 1,000 would, or if it was dropped.
     dropped : bool
-        It got fewer seeds than others: they would hardly have made it the best or decided its
-        difference to the reference, or that is decided already.
+        It got fewer seeds than others: its difference to the reference was decided, and more
+        seeds would hardly have made it the best.
     """
 
     activation: str
