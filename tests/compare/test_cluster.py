@@ -386,7 +386,9 @@ def command_line():
     def start(address):
         words = [*command.split(), "--engine", "ray", "--address", address]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        drivers.append(subprocess.Popen([sys.executable, "-m", *words], **streams))
+        # A background job of a shell ignores Ctrl-C, and so would what it starts.
+        heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        drivers.append(subprocess.Popen([sys.executable, "-m", *words], **streams, **heed))
         return drivers[-1]
 
     yield start
