@@ -99,6 +99,25 @@ def test_rates_that_may_be_the_best_go_on_and_all_seeds_choose():
     assert [c.learning_rate for c in candidates(settings, half)] == [0.01, 0.01]
 
 
+def test_a_claim_stays_though_the_reference_changes_its_rate():
+    settings = settings_for(["relu", "elu", "gelu"], 10, (0.01, 0.1))
+    validation = {  # the first is ahead after five seeds, the second after ten
+        0.01: np.tile([0.9, 0.7], 5),
+        0.1: np.array([0.8, 0.7, 0.8, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]),
+    }
+    noise = 0.01 * np.random.default_rng(0).standard_normal((3, 10))
+
+    def train(key):
+        spec, rate, seed = key
+        mean = {"relu": 0.9 if rate == 0.01 else 0.5, "elu": 0.5, "gelu": 0.9}[spec]
+        score = mean + noise[settings.activations.index(spec), seed]
+        return trial_of(key, score, validation[rate][seed])
+
+    relu, elu, _ = candidates(settings, run(settings, train)[0])
+    assert (relu.learning_rate, len(relu.trials)) == (0.1, 10)
+    assert (elu.verdict, len(elu.trials)) == ("worse", 5)
+
+
 def test_who_is_surely_worse_gets_no_more_seeds():
     settings = settings_for(["relu", "silu", "elu", "gelu"], 20)
     train = around({"relu": 0.9, "silu": 0.5, "elu": 0.9, "gelu": 0.905})

@@ -9,7 +9,7 @@ show, and claims no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from leakyrelu.compare.intervals import (
 )
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.rounds import at_look, confidence_at, looks, seeds_to_decide
-from leakyrelu.compare.trial import Trial
+from leakyrelu.compare.trial import Key, Trial
 
 __all__ = ["Candidate", "Estimate", "candidates", "sentence"]
 
@@ -130,10 +130,16 @@ def candidates(
     ValueError
         If the first round is not finished.
     """
-    judged = {spec: _judged_by(settings, trials, spec) for spec in settings.activations}
+    stored = {trial.key: trial for trial in trials}
+
+    def at(look: int, spec: str) -> list[Trial]:
+        # At the learning rate of that look: a claim stays what it was when it was made.
+        return [stored[key] for key in at_look(settings, stored, spec, look)]
+
+    judged = {spec: at(_last_look(settings, stored, spec), spec) for spec in settings.activations}
     reference = judged[settings.reference]
     most = max(len(own) for own in judged.values())
-    firsts = _first_places(judged, score_step)
+    firsts = _first_places(judged, at, score_step)
     comparisons = len(settings.activations) - 1
     nothing = Estimate(math.nan, math.nan, math.nan)
     found = []
@@ -143,14 +149,15 @@ def candidates(
         dropped = 0 < len(own) < most
         if spec != settings.reference:
             difference = nothing
-            both = list(zip(own, reference, strict=False))  # as many seeds as both have
-            if both:
+            look = min(len(own), len(reference))
+            if look:
+                both = zip(at(look, spec), at(look, settings.reference), strict=True)
                 differences = [one.test_score - other.test_score for one, other in both]
-                confidence = confidence_at(len(both), len(settings.seeds), comparisons)
+                confidence = confidence_at(look, len(settings.seeds), comparisons)
                 difference = corrected_interval(differences, confidence=confidence, step=score_step)
                 probability = probability_above(differences, step=score_step)
                 word = difference.verdict(rope)
-                if word == "undecided" and len(both) > 1 and not dropped:
+                if word == "undecided" and look > 1 and not dropped:
                     needed = seeds_to_decide(differences, comparisons, rope, score_step)
         found.append(
             Candidate(
@@ -170,31 +177,36 @@ def candidates(
     return found
 
 
-def _judged_by(settings: Settings, trials: Sequence[Trial], spec: str) -> list[Trial]:
-    """Return the trials, by seed, of the last look that is complete; none if all diverged."""
-    stored = {trial.key: trial for trial in trials if trial.activation == spec}
-    for look in reversed(looks(len(settings.seeds))):
-        keys = at_look(settings, stored, spec, look)
-        if all(key in stored for key in keys):
-            return [stored[key] for key in keys]
-    raise ValueError(
-        f"the experiment has {len(stored)} trials of {spec}, fewer than its first round; run it "
-        "again, it resumes where it stopped"
-    )
+def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: str) -> int:
+    """Return the last look up to which all trials of an activation are there."""
+    last = 0
+    for look in looks(len(settings.seeds)):
+        if any(key not in stored for key in at_look(settings, stored, spec, look)):
+            break
+        last = look
+    if not last:
+        found = sum(key[0] == spec for key in stored)
+        raise ValueError(
+            f"the experiment has {found} trials of {spec}, fewer than its first round; run it "
+            "again, it resumes where it stopped"
+        )
+    return last
 
 
-def _first_places(judged: dict[str, list[Trial]], step: float) -> dict[str, float]:
+def _first_places(
+    judged: Mapping[str, list[Trial]], at: Callable[[int, str], list[Trial]], step: float
+) -> dict[str, float]:
     """Return the probability of each to be the best; who was dropped keeps what it had then."""
-    racing = {spec: [trial.test_score for trial in own] for spec, own in judged.items() if own}
+    racing = [spec for spec, own in judged.items() if own]
     found: dict[str, float] = {}
     left = 1.0
     while racing:
-        look = min(map(len, racing.values()))
+        look = min(len(judged[spec]) for spec in racing)
         if look < 2:
             return {}
-        scores = np.transpose([own[:look] for own in racing.values()])
+        scores = np.transpose([[trial.test_score for trial in at(look, spec)] for spec in racing])
         now = dict(zip(racing, left * probability_best(scores, step=step), strict=True))
-        racing = {spec: own for spec, own in racing.items() if len(own) > look}
+        racing = [spec for spec in racing if len(judged[spec]) > look]
         found |= {spec: float(share) for spec, share in now.items() if spec not in racing}
         left = sum(now[spec] for spec in racing)
     return found
