@@ -177,7 +177,7 @@ COLUMNS = (
 
 def on_trained(quick: bool) -> dict[str, Scores]:
     """Print the table of trained networks; return scores of which no candidate is better."""
-    experiments = 40 if quick else 500
+    experiments = 40 if quick else 400
     rows, null = [], {}
     same = trained(SOURCES[0], ["leaky_relu:0.2"] * 6, experiments, 10)
     rows += compared(f"{SOURCES[0].name}, six times leaky_relu:0.2", same)
@@ -207,7 +207,7 @@ def _shared(scores: Scores) -> tuple[str, str]:
 
 def on_drawn(quick: bool) -> None:
     """Print the tables of scores that are drawn."""
-    experiments = 50 if quick else 800
+    experiments = 50 if quick else 600
     equal = [0.0] * 8
     one = [0.0] * 7 + [2.0]
     steps = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
