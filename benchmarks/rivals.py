@@ -8,7 +8,9 @@ the gradient of each weight matrix by 128 of them, and the accuracy on the valid
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -97,10 +99,12 @@ def loop(
         return accuracy(split.test)
 
 
-def by_loop(experiment: Experiment, make_model: Any, keys: list[Key], looks: bool = True) -> None:
-    """Train the trials one after the other."""
-    for _, rate, seed in keys:
-        loop(make_model, experiment.task, seed, rate, experiment.settings.epochs, looks)
+def by_loop(
+    experiment: Experiment, make_model: Any, keys: list[Key], looks: bool = True
+) -> list[float]:
+    """Train the trials one after the other, and return their test accuracies."""
+    task, epochs = experiment.task, experiment.settings.epochs
+    return [loop(make_model, task, seed, rate, epochs, looks) for _, rate, seed in keys]
 
 
 def by_optuna(experiment: Experiment, make_model: Any, keys: list[Key]) -> None:
@@ -148,7 +152,7 @@ def by_ray_tune(experiment: Experiment, make_model: Any, keys: list[Key]) -> Non
         return {"accuracy": loop(make_model, experiment.task, seed, rate, epochs)}
 
     function = tune.with_parameters(trainable, experiment=experiment)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         found = tune.Tuner(
             tune.with_resources(function, {"cpu": 1}),
             param_space={"trial": tune.grid_search([key[1:] for key in keys])},
@@ -175,40 +179,46 @@ class Jax:
         import jax
 
         task, settings = experiment.task, experiment.settings
-        self.epochs = settings.epochs
-        splits = [task.split(seed) for _, _, seed in keys]
-        scaled = []
-        for split in splits:
-            mean, std = task.X[split.train].mean(0), task.X[split.train].std(0)
-            scaled.append((task.X - mean) / np.where(std > 1e-6, std, 1.0).astype(np.float32))
-        self.parts = {
-            name: (
-                np.stack([X[getattr(s, name)] for X, s in zip(scaled, splits, strict=True)]),
-                np.stack([task.y[getattr(s, name)] for s in splits]),
-            )
-            for name in ("train", "validation", "test")
-        }
+        self._task, self.epochs = task, settings.epochs
         self.rates = np.array([rate for _, rate, _ in keys], np.float32)
         self.seeds = np.array([seed for _, _, seed in keys])
         sizes = [task.X.shape[1], *[settings.width] * settings.depth, len(task.classes)]
-        steps = len(splits[0].train) // settings.batch_size
+        steps = len(task.split(0).train) // settings.batch_size
         make, epoch, look, score = _jax_functions(
             spec, sizes, settings.batch_size, steps, settings.epochs * steps
         )
         self.make, self.look, self.score = (jax.jit(jax.vmap(f)) for f in (make, look, score))
         self.epoch = jax.jit(jax.vmap(epoch), donate_argnums=0)
 
-    def __call__(self, looks: bool = True) -> None:
-        """Train all networks; the first call compiles."""
-        state = self.make(self.seeds)
+    def __call__(self, looks: bool = True) -> list[float]:
+        """Train all networks and return their test accuracies; the first call compiles."""
+        state, parts = self.make(self.seeds), self._parts()
         for number in range(self.epochs + 1):
             if number:
-                state = self.epoch(state, *self.parts["train"], self.rates)
+                state = self.epoch(state, *parts["train"], self.rates)
             if number in moments(self.epochs, looks):
-                found = self.look(state, *self.parts["train"])
-                scores = self.score(state, *self.parts["validation"])
+                found = self.look(state, *parts["train"])
+                scores = self.score(state, *parts["validation"])
                 _ = [np.asarray(x) for x in (*found, scores)]
-        np.asarray(self.score(state, *self.parts["test"]))
+        scores: list[float] = self.score(state, *parts["test"]).tolist()
+        return scores
+
+    def _parts(self) -> dict[str, Any]:
+        """Split and scale the examples for each network."""
+        task = self._task
+        by_seed = {}
+        for seed in set(self.seeds.tolist()):
+            split = task.split(seed)
+            mean, std = task.X[split.train].mean(0), task.X[split.train].std(0)
+            by_seed[seed] = split, (task.X - mean) / np.where(std > 1e-6, std, 1.0)
+        parts = {}
+        for name in ("train", "validation", "test"):
+            rows = {seed: getattr(split, name) for seed, (split, _) in by_seed.items()}
+            parts[name] = (
+                np.stack([by_seed[s][1][rows[s]] for s in self.seeds.tolist()], dtype=np.float32),
+                np.stack([task.y[rows[s]] for s in self.seeds.tolist()]),
+            )
+        return parts
 
 
 def _jax_functions(spec: str, sizes: list[int], batch: int, steps: int, total: int) -> Any:

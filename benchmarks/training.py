@@ -6,40 +6,38 @@ python benchmarks/training.py [--quick]
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
-from unittest import mock
 
 import harness
+import joblib
 import ray
 import rivals
 import torch
 
-from leakyrelu.compare import DEFAULT_ACTIVATIONS, train
+from leakyrelu.compare import DEFAULT_ACTIVATIONS
 from leakyrelu.compare.comparison import Comparison
 from leakyrelu.compare.data import load_task
 from leakyrelu.compare.engine import Workers
-from leakyrelu.compare.plan import batches, make_settings
+from leakyrelu.compare.plan import Batch, batches, make_settings
 from leakyrelu.compare.recipe import Recipe, make_recipe
 from leakyrelu.compare.task import Task
 from leakyrelu.compare.tensors import tensor_task
-from leakyrelu.compare.train import Experiment
+from leakyrelu.compare.train import Experiment, Training
 from leakyrelu.compare.trial import Key
 
 sys.path.append(str(Path(__file__).parents[1]))
 from examples import digits
 
 QUICK = "--quick" in sys.argv
-EPOCHS = 2 if QUICK else 30
-ROUNDS = 2 if QUICK else 5
+EPOCHS, EPOCHS_OF_OTHERS = (2, 2) if QUICK else (30, 10)
+ROUNDS, ROUNDS_OF_OTHERS = (2, 2) if QUICK else (4, 3)
 RATES = (0.001, 0.003, 0.01)
 
 # What trains how many trials.
@@ -49,7 +47,7 @@ Contestant = tuple[Callable[[], object], int]
 class Race:
     """Contestants in turns, round by round; the first of them is ours."""
 
-    def __init__(self, contestants: dict[str, Contestant], rounds: int = ROUNDS) -> None:
+    def __init__(self, contestants: dict[str, Contestant], rounds: int) -> None:
         names = list(contestants)
         times: dict[str, list[float]] = {name: [] for name in names}
         for number in range(rounds):
@@ -57,9 +55,7 @@ class Race:
             for name in names[turn:] + names[:turn]:
                 call, trials = contestants[name]
                 time.sleep(harness.SECONDS_TO_SETTLE)
-                start = time.perf_counter()
-                call()
-                times[name].append((time.perf_counter() - start) / trials)
+                times[name].append(seconds(call) / trials)
         self._times, self._ours = times, times[names[0]]
 
     def time(self, name: str) -> str:
@@ -94,73 +90,87 @@ class Tool:
             for batch in self._todo
             for rate, seed in zip(batch.learning_rates, batch.seeds, strict=True)
         ]
-        self.contestant: Contestant = (self, len(self.keys))
+        self._experiment = experiment
 
     def __call__(self) -> None:
         """Train them."""
         assert sum(len(trials) for _, trials in self._workers.train(self._todo)) == len(self.keys)
 
+    def without_looks(self) -> None:
+        """Train them in the same way, and look at nothing but the scores in the end."""
+        call, stacked, workers = joblib.delayed(_without_looks), self.way.stacked, self.way.workers
+        calls = (call(self._experiment, batch, stacked, workers) for batch in self._todo)
+        joblib.Parallel(workers)(calls)
 
-def experiment_of(task: Task, specs: Sequence[str], recipe: Recipe, **shape: int) -> Experiment:
-    """Return an experiment of the default size."""
+
+def _without_looks(
+    experiment: Experiment, batch: Batch, stacked: bool, processes: int
+) -> list[float]:
+    if processes > 1:
+        torch.set_num_threads(1)
+    training = Training(experiment, batch, stacked)
+    for _ in range(experiment.settings.epochs):
+        for _ in training.epoch():
+            pass
+    return training.test_scores()
+
+
+def experiment_of(
+    task: Task, specs: Sequence[str], recipe: Recipe, epochs: int, **shape: int
+) -> Experiment:
+    """Return an experiment with the seeds, rates and batches of the default one."""
     named = {"model": "own"} if recipe.model else {}
-    settings = make_settings(task.fingerprint, specs, 10, EPOCHS, RATES, **shape, **named)
+    settings = make_settings(task.fingerprint, specs, 10, epochs, RATES, **shape, **named)
     return Experiment(task, settings, recipe)
 
 
 def default_network() -> None:
     """Print how the trials of the default comparison are trained by all."""
     task = load_task()
-    experiment = experiment_of(task, ["relu", "elu"], Recipe())
+    experiment = experiment_of(task, ["relu", "elu"], Recipe(), EPOCHS)
     make = rivals.perceptron(task, "relu", 24, 32)
     tool = Tool(experiment, "relu")
     few, some = tool.keys[: 2 if QUICK else 3], tool.keys[: 2 if QUICK else 12]
-    jax = rivals.Jax(experiment, "relu", tool.keys)
-    start = time.perf_counter()
-    jax()
-    first = time.perf_counter() - start
-    start = time.perf_counter()
-    jax()
-    compiling = first - (time.perf_counter() - start)
-    with no_looks():
-        jax(looks=False)
 
     def alone(call: Any, keys: list[Key]) -> Contestant:
         return functools.partial(call, experiment, make, keys), len(keys)
 
-    contestants = {
-        "`compare`": tool.contestant,
+    optuna, ray_tune = alone(rivals.by_optuna, some), alone(rivals.by_ray_tune, some)
+    ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+    for call, _ in (optuna, ray_tune):  # start their processes, before JAX has threads
+        call()
+    jax = rivals.Jax(experiment, "relu", tool.keys)
+    compiling = seconds(jax) - seconds(jax)
+    seen: dict[str, Contestant] = {
+        "`compare`": (tool, len(tool.keys)),
         "loop": alone(rivals.by_loop, few),
-        "Optuna": alone(rivals.by_optuna, some),
-        "Ray Tune": alone(rivals.by_ray_tune, some),
+        "Optuna": optuna,
+        "Ray Tune": ray_tune,
         "JAX vmap": (jax, len(tool.keys)),
     }
-    ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-    for name in ("Optuna", "Ray Tune"):  # start their processes
-        contestants[name][0]()
-    race = Race(contestants)
+    races = [(seen, Race(seen, ROUNDS))]
     ray.shutdown()
+    unseen: dict[str, Contestant] = {
+        "`compare`, no looks": (tool.without_looks, len(tool.keys)),
+        "loop, no looks": (lambda: rivals.by_loop(experiment, make, few, looks=False), len(few)),
+        "JAX vmap, no looks": (lambda: jax(looks=False), len(tool.keys)),
+    }
+    races.append((unseen, Race(unseen, ROUNDS)))
     rows = [
-        [name, str(contestants[name][1]), race.time(name), race.ratio(name)] for name in contestants
+        [name, str(trials), race.time(name), race.ratio(name)]
+        for contestants, race in races
+        for name, (_, trials) in contestants.items()
     ]
-    with no_looks():
-        bare = {
-            "`compare`, no looks": tool.contestant,
-            "loop, no looks": (lambda: rivals.by_loop(experiment, make, few, False), len(few)),
-            "JAX vmap, no looks": (lambda: jax(looks=False), len(tool.keys)),
-        }
-        race = Race(bare)
-    rows += [[name, str(bare[name][1]), race.time(name), race.ratio(name)] for name in bare]
-    print(f"24 x 32 relu, {EPOCHS} epochs. `compare`: {tool.way}. ", end="")
-    print(f"JAX compiles for {compiling:.1f} s, which is left out.\n")
+    print(f"24 x 32 relu, {EPOCHS} epochs. `compare` chose {tool.way}. ", end="")
+    print(f"JAX compiled for {compiling:.1f} s, which is left out.\n")
     print(harness.table(["trained by", "trials", "time a trial", "over `compare`'s"], rows))
 
 
-@contextmanager
-def no_looks() -> Iterator[None]:
-    """Let the trainer look once only, after the last epoch, as it has to."""
-    with mock.patch.object(train, "CHECKPOINTS", 1):
-        yield
+def seconds(call: Callable[[], object]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def other_models() -> None:
@@ -170,7 +180,8 @@ def other_models() -> None:
     cases: list[tuple[str, str, Experiment, Any]] = []
     for depth, width in [(24, 32), (8, 64), (4, 256), (4, 1024)]:
         for spec in ("relu", "prelu", "elu") if depth == 24 else ("relu",):
-            experiment = experiment_of(table, [spec, "silu"], Recipe(), depth=depth, width=width)
+            shape = {"depth": depth, "width": width}
+            experiment = experiment_of(table, [spec, "silu"], Recipe(), EPOCHS_OF_OTHERS, **shape)
             name = f"{depth} x {width} {spec}"
             cases.append((name, spec, experiment, rivals.perceptron(table, spec, depth, width)))
     for name, model, data in (
@@ -178,28 +189,29 @@ def other_models() -> None:
         ("Transformer with dropout", digits.make_transformer, sequences),
     ):
         task = tensor_task(data, kind="classification")
-        experiment = experiment_of(task, ["relu", "silu"], make_recipe(model, None, None))
+        recipe = make_recipe(model, None, None)
+        experiment = experiment_of(task, ["relu", "silu"], recipe, EPOCHS_OF_OTHERS)
         cases.append((name, "relu", experiment, model))
     rows = []
     for name, spec, experiment, make in cases[1:] if not QUICK else cases[-3:]:
         tool = Tool(experiment, spec)
         few = tool.keys[: 1 if QUICK else 2]
         contestants: dict[str, Contestant] = {
-            "ours": tool.contestant,
+            "ours": (tool, len(tool.keys)),
             "loop": (functools.partial(rivals.by_loop, experiment, make, few), len(few)),
         }
         if experiment.recipe.model is None:
             jax = rivals.Jax(experiment, spec, tool.keys)
             jax()
             contestants["jax"] = jax, len(tool.keys)
-        race = Race(contestants, rounds=2 if QUICK else 3)
+        race = Race(contestants, ROUNDS_OF_OTHERS)
         way = f"stacks of {tool.way.stack}" if tool.way.stacked else "one at a time"
         way += f", {tool.way.workers} processes" if tool.way.workers > 1 else ""
         jax_cells = [race.time("jax"), race.ratio("jax")] if "jax" in contestants else ["", ""]
         rows.append(
             [name, way, race.time("ours"), race.time("loop"), race.ratio("loop"), *jax_cells]
         )
-    print(f"Other networks, {EPOCHS} epochs, time a trial:\n")
+    print(f"Other networks, {EPOCHS_OF_OTHERS} epochs, time a trial:\n")
     print(
         harness.table(
             ["network", "chosen", "`compare`", "loop", "loop over", "JAX vmap", "JAX over"], rows
@@ -213,17 +225,19 @@ def all_of_it() -> None:
     options = ["--epochs", "2", "--seeds", "4"] if QUICK else []
     with tempfile.TemporaryDirectory() as folder:
         output = str(Path(folder, "run"))
-        start = time.perf_counter()
         command = [sys.executable, "-m", "leakyrelu", "compare", *options, "--output", output]
-        subprocess.run(command, check=True, capture_output=True)
-        whole = time.perf_counter() - start
+        run = functools.partial(subprocess.run, command, check=True, capture_output=True)
+        whole = seconds(run)
         found = Comparison.read(output)
     trained = [trial.activation for trial in found.histories()]
-    alone = {}
-    for spec in DEFAULT_ACTIVATIONS:
-        start = time.perf_counter()
-        rivals.loop(rivals.perceptron(task, spec, 24, 32), task, 0, 0.003, EPOCHS)
-        alone[spec] = time.perf_counter() - start
+    alone = {
+        spec: seconds(
+            functools.partial(
+                rivals.loop, rivals.perceptron(task, spec, 24, 32), task, 0, 0.003, EPOCHS
+            )
+        )
+        for spec in DEFAULT_ACTIVATIONS
+    }
     same = sum(alone[spec] for spec in trained)
     every = sum(alone.values()) * found.settings.trials / len(alone)
     print(
@@ -246,5 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     main()

@@ -112,9 +112,8 @@ def _connect(address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, RayError) as error:
         which = f"the Ray cluster at {named!r}" if named else "a Ray cluster"
         raise OSError(
-            f"{which} can't be reached: {error}; it should run there with the same versions of Ray "
-            "and Python, and if it asks for a token, set RAY_AUTH_MODE=token and have its token "
-            "here (docs/many-machines.md)"
+            f"{which} can't be reached: {error}; it should run there, with the same versions of "
+            "Ray and Python, and if it asks for a token, with RAY_AUTH_MODE=token set here"
         ) from error
 
 
