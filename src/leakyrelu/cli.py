@@ -149,7 +149,9 @@ def compare(
     engine: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster. \\[default: one is started on this machine]"),
+        typer.Option(
+            help="Of the Ray cluster. \\[default: RAY_ADDRESS, one that runs here, or a new one]"
+        ),
     ] = None,
     output: Annotated[
         Path | None,

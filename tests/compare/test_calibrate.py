@@ -30,11 +30,12 @@ def experiment_of(model=make, y=X[:, :1], **recipe):
     return Experiment(task, settings, make_recipe(model, recipe.get("optimizer"), None))
 
 
-def test_small_networks_are_stacked():
+def test_a_way_is_measured():
     way = calibrate(experiment_of(), KEYS)
-    assert way.stack in (4, 5)
-    assert 0 < way.seconds < way.seconds_alone
-    assert str(way).startswith(f"stacks of {way.stack}: ")
+    assert way.stack in (1, 4, 5)  # which is faster is up to the machine
+    assert 0 < way.seconds <= way.seconds_alone
+    assert (way.stack == 1) == (way.seconds == way.seconds_alone)
+    assert str(way).startswith(f"stacks of {way.stack}: " if way.stacked else "one at a time: ")
 
 
 def measured(monkeypatch, seconds):
@@ -51,8 +52,9 @@ def measured(monkeypatch, seconds):
 def test_the_faster_is_chosen(monkeypatch):
     measured(monkeypatch, {1: 2.0, 4: 1.0, 5: 1.2})
     assert calibrate(experiment_of(), KEYS) == Way(4, 1.0, 2.0)
-    measured(monkeypatch, {1: 2.0, 4: 3.0, 5: 2.5})
-    assert calibrate(experiment_of(), KEYS) == Way(1, 2.0, 2.0)
+    for slower in (2.5, 1.9):  # or hardly faster
+        measured(monkeypatch, {1: 2.0, 4: 2.4, 5: slower})
+        assert calibrate(experiment_of(), KEYS) == Way(1, 2.0, 2.0)
 
 
 def test_stacks_fit_memory(monkeypatch):

@@ -101,7 +101,8 @@ def compare(
     engine : {"local", "ray"}, default "local"
         Where trials are trained: on this machine, or on a Ray cluster.
     address : str, optional
-        Of the Ray cluster; by default one is started on this machine.
+        Of the Ray cluster; by default that of ``RAY_ADDRESS`` or one that runs here, else one is
+        started.
     output : path, optional
         Directory that keeps every finished trial; the same call resumes there. By default
         ``leakyrelu-runs/`` and a name made of data and settings.

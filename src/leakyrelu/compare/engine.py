@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Literal, Protocol
 
 import joblib
@@ -61,22 +61,26 @@ def run(
     keys = wanted(experiment.settings, stored, step, rope)
     if not keys:
         return
-    if engine == "ray":
-        from leakyrelu.compare.cluster import Cluster
+    with ExitStack() as stack:
+        if engine == "ray":
+            from leakyrelu.compare.cluster import Cluster
 
-        workers: Workers | Cluster = Cluster(experiment, keys, address)
-    else:
-        workers = Workers(experiment, keys, listener)
-    listener.trainer_chosen(str(workers.way))
-    store.note("trainer", str(workers.way))
-    store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
-    while keys:
-        results = workers.train(batches(keys, workers.way.stack))
-        with closing(results):
-            for batch, trials in results:
-                store.add(trials)
-                listener.batch_finished(batch, trials)
-        keys = wanted(experiment.settings, store.trials(), step, rope)
+            cluster = Cluster(experiment, keys, address)
+            workers: Workers | Cluster = stack.enter_context(closing(cluster))
+        else:
+            workers = Workers(experiment, keys, listener)
+        way = workers.way
+        listener.trainer_chosen(str(way))
+        store.note("trainer", str(way))
+        store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
+        while keys:
+            most = max(1, min(way.stack, len(keys) // way.workers))  # no worker is to stand idle
+            results = workers.train(batches(keys, most))
+            with closing(results):
+                for batch, trials in results:
+                    store.add(trials)
+                    listener.batch_finished(batch, trials)
+            keys = wanted(experiment.settings, store.trials(), step, rope)
 
 
 class Workers:

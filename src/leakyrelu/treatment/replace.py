@@ -103,7 +103,8 @@ def replace(
     are learned, or with `warm_up`. For finite inputs both equal ReLU bit for bit, but for the
     sign of zeros: they make -0.0 of negative numbers. Where pre-activations are far below 0, as
     those of dead units may be, the gradient of a slope is large: give `warm_up` or `treat` such a
-    model, or train it at a lower rate. Give the new slopes to the optimizer, and wrap the model for several processes after this.
+    model, or train it at a lower rate. Give the new slopes to the optimizer, and wrap the model for
+    several processes after this.
 
     Each call of a shared module gets a PReLU of its own, as each call in the source does; the
     calls of one place in a loop share one.
