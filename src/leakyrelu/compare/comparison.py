@@ -169,7 +169,8 @@ class Comparison:
             return better[0] if better else None
 
         def mean_validation_score(candidate: Candidate) -> float:
-            return sum(trial.validation_score for trial in candidate.trials)
+            scores = [trial.validation_score for trial in candidate.trials]
+            return sum(scores) / len(scores)  # who was dropped has fewer
 
         return max(trained, key=mean_validation_score)
 
@@ -200,8 +201,8 @@ class Comparison:
         dropped = [f"{c.activation} ({len(c.trials)} seeds)" for c in self.candidates if c.dropped]
         if dropped:
             notes.append(
-                f"No more seeds were given to {', '.join(dropped)}: they are decided, or more "
-                "seeds would hardly have decided them or made one of them the best."
+                f"No more seeds were given to {', '.join(dropped)}: they are decided, "
+                "and more seeds would hardly have made one of them the best."
             )
         return notes
 
