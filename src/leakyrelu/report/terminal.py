@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from leakyrelu.compare.condition import START, median_reach
+from leakyrelu.compare.trial import LOOK_EXAMPLES
 from leakyrelu.report.words import fraction, interval, names_of, percent, side_by_side
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             columns = wider
     console.print(_scores_table(comparison, columns))
     say("±: 95% interval; those of the differences hold for all activations together")
-    say("dead: fires for no training example, so it gets no gradient and never learns")
+    say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so it gets no gradient")
     say("stuck: fires for none either, but is leaky, so it still learns")
     if "1st grad" in columns:
         say("1st grad: gradient of the first weights over that of the last, before training")
