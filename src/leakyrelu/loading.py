@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-__all__ = ["load_batches", "load_checkpoint", "load_model", "load_object"]
+__all__ = ["called", "load_batches", "load_checkpoint", "load_model", "load_object"]
 
 
 def load_object(spec: str) -> Any:
@@ -50,15 +51,26 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def called(function: Callable[[], Any], name: str) -> Any:
+    """Call a function of the user's.
+
+    Raises
+    ------
+    ValueError
+        If it fails, whatever it raises.
+    """
+    try:
+        return function()
+    except Exception as error:
+        raise ValueError(f"{name}() failed: {_told(error)}") from error
+
+
 def _made(spec: str) -> Any:
     """Return the object, or what it returns if it is a factory."""
     found = load_object(spec)
     if isinstance(found, (nn.Module, Tensor)) or not callable(found):
         return found
-    try:
-        return found()
-    except Exception as error:
-        raise ValueError(f"{spec}() failed: {_told(error)}") from error
+    return called(found, spec)
 
 
 def load_model(spec: str) -> nn.Module:

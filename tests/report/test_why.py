@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from leakyrelu.compare.relations import relations
 from leakyrelu.compare.trial import Checkpoint, Trial
 from leakyrelu.compare.verdict import Candidate, Estimate
 from leakyrelu.report.why import explain
@@ -36,7 +37,7 @@ def candidate(spec, verdict=None, silent=0.0, first=1.0, seeds=4, slopes=None, n
 
 
 def told(*candidates):
-    return explain(candidates, "relu")
+    return explain(candidates, "relu", relations(candidates))
 
 
 def test_dead_units_are_a_reason():

@@ -146,7 +146,7 @@ def compare(
     try:
         from leakyrelu.compare.comparison import Comparison, environment
         from leakyrelu.compare.engine import run
-        from leakyrelu.compare.plan import make_settings
+        from leakyrelu.compare.plan import check_rope, make_settings
         from leakyrelu.compare.recipe import fingerprint, make_recipe
         from leakyrelu.compare.store import Store
         from leakyrelu.compare.tensors import make_task
@@ -170,8 +170,7 @@ def compare(
         model=recipe.name,
         recipe=fingerprint(task, recipe),
     )
-    if not 0 <= rope < float("inf"):
-        raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
+    check_rope(rope)
     if engine not in ("local", "ray"):
         raise ValueError(f"engine must be 'local' or 'ray', but is {engine!r}")
     if output is None:

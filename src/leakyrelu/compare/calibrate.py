@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from leakyrelu.compare.trial import Key
 
 __all__ = ["Way", "calibrate", "seconds_a_step"]
 
-STACKS = (1, 4, 16, 64)
+STACKS = (4, 16, 64)
 SECONDS = 0.2  # for which each way is measured, but for at least so many steps
 STEPS = 3
 STACKS_GAIN = 0.9  # a stack that takes more of the time alone is not worth its memory
@@ -82,8 +83,6 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     """
     spec = keys[0][0]
     each = sorted((rate, seed) for activation, rate, seed in keys if activation == spec)
-    batches = {size: _batch(spec, each, size) for size in STACKS if size < len(each)}
-    batches[len(each)] = _batch(spec, each, len(each))
     try:
         alone, expected, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
@@ -95,11 +94,11 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         ) from error
     best = Way(1, alone, alone)
     most = _memory() * MEMORY_SHARE / max(memory, 1)
-    for size, batch in batches.items():
-        if size == 1 or size > most:
-            continue
+    for size in [*(size for size in STACKS if size < len(each)), len(each)]:
+        if not 1 < size <= most:
+            break
         try:
-            seconds, found, _ = _measure(experiment, batch, stacked=True)
+            seconds, found, _ = _measure(experiment, _batch(spec, each, size), stacked=True)
         except Exception as error:  # vmap refuses what it can't do by many kinds of error
             reason = str(error).partition("\n")[0].partition(". ")[0]
             return Way(1, alone, alone, f"can't be stacked: {reason}")
@@ -131,15 +130,13 @@ def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float
         training = Training(experiment, batch, stacked)
         if stacked and not training.can_stack:
             raise ValueError("the optimizer does not treat each number by itself")
-        steps = training.epoch()
+        steps = chain.from_iterable(training.epoch() for _ in count())
         with _bytes_saved() as saved:
             next(steps)  # the first step is slower
         outputs = training.outputs()
         taken, start, seconds = 0, time.perf_counter(), 0.0
         while taken < STEPS or seconds < SECONDS:
-            if next(steps, StopIteration) is StopIteration:
-                steps = training.epoch()
-                next(steps)
+            next(steps)
             taken += 1
             seconds = time.perf_counter() - start
     return seconds / taken / len(batch), outputs, sum(saved) / len(batch) + training.bytes_of_state

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import sys
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +15,12 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-import torch
-
 import leakyrelu
 from leakyrelu.compare.calibrate import calibrate
-from leakyrelu.compare.engine import Results
+from leakyrelu.compare.engine import Results, in_worker, train_batch
 from leakyrelu.compare.plan import Batch
-from leakyrelu.compare.train import Experiment, train
-from leakyrelu.compare.trial import Key, Trial
+from leakyrelu.compare.train import Experiment
+from leakyrelu.compare.trial import Key
 
 try:
     import ray
@@ -90,7 +87,7 @@ class Cluster:
 
     def train(self, todo: Sequence[Batch]) -> Results:
         """Train batches, and yield each with its trials as it finishes."""
-        waiting = [self._submit(_train, batch, self.way.stacked) for batch in todo]
+        waiting = [self._submit(train_batch, batch, self.way.stacked) for batch in todo]
         try:
             while waiting:
                 (finished,), waiting = ray.wait(waiting)
@@ -151,17 +148,10 @@ def _on_worker(
             f"leakyrelu is {leakyrelu.__version__}, but {version} where the experiment was "
             "started; install the same on every machine"
         )
-    torch.set_num_threads(1)
-    # Ray shares arrays among processes, which none may write to; none does.
-    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     try:
-        return work(experiment, *arguments)
+        return in_worker(work, experiment, *arguments)
     except Exception as error:  # the user's own code may raise anything, also what can't be sent
         raise ValueError(_told(error)) from error
-
-
-def _train(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[Batch, list[Trial]]:
-    return batch, train(experiment, batch, stacked)
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 import platform
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ import torch
 
 from leakyrelu.compare import reading, verdict
 from leakyrelu.compare.condition import END, START, median_reach, reach, silent
-from leakyrelu.compare.plan import Settings
+from leakyrelu.compare.plan import Settings, check_rope
+from leakyrelu.compare.relations import Relation, relations
 from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import Trial
@@ -124,16 +125,25 @@ class Comparison:
         stored = reading.read(directory)
         if rope is None:
             rope = float(stored.environment.get("rope", 0))
-        if not 0 <= rope < math.inf:
-            raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
+        check_rope(rope)
         return cls(stored.task, stored.settings, stored.trials, stored.environment, directory, rope)
+
+    @property
+    def trained(self) -> list[Candidate]:
+        """The candidates that did not diverge."""
+        return [candidate for candidate in self.candidates if not candidate.diverged]
+
+    @cached_property
+    def relations(self) -> list[Relation]:
+        """How the condition of the networks goes with their score, by rank correlation."""
+        return relations(self.candidates)
 
     @property
     def why(self) -> list[str]:
         """What goes with the differences in score, in sentences; no proof of a cause."""
         from leakyrelu.report.why import explain
 
-        return explain(self.candidates, self.settings.reference)
+        return explain(self.candidates, self.settings.reference, self.relations)
 
     @property
     def progress(self) -> str:
@@ -149,30 +159,26 @@ class Comparison:
     @property
     def has_different_seeds(self) -> bool:
         """Whether some activations were given more seeds than others."""
-        return len({len(c.trials) for c in self.candidates if not c.diverged}) > 1
+        return len({len(c.trials) for c in self.trained}) > 1
 
     @property
     def seeds_in_words(self) -> str:
         """How many paired seeds there are: ``5 to 10 paired seeds``."""
-        counts = sorted({len(c.trials) for c in self.candidates if not c.diverged})
-        if len(counts) > 1:
-            return f"{counts[0]} to {counts[-1]} paired seeds"
-        count = counts[0] if counts else len(self.settings.seeds)
-        return f"{count} paired seed{'s' if count > 1 else ''}"
+        number = verdict.number_of_seeds(self.trained) if self.trained else len(self.settings.seeds)
+        return f"{number} paired seed{'' if str(number) == '1' else 's'}"
 
     @property
     def recommended(self) -> Candidate | None:
         """The best of those better than the reference; else the best on validation data."""
         better = [c for c in self.candidates if c.verdict == "better"]
-        trained = [c for c in self.candidates if not c.diverged]
-        if better or not trained:
+        if better or not self.trained:
             return better[0] if better else None
 
         def mean_validation_score(candidate: Candidate) -> float:
             scores = [trial.validation_score for trial in candidate.trials]
             return sum(scores) / len(scores)  # who was dropped has fewer
 
-        return max(trained, key=mean_validation_score)
+        return max(self.trained, key=mean_validation_score)
 
     @property
     def notes(self) -> list[str]:

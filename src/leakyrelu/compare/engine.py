@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import joblib
 import torch
@@ -18,7 +18,7 @@ from leakyrelu.compare.store import Store
 from leakyrelu.compare.train import Experiment, train
 from leakyrelu.compare.trial import Key, Trial
 
-__all__ = ["Engine", "Listener", "Results", "run"]
+__all__ = ["Engine", "Listener", "Results", "in_worker", "run", "train_batch"]
 
 Engine = Literal["local", "ray"]
 # Batches as they finish, with their trials.
@@ -109,7 +109,7 @@ class Workers:
         saved = steps * (self.way.seconds - hoped)
         if self.way.seconds < WORTH_RATIO * hoped or saved < WORTH_SECONDS:
             return
-        call = joblib.delayed(_measured_in_worker)(self._experiment, batch, stacked)
+        call = joblib.delayed(in_worker)(seconds_a_step, self._experiment, batch, stacked)
         # Each measures while the others do, as they will train.
         each = list(_pool(processes)(call for _ in range(processes)))
         seconds = sum(each) / processes**2
@@ -130,8 +130,8 @@ class Workers:
 
                 yield batch, train(self._experiment, batch, stacked, on_epoch)
         else:
-            call = joblib.delayed(_trained_in_worker)
-            calls = (call(self._experiment, batch, stacked) for batch in todo)
+            call = joblib.delayed(in_worker)
+            calls = (call(train_batch, self._experiment, batch, stacked) for batch in todo)
             yield from _pool(self.way.workers)(calls)
 
 
@@ -139,19 +139,14 @@ def _pool(processes: int) -> joblib.Parallel:
     return joblib.Parallel(processes, return_as="generator_unordered", pre_dispatch="all")
 
 
-def _trained_in_worker(
-    experiment: Experiment, batch: Batch, stacked: bool
-) -> tuple[Batch, list[Trial]]:
-    _settle_in()
-    return batch, train(experiment, batch, stacked)
-
-
-def _measured_in_worker(experiment: Experiment, batch: Batch, stacked: bool) -> float:
-    _settle_in()
-    return seconds_a_step(experiment, batch, stacked)
-
-
-def _settle_in() -> None:
+def in_worker(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do some work in a process that is one of several, with one thread."""
     torch.set_num_threads(1)
-    # joblib shares large arrays among processes, which none may write to; none does.
+    # joblib and Ray share arrays among processes, which none may write to; none does.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+    return work(*arguments)
+
+
+def train_batch(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[Batch, list[Trial]]:
+    """Train a batch, and return it with its trials: batches end in any order."""
+    return batch, train(experiment, batch, stacked)

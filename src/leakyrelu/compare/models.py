@@ -64,7 +64,8 @@ def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEa
     with torch.enable_grad():
         loss = loss_of(model(x).unsqueeze(0), y.unsqueeze(0)).sum()
     gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-    slopes = [dict(model.named_parameters())[name] for name in _slopes_of(model)]
+    named = dict(model.named_parameters())
+    slopes = [named[name] for name in _slopes_of(model)]
     return Look(
         total / examples,
         [float(own.never_fired.float().mean()) for own in counts.values()],

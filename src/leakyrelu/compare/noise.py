@@ -47,21 +47,23 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
 
         return _Draw.apply(x.detach(), draw)  # type: ignore[no-any-return, no-untyped-call]
 
-    def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        if not training or p == 0:
-            return input
-        noise = zero_or_more(input, p)
-        return input.mul_(noise) if inplace else input * noise
+    def dropping(like: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+        """Return a dropout whose noise is shaped like what `like` makes of the input."""
 
-    def of_channels(
-        input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-    ) -> Any:
-        if not training or p == 0:
-            return input
-        noise = zero_or_more(input.flatten(2)[:, :, :1], p).reshape(
-            *input.shape[:2], *[1] * (input.ndim - 2)
-        )
-        return input.mul_(noise) if inplace else input * noise
+        def drop(
+            input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+        ) -> Tensor:
+            if not training or p == 0:
+                return input
+            noise = zero_or_more(like(input), p)
+            return input.mul_(noise) if inplace else input * noise
+
+        return drop
+
+    dropout = dropping(lambda x: x)
+    of_channels = dropping(
+        lambda x: x.flatten(2)[:, :, :1].reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+    )
 
     def rrelu(
         input: Tensor,

@@ -15,7 +15,7 @@ import numpy as np
 from leakyrelu.activations import Activation, parse
 from leakyrelu.compare.trial import Key
 
-__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "make_settings"]
+__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "check_rope", "make_settings"]
 
 DEFAULT_ACTIVATIONS = (
     "relu",
@@ -160,10 +160,8 @@ def make_settings(
             f"depth and width are of the networks made here, but the model is {model}; leave them "
             "out"
         )
-    shape = {"depth": depth, "width": width, "epochs": epochs, "batch size": batch_size}
-    for name, value in shape.items():
-        if name in ("depth", "width") and model is not None:
-            continue
+    shape = {} if model else {"depth": depth, "width": width}
+    for name, value in {**shape, "epochs": epochs, "batch size": batch_size}.items():
         if not isinstance(value, WHOLE) or value < 1:
             raise ValueError(f"{name} is {value}, but must be a whole number, 1 or more")
     if isinstance(learning_rates, (int, float, np.number)):
@@ -184,6 +182,12 @@ def make_settings(
         model=model,
         recipe=recipe,
     )
+
+
+def check_rope(rope: float) -> None:
+    """Refuse what is no smallest difference that matters."""
+    if not 0 <= rope < math.inf:
+        raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
 
 
 def _refuse_repeats(what: str, values: Sequence[Any]) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from leakyrelu.activations import Activation
 from leakyrelu.compare.task import Task, name_of
+from leakyrelu.loading import called
 from leakyrelu.treatment.replace import replace
 
 __all__ = ["Recipe", "fingerprint", "make_recipe"]
@@ -51,19 +52,23 @@ class Recipe:
     schedule: Callable[[torch.optim.Optimizer, int], Any] = default_schedule
     notes: list[str] = field(default_factory=list)
 
+    def make(self, seed: int) -> Any:
+        """Call the user's function, with PyTorch's generator in the state of a seed."""
+        assert self.model is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.model()
+
     def build(self, activation: Activation, seed: int) -> nn.Module:
         """Make a network whose rectifiers are `activation`.
 
         Its initial weights are those that the user's function draws after
         ``torch.manual_seed(seed)``, the same for every activation up to the gain.
         """
-        assert self.model is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = self.model()
+        model = self.make(seed)
         if not isinstance(model, nn.Module):
             raise ValueError(
-                f"{name_of(self.model)}() returned a {type(model).__name__}, but should return a "
+                f"{self.name}() returned a {type(model).__name__}, but should return a "
                 "new torch.nn.Module each time"
             )
         with warnings.catch_warnings():
@@ -103,19 +108,13 @@ def make_recipe(
             f"model is a {type(model).__name__}, but should be a function that returns a new "
             "torch.nn.Module; give data as data="
         )
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            made = model()
-    except Exception as error:  # whatever the user's own code raises
-        raise ValueError(f"{recipe.name}() failed: {type(error).__name__}: {error}") from error
+    made = called(functools.partial(recipe.make, 0), str(recipe.name))
     if isinstance(made, nn.Module):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             replace(made, "prelu")
         recipe.notes.extend(f"The model: {warning.message}." for warning in caught)
-    first, second = recipe.build(Activation("relu"), 0), recipe.build(Activation("relu"), 0)
-    if first is second:
+    if recipe.build(Activation("relu"), 0) is made:
         raise ValueError(
             f"{recipe.name}() returned the same network twice; make a new one each time"
         )
@@ -132,9 +131,7 @@ def fingerprint(task: Task, recipe: Recipe) -> str | None:
     for each in brought:
         digest.update(_source(each).encode())
     if recipe.model is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = recipe.model()
+        network = recipe.make(0)
         digest.update(str(network).encode())
         for kind in dict.fromkeys(type(module) for module in network.modules()):
             digest.update(_source(kind).encode())

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from leakyrelu.compare.data import load_task
 from leakyrelu.compare.task import Kind, Task, name_of
+from leakyrelu.loading import called
 
 __all__ = ["make_task", "tensor_task"]
 
@@ -36,7 +37,7 @@ def make_task(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
     if callable(data) and not hasattr(data, "__getitem__"):
-        task = make_task(_called(data), target, kind, loss, metric, is_table)
+        task = make_task(called(data, name_of(data)), target, kind, loss, metric, is_table)
         return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
@@ -47,13 +48,6 @@ def make_task(
     if target is not None:
         raise ValueError(f"target {target!r} names a column, but data is no table")
     return tensor_task(data, kind, loss, metric)
-
-
-def _called(data: Callable[[], Any]) -> Any:
-    try:
-        return data()
-    except Exception as error:  # whatever the user's own code raises
-        raise ValueError(f"{name_of(data)}() failed: {type(error).__name__}: {error}") from error
 
 
 def tensor_task(

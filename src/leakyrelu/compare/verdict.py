@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.condition import silent
 from leakyrelu.compare.intervals import (
     Estimate,
     Verdict,
@@ -26,7 +27,7 @@ from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.rounds import at_look, confidence_at, looks, seeds_to_decide
 from leakyrelu.compare.trial import Key, Trial
 
-__all__ = ["Candidate", "Estimate", "candidates", "sentence"]
+__all__ = ["Candidate", "Estimate", "candidates", "number_of_seeds", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Candidate:
     activation : str
         Its spec.
     learning_rate : float
-        The one with the best mean validation score over the seeds of the first round; NaN if
-        trials diverged at each.
+        The one with the best mean validation score, of those still in the race; NaN if trials
+        diverged at each.
     trials : list of Trial
         Those at that learning rate that it is judged by, a seed each.
     score : Estimate
@@ -85,7 +86,7 @@ class Candidate:
         """Share of hidden units that never fire at a checkpoint, over layers and seeds."""
         if self.diverged:
             return math.nan
-        return float(np.mean([trial.history[checkpoint].never_fired for trial in self.trials]))
+        return float(np.mean([silent(trial, checkpoint) for trial in self.trials]))
 
     @property
     def dead(self) -> float:
@@ -230,9 +231,9 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: 
         return f"One seed shows no difference that chance could not make; use several{tail}."
     if not others:
         return f"Nothing is left to compare with {reference}{tail}."
-    counts = sorted({len(c.trials) for c in others})
-    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
-    basis = f"over {seeds} paired seeds, 95% intervals for all comparisons together"
+    basis = (
+        f"over {number_of_seeds(others)} paired seeds, 95% intervals for all comparisons together"
+    )
     better = [c for c in others if c.verdict == "better"]
     worse = [c for c in others if c.verdict == "worse"]
     equivalent = [c.activation for c in others if c.verdict == "equivalent"]
@@ -261,6 +262,12 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: 
         verb = "is" if len(equivalent) == 1 else "are"
         text += f"; {_listing(equivalent)} {verb} equivalent to it"
     return f"{text} ({basis}){tail}."
+
+
+def number_of_seeds(trained: Sequence[Candidate]) -> str:
+    """Say how many seeds candidates were given: ``10``, or ``5 to 10``."""
+    counts = sorted({len(c.trials) for c in trained})
+    return f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
 
 
 def _difference(difference: Estimate, metric: str) -> str:

@@ -28,7 +28,7 @@ BETTER, WORSE, UNCLEAR, OTHERS = "#1f86c8", "#d9731a", "#808080", "#a0a0a0"
 def scores(comparison: Comparison, axes: Axes) -> Drawing:
     """Draw the test score of each activation with its 95% interval."""
     metric = comparison.task.metric
-    trained = _trained(comparison)
+    trained = comparison.trained
     scale = score_scale(metric)
     values = _intervals(axes, trained, [c.score for c in trained], metric)
     for row, candidate in enumerate(trained):
@@ -60,7 +60,7 @@ def scores(comparison: Comparison, axes: Axes) -> Drawing:
 def differences(comparison: Comparison, axes: Axes) -> Drawing:
     """Draw each paired difference to the reference, with simultaneous 95% intervals."""
     metric, reference = comparison.task.metric, comparison.settings.reference
-    compared = [c for c in _trained(comparison) if c.difference]
+    compared = [c for c in comparison.trained if c.difference]
     estimates = [c.difference for c in compared if c.difference]
     values = _intervals(axes, compared, estimates, metric, signed=True)
     axes.axvline(0, color=OTHERS, linewidth=1, linestyle="--", zorder=0)
@@ -77,7 +77,7 @@ def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> 
     metric = comparison.task.metric
     scale = score_scale(metric)
     means, values = [], []
-    for other in _trained(comparison):
+    for other in comparison.trained:
         epochs = [checkpoint.epoch for checkpoint in other.trials[0].history][1:]
         curves = np.array([[c.validation_score for c in t.history] for t in other.trials])[:, 1:]
         mean, low, high = curves.mean(axis=0), curves.min(axis=0), curves.max(axis=0)
@@ -159,7 +159,7 @@ def silent_units(comparison: Comparison, candidate: Candidate, axes: Axes) -> Dr
 
 def overview(comparison: Comparison) -> Figure:
     """Draw scores, differences, learning curves and silent units in one figure."""
-    trained = _trained(comparison)
+    trained = comparison.trained
     columns = max(2, min(4, len(trained)))
     rows = max(1, -(-len(trained) // columns))
     figure = NotebookFigure(figsize=(3 * columns, 3.2 + 4.4 * rows))
@@ -184,10 +184,6 @@ def overview(comparison: Comparison) -> Figure:
     return figure
 
 
-def _trained(comparison: Comparison) -> list[Candidate]:
-    return [candidate for candidate in comparison.candidates if not candidate.diverged]
-
-
 def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
     """Mean over the seeds, shape (checkpoints, layers)."""
     shares = np.array([[c.never_fired for c in t.history] for t in candidate.trials])
@@ -196,7 +192,7 @@ def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
 
 def most_silent(comparison: Comparison) -> float:
     """Return the upper end of the colour scale, one for all activations."""
-    return max([0.01, *(float(_silent_share(c).max()) for c in _trained(comparison))])
+    return max([0.01, *(float(_silent_share(c).max()) for c in comparison.trained)])
 
 
 def _intervals(

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from leakyrelu.activations import parse
 from leakyrelu.compare.condition import END, START, gradients, median_reach, silent_by_layer, slopes
-from leakyrelu.compare.relations import THRESHOLDS, relations
+from leakyrelu.compare.relations import THRESHOLDS
 from leakyrelu.report import figures, why_figures
 from leakyrelu.report.svg import page_figure
 from leakyrelu.report.why import names_of_slopes
@@ -56,13 +56,13 @@ def _now() -> str:
 
 def comparison_page(comparison: Comparison) -> str:
     """Return the report as HTML that refers to nothing outside itself."""
-    trained = [c for c in comparison.candidates if not c.diverged]
+    trained = comparison.trained
 
     def each(draw: Callable[..., Any]) -> list[Markup]:
         return [page_figure(SMALL, partial(draw, comparison, c)) for c in trained]
 
     recommended = comparison.recommended
-    found = relations(comparison.candidates)
+    found = comparison.relations
     return _template("comparison.html.j2").render(
         comparison=comparison,
         settings=comparison.settings,
@@ -98,7 +98,6 @@ def experiments_page(comparisons: Sequence[Comparison]) -> str:
 
 def _figures(comparison: Comparison) -> dict[str, Any]:
     """Draw what the page of one experiment and that of several show."""
-    trained = [c for c in comparison.candidates if not c.diverged]
     intervals = 5, 0.9 + 0.33 * len(comparison.candidates)
     found: dict[str, Any] = {
         "scores": page_figure(intervals, partial(figures.scores, comparison)),
@@ -107,9 +106,9 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
         "gradients": [],
         "silent_and_score": None,
     }
-    if trained:
+    if comparison.trained:
         by_name = why_figures.line_styles(comparison)
-        found["styles"] = {c.activation: by_name[c.activation] for c in trained}
+        found["styles"] = {c.activation: by_name[c.activation] for c in comparison.trained}
         found["gradients"] = [
             page_figure(WIDE, partial(why_figures.gradient_by_depth, comparison, at))
             for at in (START, END)
@@ -129,7 +128,7 @@ class _ByLayer:
 
 
 def _tables(comparison: Comparison) -> list[_ByLayer]:
-    trained = [c for c in comparison.candidates if not c.diverged]
+    trained = comparison.trained
     if not trained:
         return []
     found = []

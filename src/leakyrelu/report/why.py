@@ -8,7 +8,7 @@ import numpy as np
 
 from leakyrelu.activations import parse
 from leakyrelu.compare.condition import END, START, median_reach, silent_by_layer, slopes
-from leakyrelu.compare.relations import SILENT, UNEVEN, Relation, apart, relations
+from leakyrelu.compare.relations import SILENT, UNEVEN, Relation, apart
 from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
 from leakyrelu.report.words import fraction, percent
@@ -16,7 +16,9 @@ from leakyrelu.report.words import fraction, percent
 __all__ = ["explain", "names_of_slopes"]
 
 
-def explain(candidates: Sequence[Candidate], reference: str) -> list[str]:
+def explain(
+    candidates: Sequence[Candidate], reference: str, found: Sequence[Relation]
+) -> list[str]:
     """Say in sentences what goes with the differences in score.
 
     Parameters
@@ -24,6 +26,8 @@ def explain(candidates: Sequence[Candidate], reference: str) -> list[str]:
     candidates : sequence of Candidate
     reference : str
         The activation that the others were compared with.
+    found : sequence of Relation
+        How the condition of the networks goes with their score.
 
     Returns
     -------
@@ -36,7 +40,7 @@ def explain(candidates: Sequence[Candidate], reference: str) -> list[str]:
     if not told:
         told = [f"No activation is better or worse than {reference}: there is nothing to explain."]
     told += [_slopes(c) for c in trained if c.trials[0].history[END].slopes]
-    return [*told, _relations(relations(candidates))]
+    return [*told, _relations(found)]
 
 
 # --- Better or worse, and what sets it apart ---------------------------------------------------

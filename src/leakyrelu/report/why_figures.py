@@ -40,9 +40,8 @@ def _line(comparison: Comparison, candidate: Candidate) -> dict[str, Any]:
 
 def gradient_by_depth(comparison: Comparison, at: int, axes: Axes) -> Drawing:
     """Draw the gradient of each weight matrix, first to last, on a logarithmic scale."""
-    trained = [c for c in comparison.candidates if not c.diverged]
     values, told = [], []
-    for c in trained:
+    for c in comparison.trained:
         each = gradients(c.trials, at)
         depth = np.arange(1, len(each) + 1)
         shown = np.where(each > 0, each, np.nan)  # there is no place for 0
@@ -73,9 +72,7 @@ def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
     metric = comparison.task.metric
     scale = score_scale(metric)
     values, told = [], []
-    for c in comparison.candidates:
-        if c.diverged:
-            continue
+    for c in comparison.trained:
         style = _line(comparison, c)
         own = [(100 * silent(t, END), scale * t.test_score, t.seed) for t in c.trials]
         x, y, _ = zip(*own, strict=True)
@@ -111,8 +108,8 @@ def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
 def slopes_by_layer(comparison: Comparison, axes: Axes) -> Drawing:
     """Draw the slopes that PReLUs have learned, the mean over the seeds and their range."""
     values, told = [], []
-    for c in comparison.candidates:
-        if c.diverged or not c.trials[0].history[END].slopes:
+    for c in comparison.trained:
+        if not c.trials[0].history[END].slopes:
             continue
         each = np.array([trial.history[END].slopes for trial in c.trials])
         mean = each.mean(axis=0)
