@@ -31,6 +31,7 @@ def test_rrelu_draws_slopes_in_training_only():
     network = StackedMLP(parse("rrelu:0.1:0.3"), [1, 1, 1], (0,))
     x = torch.full((1, 1000, 1), -1.0)
     network.training = True
+    network.draw_slopes()
     slopes = -network._activate(0, x)
     assert (slopes.min() >= 0.1, slopes.max() <= 0.3) == (True, True)
     assert slopes.std() > 0.05

@@ -45,9 +45,9 @@ def prelu_backward(gradient, x, weight, out):
     return grad_weight
 
 
-def rrelu(factor, x, out, lower, upper, seed):
+def rrelu(factor, x, out, lower, upper, *seeds):
     addresses = [array.ctypes.data for array in (factor, x, out)]
-    _layers.rrelu(x.dtype.name, *addresses, x.size, lower, upper, seed)
+    _layers.rrelu(x.dtype.name, *addresses, x.size, lower, upper, np.uint64(seeds).tobytes())
     return out
 
 
@@ -190,6 +190,15 @@ def test_rrelu_backward_has_the_slopes_of_forward(name):
         assert np.array_equal(rrelu(x, x, np.empty_like(x), 0.1, 0.4, 7), x * slopes)
 
 
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("size", [1, 511, 8193, 40_000])
+def test_each_part_is_drawn_by_its_own_seed(name, size):
+    x = np.random.default_rng(0).standard_normal((3, size)).astype(dtype_of(name))
+    found = rrelu(x, x, np.empty_like(x), 0.1, 0.4, 7, 2**64 - 1, 7)
+    for row, seed, own in zip(x, (7, 2**64 - 1, 7), found, strict=True):
+        assert np.array_equal(wide(own), wide(rrelu(row, row, np.empty_like(row), 0.1, 0.4, seed)))
+
+
 def test_no_numbers_no_work():
     empty = np.empty((0, 3, 5), np.float32)
     assert np.array_equal(prelu_backward(empty, empty, np.ones(3, np.float32), empty), np.zeros(3))
@@ -198,7 +207,13 @@ def test_no_numbers_no_work():
 
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(TypeError, match="no pass for the dtype int8"):
-        _layers.rrelu("int8", 0, 0, 0, 0, 0.1, 0.3, 0)
+        _layers.rrelu("int8", 0, 0, 0, 0, 0.1, 0.3, bytes(8))
+
+
+@pytest.mark.parametrize("seeds", [0, 2])
+def test_parts_that_are_not_equal_are_refused(seeds):
+    with pytest.raises(ValueError, match=f"5 elements are no {seeds} equal parts"):
+        _layers.rrelu("float32", 0, 0, 0, 5, 0.1, 0.3, bytes(8 * seeds))
 
 
 FORKED = """

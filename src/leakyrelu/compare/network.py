@@ -12,6 +12,7 @@ import torch
 
 from leakyrelu.activations import Activation
 from leakyrelu.health.counts import FiringCounts
+from leakyrelu.nn import functional
 
 __all__ = ["Batches", "Look", "Networks", "Parameters", "StackedMLP", "generator_for"]
 
@@ -138,11 +139,19 @@ class StackedMLP:
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
         """Fill the gradients: of each network that of its own mean loss."""
         self.training = True
+        if self.activation.name == "rrelu":
+            self.draw_slopes()
         loss = loss_of(self(x), y).sum()
         parts = [*self.weights, *self.biases, *self.slopes]
         own = [*self._matrices.gradients, *self._slopes.gradients]
         for gradient, found in zip(own, torch.autograd.grad(loss, parts), strict=True):
             gradient.copy_(found)
+
+    def draw_slopes(self) -> None:
+        """Draw the slopes of RReLU for the next batch: a seed for each layer and network."""
+        hidden = len(self.weights) - 1
+        seeds = [torch.empty(hidden, dtype=torch.int64).random_(generator=g) for g in self.noise]
+        self._seeds = torch.stack(seeds, dim=1).tolist()
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Compute outputs, in evaluation mode."""
@@ -194,12 +203,10 @@ class StackedMLP:
     def _activate(self, layer: int, x: torch.Tensor) -> torch.Tensor:
         if self.activation.name == "prelu":  # a slope per network: the channels of torch.prelu
             flat = x.reshape(1, len(x), -1)
-            return torch.prelu(flat, self.slopes[layer].flatten()).view_as(x)
+            return functional.prelu(flat, self.slopes[layer].flatten()).view_as(x)
         if self.activation.name == "rrelu" and self.training:
-            slopes = torch.empty_like(x)
-            for network, generator in enumerate(self.noise):
-                slopes[network].uniform_(*self.activation.parameters, generator=generator)
-            return x * torch.where(x.detach() > 0, 1.0, slopes)
+            lower, upper = self.activation.parameters
+            return functional.rrelu_of_seeds(x, lower, upper, self._seeds[layer])
         result: torch.Tensor = self.module(x)
         return result
 

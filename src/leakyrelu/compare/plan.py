@@ -68,7 +68,7 @@ class Settings:
     model: str | None = None
     recipe: str | None = None
     # Raised when a change to the training makes other numbers of the same settings.
-    protocol: int = 2
+    protocol: int = 3
 
     def to_json(self) -> str:
         """Return the settings as text, the same for the same settings."""

@@ -34,6 +34,10 @@ CHECKPOINTS = 11
 # Outputs are computed for as many examples at once as make this many numbers in the stack.
 EVALUATION_ROWS = 512
 
+# Bytes. glibc gives memory back to the system, to be had again page by page, unless a block of
+# this size has been freed: the largest from which it learns that it will be asked for again.
+LARGEST_LESSON = (32 << 20) - (64 << 10)
+
 # These treat each number by itself, so that a stack is to them as its networks are one by one.
 ELEMENTWISE = (
     *(torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam),
@@ -70,6 +74,7 @@ class Training:
 
     def __init__(self, experiment: Experiment, batch: Batch, stacked: bool = True) -> None:
         task, settings, recipe = experiment.task, experiment.settings, experiment.recipe
+        torch.empty(LARGEST_LESSON, dtype=torch.uint8)
         self.batch = batch
         self._task = task
         self._examples = Examples(task, batch.seeds)

@@ -4,7 +4,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cstring>
 #include <new>
+#include <vector>
 
 #include "instruction_sets.hpp"
 #include "layers.hpp"
@@ -62,22 +64,33 @@ PyObject* prelu_backward(PyObject*, PyObject* arguments) {
 
 PyObject* rrelu(PyObject*, PyObject* arguments) {
   const char* dtype;
-  Address factor, x, out, seed;
+  Address factor, x, out;
   Py_ssize_t n;
   double lower, upper;
-  if (!PyArg_ParseTuple(arguments, "sKKKnddK", &dtype, &factor, &x, &out, &n, &lower, &upper,
-                        &seed))
+  const char* bytes;
+  Py_ssize_t length;
+  if (!PyArg_ParseTuple(arguments, "sKKKnddy#", &dtype, &factor, &x, &out, &n, &lower, &upper,
+                        &bytes, &length))
     return nullptr;
   const leakyrelu::Passes* const passes = passes_of(dtype);
   if (passes == nullptr) return nullptr;
-  return without_lock(
-      [&] { passes->rrelu(memory(factor), memory(x), memory(out), n, lower, upper, seed); });
+  std::vector<std::uint64_t> seeds(length / sizeof(std::uint64_t));
+  if (seeds.empty() || n % seeds.size()) {
+    PyErr_Format(PyExc_ValueError, "%zd elements are no %zu equal parts", n, seeds.size());
+    return nullptr;
+  }
+  std::memcpy(seeds.data(), bytes, seeds.size() * sizeof(std::uint64_t));
+  return without_lock([&] {
+    passes->rrelu(memory(factor), memory(x), memory(out), n / seeds.size(), lower, upper,
+                  seeds.data(), seeds.size());
+  });
 }
 
 PyMethodDef methods[] = {
     {"prelu_backward", prelu_backward, METH_VARARGS,
      "dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner"},
-    {"rrelu", rrelu, METH_VARARGS, "dtype, addresses of factor, x, out; n, lower, upper, seed"},
+    {"rrelu", rrelu, METH_VARARGS, "dtype, addresses of factor, x, out; n, lower, upper, seeds as bytes, one for each of as many "
+     "equal parts"},
     {nullptr, nullptr, 0, nullptr}};
 int fill_module(PyObject* module) {
   return PyModule_AddStringConstant(module, "instruction_set", layers.instruction_set);

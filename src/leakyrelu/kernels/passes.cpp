@@ -14,9 +14,9 @@ constexpr leakyrelu::Passes passes_of = {
                      static_cast<T*>(grad_weight), outer, channels, inner);
     },
     [](const void* factor, const void* x, void* out, npy_intp n, double lower, double upper,
-       std::uint64_t seed) {
+       const std::uint64_t* seeds, npy_intp parts) {
       rrelu(static_cast<const T*>(factor), static_cast<const T*>(x), static_cast<T*>(out), n,
-            lower, upper, seed);
+            lower, upper, seeds, parts);
     }};
 
 }  // namespace

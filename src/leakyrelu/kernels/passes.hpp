@@ -236,15 +236,18 @@ class Generators {
 };
 
 // out = factor * (1 if x > 0 else a slope drawn for that element), the same for the same seed.
-// Forward the factor is x, backward the gradient.
+// Forward the factor is x, backward the gradient. Each of the parts, one after another and of n
+// elements each, has a seed of its own.
 template <class T>
 void rrelu(const T* factor, const T* x, T* out, npy_intp n, double lower, double upper,
-           std::uint64_t seed) {
+           const std::uint64_t* seeds, npy_intp parts) {
   const Wide<T> step = static_cast<Wide<T>>((upper - lower) / (1 << 24));
-  split(n, drawn, 4 * n * sizeof(Wide<T>), [&](npy_intp start, npy_intp stop) {
-    for (npy_intp first = start; first < stop; first += drawn) {
-      Generators generators(seed, first / drawn);
-      const npy_intp end = std::min(first + drawn, stop);
+  const npy_intp groups = (n + drawn - 1) / drawn;
+  split(parts * groups, 1, 4 * parts * n * sizeof(Wide<T>), [&](auto start, auto stop) {
+    for (npy_intp item = start; item < stop; ++item) {
+      const npy_intp part = item / groups, group = item % groups;
+      Generators generators(seeds[part], group);
+      const npy_intp first = part * n + group * drawn, end = std::min(first + drawn, (part + 1) * n);
       for (npy_intp i = first; i < end; i += block) {
         Wide<T> slopes[block], wide_factor[block], wide_x[block], result[block];
         generators.draw(static_cast<Wide<T>>(lower), step, slopes, block);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import torch
 from torch import Tensor
 
@@ -33,7 +35,11 @@ def prelu_backward(
     return grad_weight
 
 
-def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, seed: int) -> None:
-    """Write `factor` to `out`, times a slope drawn by `seed` where `x` is not positive."""
+def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, *seeds: int) -> None:
+    """Write `factor` to `out`, times a slope drawn by a seed where `x` is not positive.
+
+    With several seeds, each is for one of as many equal parts, in the order of memory.
+    """
     addresses = [tensor.data_ptr() for tensor in (factor, x, out)]
-    _layers.rrelu(_NAMES[x.dtype], *addresses, out.numel(), lower, upper, seed)
+    packed = struct.pack(f"{len(seeds)}Q", *seeds)
+    _layers.rrelu(_NAMES[x.dtype], *addresses, out.numel(), lower, upper, packed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -139,8 +139,8 @@ def rrelu(
 
     Notes
     -----
-    The slopes are drawn where they are used, by a generator that counts (Philox 4x32-10),
-    with a seed from PyTorch's generator: `torch.manual_seed` makes them the same again, though
+    The slopes are drawn where they are used, by xoshiro128+ on a CPU [2]_ and by a generator
+    that counts, Philox 4x32-10, on a GPU [3]_, with a seed from PyTorch's generator: `torch.manual_seed` makes them the same again, though
     they are others than PyTorch's function draws. For the way back that seed is stored, and
     not a number for each element. A slope has 24 random bits.
 
@@ -148,7 +148,9 @@ def rrelu(
     ----------
     .. [1] B. Xu, N. Wang, T. Chen and M. Li, "Empirical evaluation of rectified activations
        in convolutional network", 2015, arXiv:1505.00853.
-    .. [2] J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random numbers: as
+    .. [2] D. Blackman and S. Vigna, "Scrambled linear pseudorandom number generators", ACM
+       Transactions on Mathematical Software 47, 2021.
+    .. [3] J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random numbers: as
        easy as 1, 2, 3", SC 2011.
 
     Examples
@@ -169,13 +171,38 @@ def rrelu(
         can_overwrite = lower > 0 and _is_dense(input)
         passes = _passes_for(input, is_rrelu=True) if can_overwrite or not inplace else None
         if passes is not None:
-            drawn: Tensor = _RReLU.apply(input, lower, upper, inplace, passes.rrelu)
+            # Of the generator for CPUs: to ask a GPU's would be to wait for it.
+            seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
+            drawn: Tensor = _RReLU.apply(input, inplace, passes.rrelu, (lower, upper, seed))
             return drawn
         if not inplace and torch._C._are_functorch_transforms_active():
             # PyTorch's RReLU is not among what vmap knows.
             slopes = torch.empty_like(input).uniform_(lower, upper)
             return input * torch.where(input > 0, torch.ones_like(input), slopes)
     return torch.nn.functional.rrelu(input, lower, upper, training, inplace)
+
+
+def rrelu_of_seeds(input: Tensor, lower: float, upper: float, seeds: Sequence[int]) -> Tensor:
+    """Compute RReLU in training, of equal parts of a CPU tensor, each with slopes of its own seed.
+
+    Parameters
+    ----------
+    input : torch.Tensor, shape (parts, ...)
+        Contiguous.
+    lower, upper : float
+        The interval that the slope of each element is drawn from.
+    seeds : sequence of int, length parts
+        0 to 2^64 - 1.
+
+    Examples
+    --------
+    >>> x = torch.full((2, 3), -1.0)
+    >>> both = rrelu_of_seeds(x, 0.1, 0.3, [5, 6])
+    >>> bool((both[1] == rrelu_of_seeds(x[1:], 0.1, 0.3, [6])).all())
+    True
+    """
+    drawn: Tensor = _RReLU.apply(input, False, _cpu.rrelu, (lower, upper, *seeds))
+    return drawn
 
 
 def rrelu_(
@@ -309,15 +336,13 @@ def _differentiable_backward(
 class _RReLU(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, lower: float, upper: float, inplace: bool, rrelu: Callable[..., None]
+        ctx: Any, x: Tensor, inplace: bool, rrelu: Callable[..., None], drawn: tuple[float, ...]
     ) -> Tensor:
-        # Of the generator for CPUs: to ask a GPU's would be to wait for it.
-        seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
         out = x if inplace else torch.empty_like(x)
         if inplace:
             ctx.mark_dirty(x)
         ctx.save_for_backward(out if inplace else x)  # whichever: they have the same signs
-        ctx.strides, ctx.drawn, ctx.rrelu = out.stride(), (lower, upper, seed), rrelu
+        ctx.strides, ctx.drawn, ctx.rrelu = out.stride(), drawn, rrelu
         (x,) = _in_order_of(out, x)
         rrelu(x, x, out, *ctx.drawn)
         return out
@@ -330,7 +355,7 @@ class _RReLU(torch.autograd.Function):
             ones = torch.ones_like(out)
             (x,) = _in_order_of(out, x.detach())
             ctx.rrelu(ones, x, out, *ctx.drawn)
-            return gradient * out, None, None, None, None
+            return gradient * out, None, None, None
         gradient, x = _in_order_of(out, gradient, x)
         ctx.rrelu(gradient, x, out, *ctx.drawn)
-        return out, None, None, None, None
+        return out, None, None, None
