@@ -12,6 +12,7 @@ import joblib
 import torch
 
 from leakyrelu.compare.calibrate import calibrate, seconds_a_step
+from leakyrelu.compare.pace import Pace
 from leakyrelu.compare.plan import Batch, batches
 from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.store import Store
@@ -123,12 +124,13 @@ class Workers:
         """Train batches, and yield each with its trials as it finishes."""
         stacked = self.way.stacked
         if self.way.workers == 1:
-            for batch in todo:
+            with Pace().kept() as pace:
+                for batch in todo:
 
-                def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
-                    self._listener.epoch_finished(batch, epoch, score)
+                    def on_epoch(epoch: int, score: float, batch: Batch = batch) -> None:
+                        self._listener.epoch_finished(batch, epoch, score)
 
-                yield batch, train(self._experiment, batch, stacked, on_epoch)
+                    yield batch, train(self._experiment, batch, stacked, on_epoch, pace)
         else:
             call = joblib.delayed(in_worker)
             calls = (call(train_batch, self._experiment, batch, stacked) for batch in todo)

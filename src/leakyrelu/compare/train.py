@@ -22,6 +22,7 @@ from leakyrelu.compare.examples import Examples, Part
 from leakyrelu.compare.goal import Judge, losses
 from leakyrelu.compare.models import ModelStack, SingleModel
 from leakyrelu.compare.network import Look, Networks, StackedMLP, generator_for
+from leakyrelu.compare.pace import Pace
 from leakyrelu.compare.plan import Batch, Settings
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE, Task
@@ -166,6 +167,7 @@ def train(
     batch: Batch,
     stacked: bool = True,
     on_epoch: Callable[[int, float], None] | None = None,
+    pace: Pace | None = None,
 ) -> list[Trial]:
     """Train all trials of a batch.
 
@@ -175,6 +177,8 @@ def train(
         See `Training`.
     on_epoch : callable, optional
         Called with the epoch just finished and the mean validation score known by then.
+    pace : Pace, optional
+        Told how long each step took. By default threads are left as they are.
 
     Returns
     -------
@@ -183,14 +187,20 @@ def train(
     """
     start = time.perf_counter()
     epochs = experiment.settings.epochs
+    if pace is not None:
+        pace.begin()
     looked_at = set(np.linspace(0, epochs, CHECKPOINTS).round().astype(int).tolist())
     histories: list[list[Checkpoint]] = [[] for _ in batch.seeds]
     with torch.random.fork_rng(devices=[]):  # a single network draws from PyTorch's generator
         training = Training(experiment, batch, stacked)
         for epoch in range(epochs + 1):
             if epoch > 0:
+                last = time.perf_counter()
                 for _ in training.epoch():
-                    pass
+                    now = time.perf_counter()
+                    if pace is not None:
+                        pace.took(now - last)
+                    last = now
             if epoch in looked_at:
                 looks, scores = training.look()
                 for history, look, score in zip(histories, looks, scores, strict=True):

@@ -140,9 +140,10 @@ def rrelu(
     Notes
     -----
     The slopes are drawn where they are used, by xoshiro128+ on a CPU [2]_ and by a generator
-    that counts, Philox 4x32-10, on a GPU [3]_, with a seed from PyTorch's generator: `torch.manual_seed` makes them the same again, though
-    they are others than PyTorch's function draws. For the way back that seed is stored, and
-    not a number for each element. A slope has 24 random bits.
+    that counts, Philox 4x32-10, on a GPU [3]_, with a seed from PyTorch's generator:
+    `torch.manual_seed` makes them the same again, though they are others than PyTorch's function
+    draws. For the way back that seed is stored, and not a number for each element. A slope has 24
+    random bits.
 
     References
     ----------
