@@ -136,9 +136,9 @@ def test_each_network_of_a_stack_has_statistics_of_its_own():
     training = Training(experiment, Batch(parse("relu"), (0.01, 0.01), (0, 1)))
     for _ in training.epoch():
         pass
-    means = training._networks._rest["norm.running_mean"]
+    means = training.networks._rest["norm.running_mean"]
     assert not torch.allclose(means[0], means[1])
-    assert training._networks._rest["norm.num_batches_tracked"].tolist() == [4, 4]
+    assert training.networks._rest["norm.num_batches_tracked"].tolist() == [4, 4]
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,10 @@ def test_frozen_parameters_stay():
 
     experiment = experiment_of(make, IMAGES, CLASSES, epochs=1)
     training = Training(experiment, Batch(parse("relu"), (0.01, 0.01), (0, 1)))
-    before = training._networks._rest["first.weight"].clone()
+    before = training.networks._rest["first.weight"].clone()
     for _ in training.epoch():
         pass
-    assert torch.equal(training._networks._rest["first.weight"], before)
+    assert torch.equal(training.networks._rest["first.weight"], before)
 
 
 def test_the_same_seed_draws_the_same_weights_up_to_the_gain():

@@ -204,11 +204,24 @@ def test_what_a_write_ahead_log_holds_is_read(file):
 
 
 def test_other_settings_are_refused(tmp_path):
-    opened(tmp_path).__exit__(None, None, None)
+    with opened(tmp_path) as store:
+        store.add([TRIAL])
     changed = dataclasses.replace(SETTINGS, epochs=7, learning_rates=(0.01, 0.1), data="xyz")
     message = r"holds an experiment with other data; epochs 1, not 7; learning rates 0.01, not 0.01"
     with pytest.raises(ValueError, match=message):
         opened(tmp_path, changed)
+
+
+def test_an_attempt_without_trials_makes_room_for_another(tmp_path):
+    others = dataclasses.replace(SETTINGS, recipe="0123", epochs=2)
+    with opened(tmp_path) as first, opened(tmp_path, others) as second:
+        assert second.settings == others
+        second.add([TRIAL])
+        with pytest.raises(ValueError, match="was taken by another experiment"):
+            first.add(seeds_from(1, 3))
+        assert [trial.seed for trial in second.trials()] == [0]
+    with pytest.raises(ValueError, match=r"epochs 2, not 1; another model, loss, metric"):
+        opened(tmp_path)
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):

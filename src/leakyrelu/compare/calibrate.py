@@ -15,6 +15,7 @@ from torch import Tensor
 
 from leakyrelu.activations import parse
 from leakyrelu.compare.plan import Batch
+from leakyrelu.compare.stackable import reason_against
 from leakyrelu.compare.train import Experiment, Training
 from leakyrelu.compare.trial import Key
 
@@ -84,26 +85,19 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     spec = keys[0][0]
     each = sorted((rate, seed) for activation, rate, seed in keys if activation == spec)
     try:
-        alone, expected, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
+        alone, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
-        if experiment.recipe.model is None:
-            raise
+        what = experiment.recipe.name or "the network"
+        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{experiment.recipe.name} can't be trained on this data: "
-            f"{type(error).__name__}: {error}"
+            f"{what} can't be trained on this data, as it was asked: {told}"
         ) from error
-    best = Way(1, alone, alone)
+    best = Way(1, alone, alone, reason_against(experiment, spec, each))
     most = _memory() * MEMORY_SHARE / max(memory, 1)
     for size in [*(size for size in STACKS if size < len(each)), len(each)]:
-        if not 1 < size <= most:
+        if best.note or not 1 < size <= most:
             break
-        try:
-            seconds, found, _ = _measure(experiment, _batch(spec, each, size), stacked=True)
-        except Exception as error:  # vmap refuses what it can't do by many kinds of error
-            reason = str(error).partition("\n")[0].partition(". ")[0]
-            return Way(1, alone, alone, f"can't be stacked: {reason}")
-        if not torch.allclose(found, expected, rtol=0.01, atol=0.001):
-            return Way(1, alone, alone, "a stack does not compute what the model does alone")
+        seconds, _ = _measure(experiment, _batch(spec, each, size), stacked=True)
         if seconds < (STACKS_GAIN if best.stack == 1 else 1.0) * best.seconds:
             best = Way(size, seconds, alone)
         elif seconds > 1.5 * best.seconds:
@@ -121,25 +115,22 @@ def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float
     return _measure(experiment, batch, stacked)[0]
 
 
-def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float, Tensor, float]:
-    """Return seconds a step and network, outputs of the first network, and bytes of each."""
+def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float, float]:
+    """Return seconds a step and network, and bytes of each network."""
     # However many steps are measured, the schedule has not come to its end.
     endless = dataclasses.replace(experiment.settings, epochs=10**6)
     experiment = dataclasses.replace(experiment, settings=endless)
     with torch.random.fork_rng(devices=[]):
         training = Training(experiment, batch, stacked)
-        if stacked and not training.can_stack:
-            raise ValueError("the optimizer does not treat each number by itself")
         steps = chain.from_iterable(training.epoch() for _ in count())
         with _bytes_saved() as saved:
             next(steps)  # the first step is slower
-        outputs = training.outputs()
         taken, start, seconds = 0, time.perf_counter(), 0.0
         while taken < STEPS or seconds < SECONDS:
             next(steps)
             taken += 1
             seconds = time.perf_counter() - start
-    return seconds / taken / len(batch), outputs, sum(saved) / len(batch) + training.bytes_of_state
+    return seconds / taken / len(batch), sum(saved) / len(batch) + training.bytes_of_state
 
 
 @contextmanager

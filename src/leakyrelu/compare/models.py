@@ -148,12 +148,16 @@ class ModelStack:
         return found
 
     def _compute(self, x: Tensor) -> Tensor:
-        def one(parameters: dict[str, Tensor], rest: dict[str, Tensor], x: Tensor) -> Tensor:
-            output: Tensor = functional_call(self._model, (parameters, rest), (x,))
-            return output
+        def one(
+            parameters: dict[str, Tensor], rest: dict[str, Tensor], x: Tensor
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            output = functional_call(self._model, (parameters, rest), (x,))
+            # Buffers that the model has assigned anew are in `rest` now.
+            return output, {name: value.detach() for name, value in rest.items()}
 
         with own_noise(self._noise), _without_fast_path():
-            return vmap(one)(self._parameters, self._rest, x)
+            output, self._rest = vmap(one)(self._parameters, self._rest, x)
+        return output
 
     def differentiate(self, x: Tensor, y: Tensor, loss_of: LossOfEach) -> None:
         """Give the parameters their gradients, each network that of its own mean loss."""
@@ -176,8 +180,10 @@ class ModelStack:
         looks = []
         for network in range(len(self._noise)):
             stacked = self._parameters | self._rest
-            own = {name: values[network].detach() for name, values in stacked.items()}
-            self._model.load_state_dict(own, strict=False)
+            with torch.no_grad():
+                for tensors in (self._model.named_parameters(), self._model.named_buffers()):
+                    for name, own in tensors:
+                        own.copy_(stacked[name][network])
             looks.append(_look_at(self._model, batches, network, loss_of))
         return looks
 

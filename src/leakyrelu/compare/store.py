@@ -59,6 +59,7 @@ class Store:
         self, directory: Path, settings: Settings, task: TaskInfo, environment: dict[str, str]
     ) -> None:
         self.directory = directory
+        self._settings = settings
         self._connection = _open(directory)
         try:
             with self._connection:
@@ -80,17 +81,21 @@ class Store:
                 run(statement)
             run(f"PRAGMA application_id = {reading.APPLICATION_ID}")
             run(f"PRAGMA user_version = {reading.FORMAT}")
-            entries = {
-                "settings": settings.to_json(),
-                "task": json.dumps(dataclasses.asdict(task)),
-                "environment": json.dumps(environment),
-            }
-            self._connection.executemany("INSERT INTO experiment VALUES (?, ?)", entries.items())
-        elif changes := _changes(self.settings, settings):
+        elif not (changes := _changes(self.settings, settings)):
+            return
+        elif run("SELECT count(*) FROM trial").fetchone()[0]:
             raise ValueError(
                 f"{self.directory} holds an experiment with {'; '.join(changes)}. Ask for the same "
                 "settings to resume it, or give another output directory"
             )
+        # A new experiment, or another one than was tried here and failed before its first trial.
+        entries = {
+            "settings": settings.to_json(),
+            "task": json.dumps(dataclasses.asdict(task)),
+            "environment": json.dumps(environment),
+        }
+        query = "INSERT OR REPLACE INTO experiment VALUES (?, ?)"
+        self._connection.executemany(query, entries.items())
 
     def __enter__(self) -> Store:
         return self
@@ -141,6 +146,8 @@ class Store:
         ------
         OSError
             If they cannot be written, as on a full disk; earlier trials stay whole.
+        ValueError
+            If another experiment has taken the directory while this one had no trials.
         """
         rows = [
             (
@@ -157,6 +164,12 @@ class Store:
         ]
         try:
             with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                if self.settings != self._settings:
+                    raise ValueError(
+                        f"{self.directory} was taken by another experiment before the first trial "
+                        "of this one was finished; give each an output directory"
+                    )
                 # Another process may have run the same trial: the first to finish counts.
                 self._connection.executemany(
                     "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
@@ -201,6 +214,8 @@ def _changes(stored: Settings, asked: Settings) -> list[str]:
         name = field.name.replace("_", " ")
         if field.name == "data":
             changes.append("other data")
+        elif field.name == "recipe":
+            changes.append("another model, loss, metric, optimizer or schedule, or its code")
         else:
             shown = [
                 ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (before, after)

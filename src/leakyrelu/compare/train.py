@@ -80,23 +80,28 @@ class Training:
         self._task = task
         self._examples = Examples(task, batch.seeds)
         self._loss_of = partial(losses, task)
-        self._networks: Networks
+        self.networks: Networks
         if recipe.model is None:
             assert settings.depth is not None
             assert settings.width is not None
             sizes = [task.X.shape[1], *[settings.width] * settings.depth, len(task.classes) or 1]
-            self._networks = StackedMLP(batch.activation, sizes, batch.seeds)
+            self.networks = StackedMLP(batch.activation, sizes, batch.seeds)
         elif stacked:
-            self._networks = ModelStack(recipe, batch.activation, batch.seeds)
+            self.networks = ModelStack(recipe, batch.activation, batch.seeds)
         else:
             (seed,) = batch.seeds
-            self._networks = SingleModel(recipe, batch.activation, seed)
+            self.networks = SingleModel(recipe, batch.activation, seed)
         train = self._examples.train
         self._batch_size = min(settings.batch_size, len(train))
         self._orders = [generator_for(seed, "order") for seed in batch.seeds]
         self._optimizer = recipe.optimizer(self._groups(), lr=batch.learning_rates[0])
         steps = settings.epochs * (len(train) // self._batch_size)
         self._schedule = recipe.schedule(self._optimizer, steps)
+        if not hasattr(self._schedule, "step"):
+            raise ValueError(
+                f"the schedule is a {type(self._schedule).__name__}, but should have a method "
+                "step(), as those of torch.optim.lr_scheduler do"
+            )
 
     def _groups(self) -> list[dict[str, Any]]:
         """Give each stretch of networks its own learning rate."""
@@ -105,7 +110,7 @@ class Training:
         for rate, stretch in groupby(self.batch.learning_rates):
             own = slice(start, start + len(list(stretch)))
             start = own.stop
-            parts = self._networks.parameters(own)
+            parts = self.networks.parameters(own)
             groups.append({"params": parts.weights, "lr": rate})
             if parts.slopes:
                 groups.append({"params": parts.slopes, "lr": rate, "weight_decay": 0.0})
@@ -114,7 +119,14 @@ class Training:
     @property
     def can_stack(self) -> bool:
         """Whether the optimizer does to a stack what it does to its networks one by one."""
-        return type(self._optimizer) in ELEMENTWISE
+        own = self._optimizer
+        has_hooks = own._optimizer_step_pre_hooks or own._optimizer_step_post_hooks
+        return type(own) in ELEMENTWISE and not has_hooks
+
+    @property
+    def stepped_on(self) -> list[torch.Tensor]:
+        """What the optimizer steps on."""
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
 
     def epoch(self) -> Iterator[None]:
         """Go once through the training examples, a step at a time."""
@@ -123,7 +135,7 @@ class Training:
         steps = len(train) // self._batch_size
         order = torch.stack(orders)[:, : steps * self._batch_size]
         for chosen in torch.split(order, self._batch_size, dim=1):
-            self._networks.differentiate(*train.take(chosen), self._loss_of)
+            self.networks.differentiate(*train.take(chosen), self._loss_of)
             self._optimizer.step()
             self._schedule.step()
             yield
@@ -133,7 +145,7 @@ class Training:
         """Return the score of each network; NaN where its loss is not finite."""
         judge = Judge(self._task)
         for x, y in part.batches(EVALUATION_ROWS):
-            judge.add(self._networks.predict(x), y)
+            judge.add(self.networks.predict(x), y)
         return judge.results()[0]
 
     def test_scores(self) -> list[float]:
@@ -141,24 +153,22 @@ class Training:
         return self.scores(self._examples.test)
 
     @torch.no_grad()
-    def outputs(self) -> torch.Tensor:
-        """Return what the first network computes for some validation examples."""
+    def outputs(self, network: int) -> torch.Tensor:
+        """Return what a network computes for some validation examples."""
         x, _ = next(self._examples.validation.batches(self._batch_size))
-        return self._networks.predict(x)[0]
+        return self.networks.predict(x)[network]
 
     @property
     def bytes_of_state(self) -> float:
         """Parameters, gradients and what the usual optimizers keep, of one network."""
-        sizes: list[int] = [
-            p.nbytes for group in self._optimizer.param_groups for p in group["params"]
-        ]
+        sizes: list[int] = [p.nbytes for p in self.stepped_on]
         return 4 * sum(sizes) / len(self.batch)
 
     @torch.no_grad()
     def look(self) -> tuple[list[Look], list[float]]:
         """Return what is seen of each network, and its validation score."""
         batches = list(self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES))
-        looks = self._networks.look(batches, self._loss_of)
+        looks = self.networks.look(batches, self._loss_of)
         return looks, self.scores(self._examples.validation)
 
 
