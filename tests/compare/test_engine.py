@@ -44,9 +44,9 @@ def experiment():
     return Experiment(task, settings, Recipe())
 
 
-def stored(experiment, directory, listener):
+def stored(experiment, directory, listener, **how):
     with Store(directory, experiment.settings, experiment.task.info, {}) as store:
-        run(experiment, store, listener)
+        run(experiment, store, listener, **how)
         return store.trials(), store.environment
 
 
@@ -60,6 +60,8 @@ def test_a_run_stores_all_and_says_how(experiment, tmp_path):
     again = Notes()
     assert stored(experiment, tmp_path, again)[0] == trials
     assert (again.resumed_with, again.finished, again.way) == (6, [], "")
+    # What mattered when a finished experiment was asked for again is what a report goes by.
+    assert stored(experiment, tmp_path, Notes(), rope=0.2)[1]["rope"] == "0.2"
 
 
 def test_processes_give_the_same(experiment, tmp_path, monkeypatch):

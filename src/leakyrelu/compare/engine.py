@@ -58,6 +58,8 @@ def run(
     stored = store.trials()
     if stored:
         listener.resumed(len(stored))
+    if f"{rope:g}" != store.environment.get("rope"):
+        store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     step = experiment.task.score_step
     keys = wanted(experiment.settings, stored, step, rope)
     if not keys:
@@ -73,7 +75,6 @@ def run(
         way = workers.way
         listener.trainer_chosen(str(way))
         store.note("trainer", str(way))
-        store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
         while keys:
             most = max(1, min(way.stack, len(keys) // way.workers))  # no worker is to stand idle
             results = workers.train(batches(keys, most))
