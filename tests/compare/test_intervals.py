@@ -78,6 +78,16 @@ def test_the_best_of_many_is_found_by_chance_as_often_as_is_said():
         assert abs(was[chosen].mean() - said[chosen].mean()) < 4 * spread
 
 
+def test_of_more_candidates_than_seeds_nobody_near_is_ruled_out():
+    rng = np.random.default_rng(0)
+    ruled_out = 0
+    for _ in range(200):
+        means = rng.normal(0, 0.5, 12)
+        scores = means + rng.standard_normal((5, 12))
+        ruled_out += probability_best(scores)[means.argmax()] == 0
+    assert ruled_out <= 1  # 11, were the covariance of the few seeds taken as it is
+
+
 def test_equals_share_the_first_place():
     scores = np.array([[0.5, 0.5, 0.1], [0.7, 0.7, 0.3]])
     assert probability_best(scores).tolist() == [0.5, 0.5, 0]

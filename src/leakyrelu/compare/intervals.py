@@ -11,6 +11,9 @@ References
 C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52,
 2003.
 
+O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance matrices",
+Journal of Multivariate Analysis 88, 2004.
+
 G. Corani and A. Benavoli, "A Bayesian approach for comparing cross-validated algorithms on
 multiple data sets", Machine Learning 100, 2015.
 """
@@ -153,7 +156,10 @@ def probability_best(
     """Probability of each candidate that its mean score is the highest of all.
 
     The means are drawn together from a multivariate t distribution. For two candidates it is
-    what `probability_above` says of their differences.
+    what `probability_above` says of their differences. The covariance of many candidates over few
+    seeds is known badly, and of more candidates than seeds it leaves some no way to be first, so
+    it is shrunk towards that of candidates which, seed by seed, vary independently (the idea of
+    Ledoit and Wolf): by ``(c - 2) / (c - 2 + n)`` for c candidates.
 
     Parameters
     ----------
@@ -178,8 +184,15 @@ def probability_best(
         return np.full(candidates, math.nan)
     rng = np.random.default_rng(0)  # the same scores give the same probabilities
     mean = each.mean(axis=0)
+    shrinkage = max(candidates - 2, 0) / (max(candidates - 2, 0) + n)
     # Normal numbers, one a seed, times the deviations from the mean have their covariance.
-    draws = rng.standard_normal((DRAWS, n)) @ (each - mean) / math.sqrt(n - 1)
+    deviations = each - mean
+    draws = rng.standard_normal((DRAWS, n)) @ deviations / math.sqrt(n - 1)
+    # What all have in common in a seed makes nobody first. What is left varies less by a candidate.
+    own = deviations - deviations.mean(axis=1, keepdims=True)
+    variance = own.var(axis=0, ddof=1) * candidates / max(candidates - 1, 1)
+    independent = rng.standard_normal(draws.shape) * np.sqrt(variance)
+    draws = math.sqrt(1 - shrinkage) * draws + math.sqrt(shrinkage) * independent
     if step:  # scores were rounded
         draws += step / math.sqrt(12) * rng.standard_normal(draws.shape)
     chi = np.sqrt(rng.chisquare(n - 1, (DRAWS, 1)) / (n - 1))
