@@ -85,7 +85,7 @@ def test_of_more_candidates_than_seeds_nobody_near_is_ruled_out():
         means = rng.normal(0, 0.5, 12)
         scores = means + rng.standard_normal((5, 12))
         ruled_out += probability_best(scores)[means.argmax()] == 0
-    assert ruled_out <= 1  # 11, were the covariance of the few seeds taken as it is
+    assert ruled_out <= 1  # 7, were the covariance of the few seeds taken as it is
 
 
 def test_equals_share_the_first_place():

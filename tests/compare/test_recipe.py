@@ -1,6 +1,8 @@
 """What the user brings is checked before anything is trained, and changes are noticed."""
 
+import dataclasses
 import functools
+import time
 
 import pytest
 import torch
@@ -50,7 +52,11 @@ def test_names():
         (3, "model is a int, but should be a function"),
         (lambda: 1 / 0, r"failed: ZeroDivisionError: division by zero"),
         (lambda: 5, r"returned a int, but should return a new torch.nn.Module"),
-        (lambda: nn.Linear(1, 1), "no rectifier"),
+        (lambda: nn.Linear(1, 1), r"<lambda>\(\): model has no rectifier"),
+        (
+            lambda: nn.Sequential(nn.LazyLinear(1), nn.ReLU()),
+            r"lazy layers, whose size .*: 0; give",
+        ),
         (functools.cache(make), "returned the same network twice"),
     ],
 )
@@ -75,10 +81,17 @@ def test_what_is_out_of_reach_is_told():
     assert "left as it is" in note
 
 
-def test_fingerprints_tell_recipes_apart():
-    def other_loss(outputs, targets):
-        return outputs.sum()
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_can_not_be_scaled_are_told():
+    def normed():
+        return nn.Sequential(nn.utils.weight_norm(nn.Linear(2, 2)), nn.ReLU(), nn.Linear(2, 1))
 
+    recipe = make_recipe(normed, None, None)
+    assert "the initial weights of 0 stay as they are" in recipe.notes[0]
+    assert isinstance(recipe.build(parse("elu"), 0)[1], nn.ELU)
+
+
+def test_fingerprints_tell_recipes_apart():
     given = [
         (make, None, None),
         (functools.partial(make, 8), None, None),
@@ -90,3 +103,41 @@ def test_fingerprints_tell_recipes_apart():
     assert len(set(found)) == len(given)
     assert found == [fingerprint(TASK, make_recipe(*each)) for each in given]
     assert fingerprint(TASK, make_recipe(None, None, None)) is None
+
+
+def test_fingerprints_tell_networks_and_losses_apart():
+    class Scaled(nn.Sequential):
+        def __init__(self, factor, *layers):
+            super().__init__(*layers)
+            self.factor = factor
+
+    def recipe(factor, width=4):
+        def scaled():
+            return Scaled(factor, nn.Linear(2, width), nn.ReLU())
+
+        return make_recipe(scaled, None, None)
+
+    assert fingerprint(TASK, recipe(1.0)) == fingerprint(TASK, recipe(1.0))
+    losses = [
+        None,
+        nn.MSELoss(),
+        nn.MSELoss(reduction="sum"),
+        nn.HuberLoss(),
+        nn.HuberLoss(delta=2),
+    ]
+    found = {
+        fingerprint(dataclasses.replace(TASK, loss=loss), recipe(*how))
+        for loss in losses
+        for how in ((1.0,), (2.0,), (1.0, 5))
+    }
+    assert len(found) == 3 * len(losses)
+
+
+def test_a_network_with_the_time_in_it_is_known_by_its_code():
+    def numbered():
+        network = make()
+        network.made_at = time.perf_counter_ns()
+        return network
+
+    recipe = make_recipe(numbered, None, None)
+    assert fingerprint(TASK, recipe) == fingerprint(TASK, recipe)

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from leakyrelu import examine, replace, watch
 from leakyrelu.activations import parse
 from leakyrelu.treatment import WarmUpLeakyReLU
+from leakyrelu.treatment.graph import Graph
 
 
 @pytest.fixture(autouse=True)
@@ -478,3 +479,120 @@ def test_what_it_was_is_what_stays_to_the_last_bit():
 def test_weights_are_drawn_anew_or_rescaled():
     with pytest.raises(ValueError, match="choose one"):
         replace(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), reinitialize=True, rescale=True)
+
+
+@pytest.mark.parametrize("how", ["buffer", "attribute", "in_place", "list"])
+def test_a_trace_leaves_what_forward_changes(how):
+    class Running(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.below, self.seen = nn.Linear(2, 4), []
+            if how == "buffer":
+                self.register_buffer("mean", torch.ones(4))
+            else:
+                self.mean = torch.ones(4)
+
+        def forward(self, x):
+            z = self.below(x)
+            if how == "list":
+                self.seen.append(z.detach())
+            elif how == "in_place":
+                self.mean.mul_(0.9).add_(0.1 * z.detach().mean(0))
+            else:
+                self.mean = 0.9 * self.mean + 0.1 * z.detach().mean(0)
+            return F.relu(z) - self.mean
+
+    model = Running()
+    treated = replace(model, "leaky_relu:1", rescale=True)
+    torch.testing.assert_close(treated.below.weight, model.below.weight / math.sqrt(2))
+    for each in (model, treated):
+        assert torch.equal(each.mean, torch.ones(4))
+        assert each.seen == []
+        assert ("mean" in dict(each.named_buffers())) == (how == "buffer")
+
+
+def test_a_trace_knows_what_modules_share():
+    class Part(nn.Module):
+        def __init__(self, shared):
+            super().__init__()
+            self.below, self.act, self.shared = nn.Linear(2, 2), nn.ReLU(), shared
+
+        def forward(self, x):
+            self.shared["last"] = self.act(self.below(x)) + self.shared.get("last", 0.0)
+            return self.shared["last"]
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shared = {}
+            self.one, self.two = Part(self.shared), Part(self.shared)
+
+        def forward(self, x):
+            self.shared.clear()
+            self.two(self.one(x))
+            return self.shared["last"]
+
+    model = Whole()
+    treated = replace(model, "leaky_relu:1", rescale=True)
+    torch.testing.assert_close(treated.two.below.weight, model.two.below.weight / math.sqrt(2))
+    assert treated.shared == {}
+    assert Graph(model).why_not == ""
+
+
+def test_weights_that_are_computed_are_rescaled_where_they_can_be():
+    def model(around):
+        return nn.Sequential(around(nn.Linear(3, 3)), nn.ReLU(), nn.Linear(3, 1)).train()
+
+    ways = nn.utils.parametrizations
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for how in ({"rescale": True}, {"reinitialize": True}):
+            normed = model(ways.weight_norm)
+            treated = replace(normed, "leaky_relu:1", **how)
+            assert (treated[0].weight - normed[0].weight).abs().max() > 0.01
+        treated = replace(normed, "leaky_relu:1", rescale=True)
+        torch.testing.assert_close(treated[0].weight, normed[0].weight / math.sqrt(2))
+        same = replace(normed, "relu", rescale=True)
+        assert torch.equal(same[0].weight, normed[0].weight)
+    for around in (ways.spectral_norm, ways.orthogonal):
+        fixed = model(around)
+        with pytest.warns(UserWarning, match="the initial weights of 0 stay as they are, as a"):
+            treated = replace(fixed, "leaky_relu:1", rescale=True)
+        for name, tensor in fixed.state_dict().items():
+            assert torch.equal(tensor, treated.state_dict()[name]), name
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_a_model_that_can_not_be_copied():
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(2, 2)), nn.ReLU())
+    with pytest.raises(
+        ValueError, match=r"can't be copied: Only.*parametrizations.weight_norm; or"
+    ):
+        replace(model)
+    with pytest.warns(UserWarning, match="the initial weights of 0 stay as they are"):
+        replace(model, rescale=True, inplace=True)
+
+
+def test_sizes_must_be_known_to_rescale():
+    model = nn.Sequential(nn.LazyLinear(2), nn.ReLU(), nn.LazyBatchNorm1d(), nn.ReLU())
+    for how in ("rescale", "reinitialize"):
+        with pytest.raises(
+            ValueError, match=r"lazy layers, whose size is not known yet: 0, 2; give"
+        ):
+            replace(model, **{how: True})
+    assert isinstance(replace(model[:2], "elu")[1], nn.ELU)
+
+
+def test_why_there_is_nothing_to_swap():
+    with pytest.raises(ValueError, match=r"can't reach 0: relu inside nn.RNN"):
+        replace(nn.Sequential(nn.RNN(2, 2, nonlinearity="relu")))
+    with pytest.warns(UserWarning, match=r"left as it is: 0: relu inside nn.RNNCell"):
+        replace(nn.Sequential(nn.RNNCell(2, 2, nonlinearity="relu"), nn.ReLU()))
+    with pytest.raises(ValueError, match=r"no rectifier module.*$") as plain:
+        replace(nn.Sequential(nn.RNN(2, 2)))
+    assert "torch.jit" not in str(plain.value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted = torch.jit.script(network())
+    with pytest.raises(ValueError, match=r"so give it as before torch.jit.script"):
+        replace(scripted)

@@ -151,9 +151,10 @@ class ModelStack:
         def one(
             parameters: dict[str, Tensor], rest: dict[str, Tensor], x: Tensor
         ) -> tuple[Tensor, dict[str, Tensor]]:
-            output = functional_call(self._model, (parameters, rest), (x,))
-            # Buffers that the model has assigned anew are in `rest` now.
-            return output, {name: value.detach() for name, value in rest.items()}
+            state = parameters | rest
+            output = functional_call(self._model, state, (x,))
+            # Buffers that the model has assigned anew are in it now.
+            return output, {name: state[name].detach() for name in rest}
 
         with own_noise(self._noise), _without_fast_path():
             output, self._rest = vmap(one)(self._parameters, self._rest, x)

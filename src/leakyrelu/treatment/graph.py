@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import operator
 from collections import Counter, OrderedDict, defaultdict
@@ -182,6 +183,11 @@ class _Tracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
 def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Set the mode of all modules, and undo that and what their code does to its attributes."""
     attributes = {module: dict(vars(module)) for module in model.modules()}
+    # What is changed in place is a copy, one for all modules that share it.
+    values = {id(value): value for before in attributes.values() for value in before.values()}
+    copies = {key: _copied(value) for key, value in values.items()}
+    for module, before in attributes.items():
+        vars(module).update({name: copies[id(value)] for name, value in before.items()})
     had_fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it would hide what is called
     try:
@@ -195,3 +201,9 @@ def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
         for module, before in attributes.items():
             vars(module).clear()
             vars(module).update(before)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, (dict, list, set)):  # buffers are in a dict
+        return copy.copy(value)
+    return value.detach().clone() if isinstance(value, Tensor) else value

@@ -88,6 +88,8 @@ def _places_of_calls(layer: str, parent: nn.Module) -> list[Place]:
             places.append(Place(layer, parent, name, value))
     have_modules = {(method, index) for method, index, _ in names_of(parent)}
     sites, out_of_reach = sites_of(parent)
+    if isinstance(parent, (nn.RNN, nn.RNNCell)) and parent.nonlinearity == "relu":
+        out_of_reach = [*out_of_reach, f"relu inside nn.{type(parent).__name__}"]
     numbers = Counter[str]()
     for site in sites:
         if site.is_module or (site.method, site.index) in have_modules:

@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from leakyrelu.treatment.places import REPLACED, Place, chosen, each_call, place
 from leakyrelu.treatment.rewrite import call_modules, names_of
 from leakyrelu.treatment.sites import MODULES, Site
 from leakyrelu.treatment.warm_up import WarmUpLeakyReLU
-from leakyrelu.treatment.weights import drawn
+from leakyrelu.treatment.weights import change_weight, drawn
 
 if TYPE_CHECKING:
     from leakyrelu.health.examine import Examination
@@ -81,7 +82,8 @@ def replace(
     -----
     UserWarning
         If a call is out of reach, such as one that another function makes on behalf of a
-        method, or if the calls of a loop share one PReLU. It says what to change.
+        method, if the calls of a loop share one PReLU, or if weights to rescale or reinitialize
+        are computed from others. It says what to change.
 
     Raises
     ------
@@ -90,7 +92,8 @@ def replace(
     ValueError
         If the activation is unknown, nothing is there to be swapped, `where` fits nothing,
         `warm_up` is given for another activation than a leaky_relu, both `reinitialize` and
-        `rescale` are, or it can't be told which layers to reinitialize.
+        `rescale` are, it can't be told which layers to reinitialize, or the size of layers is
+        not known yet.
 
     See Also
     --------
@@ -139,15 +142,28 @@ def replace(
         )
     if reinitialize and rescale:
         raise ValueError("reinitialize draws weights anew and rescale keeps them; choose one")
+    lazy = [path for path, module in model.named_modules() if _is_lazy(module)]
+    if lazy and (reinitialize or rescale):
+        raise ValueError(
+            f"model has lazy layers, whose size is not known yet: {', '.join(lazy)}; give the "
+            "sizes, or call it once on an example before"
+        )
     if not inplace:
-        model = copy.deepcopy(model)
+        try:
+            model = copy.deepcopy(model)
+        except RuntimeError as error:  # of a tensor that was computed
+            raise ValueError(
+                f"model can't be copied: {str(error).partition('.')[0]}. If that is due to "
+                "torch.nn.utils.weight_norm, take torch.nn.utils.parametrizations.weight_norm; "
+                "or give inplace=True"
+            ) from error
     places = places_of(model, only_replaced=goes_back)
     if not places:
         raise ValueError(
             "model has nothing that replace() put there"
             if goes_back
             else "model has no rectifier module, and its methods call no rectifier that could be "
-            "found, such as torch.relu(x)"
+            f"found, such as torch.relu(x){_hint(model)}"
         )
     places = chosen(places, where)
     within_reach = [place for place in places if not isinstance(place.what, str)]
@@ -187,6 +203,17 @@ def replace(
     if rescale:
         _rescale(model, {module: spec.gain / gain for module, gain in gains.items()})
     return model
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    own: tuple[Any, ...] = (*module._parameters.values(), *module._buffers.values())
+    return any(nn.parameter.is_lazy(tensor) for tensor in own)
+
+
+def _hint(model: nn.Module) -> str:
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        return "; code that is compiled can't be rewritten, so give it as before torch.jit.script"
+    return ""
 
 
 def _parameters_near(model: nn.Module) -> dict[nn.Module, Tensor]:
@@ -306,10 +333,13 @@ def _reinitialize(model: nn.Module, new: set[nn.Module], gain: float) -> None:
         if not found:
             raise ValueError(complaint)
         layers |= dict.fromkeys(found)
+    computed = []
     for layer in layers:
-        layer.weight.copy_(drawn(layer, gain))
-        if layer.bias is not None:
+        if not change_weight(layer, partial(drawn, gain=gain)):
+            computed.append(layer)
+        elif layer.bias is not None:
             layer.bias.zero_()
+    _tell_computed(model, computed)
 
 
 @torch.no_grad()
@@ -317,5 +347,24 @@ def _rescale(model: nn.Module, factors: dict[nn.Module, float]) -> None:
     of_layer: dict[Any, float] = {}  # that feeds several is scaled once
     for module, found, _ in _feeders(model, factors):
         of_layer |= dict.fromkeys(found, factors[module])
-    for layer, factor in of_layer.items():
-        layer.weight.mul_(factor)
+    computed = [
+        layer
+        for layer, factor in of_layer.items()
+        if factor != 1 and not change_weight(layer, partial(_scaled, factor=factor))
+    ]
+    _tell_computed(model, computed)
+
+
+def _scaled(layer: Any, factor: float) -> Tensor:
+    weight: Tensor = layer.weight * factor
+    return weight
+
+
+def _tell_computed(model: nn.Module, layers: list[nn.Module]) -> None:
+    if layers:
+        names = ", ".join(path for path, module in model.named_modules() if module in layers)
+        warnings.warn(
+            f"the initial weights of {names} stay as they are, as a hook or parametrization "
+            "computes them; torch.nn.utils.parametrizations.weight_norm lets them be scaled",
+            stacklevel=4,
+        )

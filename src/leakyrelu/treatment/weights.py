@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 __all__ = [
     "CONVOLUTIONS",
     "TRANSPOSED",
     "WEIGHTED",
+    "change_weight",
     "drawn",
     "effect",
     "made_by",
@@ -81,3 +85,29 @@ def drawn(layer: Any, gain: float, generator: torch.Generator | None = None) -> 
     device = generator.device if generator is not None else torch.device("cpu")
     normal = torch.randn(weight.shape, generator=generator, device=device)
     return (normal * (gain / math.sqrt(inputs))).to(weight)
+
+
+def change_weight(layer: Any, changed: Callable[[Any], Tensor]) -> bool:
+    """Give a layer the weight that `changed` returns of it, if it can have it.
+
+    Returns
+    -------
+    bool
+        False if something else computes the weight, which then stays.
+    """
+    if "weight" in layer._parameters:
+        layer.weight.copy_(changed(layer))
+        return True
+    if not parametrize.is_parametrized(layer, "weight"):  # a hook, as of nn.utils.weight_norm
+        return False
+    parametrization = layer.parametrizations.weight
+    before = copy.deepcopy(parametrization.state_dict())  # to look at the weight may change it
+    wanted = changed(layer)
+    try:
+        layer.weight = wanted
+        is_changed = torch.allclose(layer.weight, wanted, rtol=1e-3, atol=1e-6)
+    except Exception:  # whatever it raises of a weight that it never gives
+        is_changed = False
+    if not is_changed:
+        parametrization.load_state_dict(before)
+    return is_changed
