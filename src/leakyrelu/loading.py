@@ -62,7 +62,7 @@ def called(function: Callable[[], Any], name: str) -> Any:
     try:
         return function()
     except Exception as error:
-        raise ValueError(f"{name}() failed: {_told(error)}") from error
+        raise ValueError(f"{name} failed: {_told(error)}") from error
 
 
 def _made(spec: str) -> Any:
@@ -70,7 +70,7 @@ def _made(spec: str) -> Any:
     found = load_object(spec)
     if isinstance(found, (nn.Module, Tensor)) or not callable(found):
         return found
-    return called(found, spec)
+    return called(found, f"{spec}()")
 
 
 def load_model(spec: str) -> nn.Module:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from leakyrelu.compare.data import load_task
 
@@ -148,3 +149,45 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_data_of_another_type(data):
     with pytest.raises(ValueError, match="is not understood; give a path"):
         load_task(data)
+
+
+def test_numbers_that_are_categories_are_names():
+    table = pd.DataFrame({"size": pd.Categorical([38, 40, 42] * 10), "y": [0, 1] * 15})
+    assert load_task(table, "y").X.shape == (30, 3)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.to_timedelta(range(30), unit="D"), "dates or times"),
+        (pd.period_range("2020", periods=30, freq="M"), "dates or times"),
+        ([f"{i},5" for i in range(30)], "decimal commas"),
+    ],
+)
+def test_what_is_no_feature_is_named(column, message):
+    table = pd.DataFrame({"when": column, "y": [0, 1] * 15})
+    with pytest.raises(ValueError, match=f"'when' has .*{message}"):
+        load_task(table, "y")
+
+
+def test_names_of_several_levels_are_refused():
+    table = pd.DataFrame(np.ones((30, 2)), columns=pd.MultiIndex.from_product([["a"], ["b", "y"]]))
+    with pytest.raises(ValueError, match="several levels"):
+        load_task(table, "y")
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        load_task(tmp_path, "y")
+
+
+def test_tensors_that_need_a_gradient_are_a_table_too():
+    x = torch.randn(30, 2, requires_grad=True)
+    assert load_task((x, torch.arange(30) % 2)).X.shape == (30, 2)
+
+
+def test_a_target_keeps_its_unit():
+    y = np.linspace(1e5, 2e5, 30)
+    task = load_task((np.ones((30, 1)), y))
+    assert task.center + task.scale * task.y == pytest.approx(y)
+    assert task.fingerprint != load_task((np.ones((30, 1)), y / 2)).fingerprint

@@ -41,9 +41,10 @@ def test_regression(shape):
     outputs, targets = torch.randn(2, 20, *(shape or (1,))), torch.randn(2, 20, *shape)
     scores, means = judged(task_of("regression", targets[0].numpy()), outputs, targets)
     for network in (0, 1):
-        y, predicted = targets[network].flatten(), outputs[network].flatten()
+        y, predicted = (part[network].reshape(20, -1) for part in (targets, outputs))
         assert means[network] == pytest.approx(F.mse_loss(predicted, y).item(), rel=1e-5)
-        assert scores[network] == pytest.approx(r2_score(y, predicted), rel=1e-4)
+        expected = r2_score(y, predicted, multioutput="variance_weighted")
+        assert scores[network] == pytest.approx(expected, rel=1e-4)
 
 
 def test_own_loss_and_metric():
@@ -75,3 +76,35 @@ def test_a_loss_that_is_not_finite_has_no_score():
 def test_outputs_that_fit_no_target():
     with pytest.raises(ValueError, match=r"outputs have shape \(3,\).* but the targets \(2,\)"):
         losses(task_of("regression", X), torch.zeros(1, 5, 3), torch.zeros(1, 5, 2))
+
+
+def test_a_metric_is_in_the_unit_of_the_user():
+    def error(outputs, targets):
+        return -(outputs - targets).abs().mean()
+
+    outputs, targets = torch.randn(2, 20), torch.randn(2, 20)
+    task = task_of("regression", targets[0].numpy(), metric=error, center=1e5, scale=3e4)
+    for score, *pair in zip(judged(task, outputs, targets)[0], outputs, targets, strict=True):
+        assert score == pytest.approx(3e4 * error(*pair).item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("what", ["loss", "metric"])
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda *_: None, "returned a NoneType, but should return one number"),
+        (lambda *_: torch.ones(3), r"returned a Tensor of shape \(3,\), but should return one"),
+        (lambda *_: [][1], r"failed: IndexError: list index out of range"),
+    ],
+)
+def test_what_is_no_number_is_told(what, answer, message):
+    task = task_of("regression", np.zeros(20), **{what: answer})
+    with pytest.raises(ValueError, match=rf"^{what} <lambda>\(\) {message}"):
+        judged(task, torch.zeros(1, 20), torch.zeros(1, 20))
+
+
+def test_too_few_outputs_for_the_classes_are_told():
+    y = torch.full((1, 20), 7)
+    task = task_of("classification", y[0].numpy())
+    with pytest.raises(ValueError, match=r"3 outputs, but class numbers go up to 7; it needs 8"):
+        judged(task, torch.zeros(1, 20, 3), y)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from leakyrelu.compare.data import TOO_RARE
 from leakyrelu.compare.tensors import make_task, tensor_task
 
 X = np.arange(240.0).reshape(40, 2, 3)
@@ -86,7 +87,15 @@ def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
         ((X, X[:, 0, 0] + 0.5), {"kind": "classification"}, "class numbers"),
         ((X, CLASSES * 0), {}, "one class only"),
         ((X.astype(str), CLASSES), {}, "X should be numbers"),
-        ([1, 2, 3], {}, r"items of the data set should be \(x, y\)"),
+        ([1, 2, 3], {}, r"items of the data set should be \(x, y\), but one is a 1"),
+        ([(1, 2, 3)] * 30, {}, r"should be \(x, y\), but one is a tuple of 3"),
+        ([{"x": 1, "y": 2}] * 30, {}, r"should be \(x, y\), but one is a dict of 2"),
+        ([(1, "dog")] * 30, {}, r"no numbers, but such as .*'dog'.*; give class numbers"),
+        ([(1, [1] * (1 + i % 2)) for i in range(30)], {}, "different shapes"),
+        (torch.ones(30, 2), {}, r"one array, of shape \(30, 2\), without targets"),
+        ((X, CLASSES.astype(str)), {}, "y is text such as '0'; give class numbers"),
+        ((X, CLASSES), {"kind": "clasification"}, "kind must be .* but is 'clasification'"),
+        ((X, CLASSES), {"loss": torch.nn.MSELoss}, r"loss is the class MSELoss; .*MSELoss\(\)"),
         ((X, CLASSES), {"target": "b"}, "names a column, but data is no table"),
         ((X, CLASSES), {"loss": "mse"}, "loss .*'mse'"),
         ((X, CLASSES), {"metric": 3}, "metric .*3"),
@@ -97,6 +106,51 @@ def test_what_can_not_be_used_is_refused(data, options, message):
     given = {"target": None, "kind": None, "loss": None, "metric": None, **options}
     with pytest.raises(ValueError, match=message):
         make_task(data, **given, is_table=False)
+
+
+def test_classes_are_those_that_occur():
+    task = tensor_task((X, np.where(CLASSES > 1, 7, 3)))
+    assert (task.classes, task.can_stratify) == (["3", "7"], True)
+    rare = np.where(np.arange(40) == 0, 2, 0)
+    assert tensor_task((X, rare)).notes == [TOO_RARE]
+
+
+def test_classes_may_be_whole_floats_or_a_column():
+    for y in (CLASSES.astype(float), CLASSES[:, None]):
+        task = tensor_task((X, y), kind="classification")
+        assert (task.y.dtype, task.y.tolist()) == (np.int64, CLASSES.tolist())
+
+
+def test_what_is_odd_in_the_inputs_is_told():
+    task = tensor_task(((X * 0).astype(np.uint8), CLASSES))
+    assert (task.X.dtype, task.notes) == (np.float32, ["X was made float32 of uint8, not scaled."])
+    broken = X.copy()
+    broken[3, 0] = np.nan
+    assert tensor_task((broken, CLASSES)).notes == [
+        "X has NaN or infinite values in 1 of 40 examples."
+    ]
+
+
+def test_data_sets_are_told_apart_by_some_of_their_items():
+    class Scaled:
+        def __init__(self, scale):
+            self.scale, self.noise = scale, 0.0
+
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, row):
+            if not 0 <= row < 40:
+                raise IndexError(row)
+            self.noise += self.scale == "drawn"
+            factor = self.noise if self.scale == "drawn" else self.scale
+            return torch.tensor(X[row] * factor), int(CLASSES[row])
+
+    one, same, other, drawn, again = (
+        tensor_task(Scaled(scale)).fingerprint for scale in (1, 1, 2, "drawn", "drawn")
+    )
+    assert one == same != other
+    assert drawn == again != one
 
 
 def test_fingerprints_tell_data_apart():

@@ -62,13 +62,15 @@ def compare(
         The column to predict; needed with a file or DataFrame.
     kind : {"classification", "regression"}, optional
         What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
-        square error. Found from the target by default; with a `loss` of your own, the score is
+        square error. R² of several values an example is that of all of them, each about its own
+        mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a `loss` of your own, the score is
         minus that loss.
     loss : callable, optional
-        Given outputs and targets of a batch, returns the mean loss.
+        Given outputs and targets of a batch, returns the mean loss. The values of a table are
+        scaled to mean 0 and standard deviation 1.
     metric : callable, optional
-        Given outputs and targets of all examples of a part, returns the score, where higher is
-        better.
+        Given outputs and targets of all examples of a part, in the unit of the data, returns the
+        score, where higher is better.
     optimizer : callable, optional
         Called with parameter groups and ``lr=``, as ``torch.optim.AdamW`` or
         ``functools.partial(torch.optim.SGD, momentum=0.9)``. By default Adam. Slopes of PReLUs
@@ -178,7 +180,7 @@ def compare(
     directory = Path(output)
     task.notes.extend(recipe.notes)
     with (
-        Store(directory, settings, task.info, environment()) as store,
+        Store(directory, settings, task.info, environment(task, recipe)) as store,
         LiveProgress(settings, shown=progress) as listener,
     ):
         run(Experiment(task, settings, recipe), store, listener, engine, address, rope)

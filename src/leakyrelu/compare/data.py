@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leakyrelu.compare.task import Kind, Task
+from leakyrelu.compare.task import Kind, Task, check_kind
 
-__all__ = ["load_task"]
+__all__ = ["TOO_RARE", "load_task"]
 
 # A text column with more different texts than this is a name or free text, not a category.
 MOST_CATEGORIES = 50
 # Whole numbers with up to this many values are taken for class labels.
 MOST_INTEGER_CLASSES = 20
+TOO_RARE = "Some classes are too rare to be split evenly; the splits are fully random."
 
 
 def load_task(data: Any = None, target: str | None = None, kind: Kind | None = None) -> Task:
@@ -43,8 +44,7 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
     ValueError
         If the data can't be trained on; the message says which column and how to mend it.
     """
-    if kind not in (None, "classification", "regression"):
-        raise ValueError(f"kind must be 'classification' or 'regression', but is {kind!r}")
+    check_kind(kind)
     if data is None:
         if target is not None:
             raise ValueError(f"target {target!r} was given without data; give data too")
@@ -58,8 +58,9 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
     if isinstance(data, pd.DataFrame):
         return _make_task("data frame", *_take_target(data, target), kind)
     if isinstance(data, tuple) and len(data) == 2:
-        X = pd.DataFrame(_as_table(np.asarray(data[0]), "X"))
-        y = np.asarray(data[1])
+        given = [part.detach().cpu() if hasattr(part, "detach") else part for part in data]
+        X = pd.DataFrame(_as_table(np.asarray(given[0]), "X"))
+        y = np.asarray(given[1])
         if y.shape != (len(X),):
             raise ValueError(
                 f"y has shape {y.shape}, but X has {len(X)} examples: give ({len(X)},)"
@@ -72,6 +73,8 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
 
 
 def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file in it")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".npz": _read_npz}
@@ -111,6 +114,11 @@ def _unknown_target(target: str | None, names: Sequence[Any]) -> ValueError:
 
 
 def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    if table.columns.nlevels > 1:
+        raise ValueError(
+            "the columns have names of several levels; give each one name, as with "
+            "table.columns = ['_'.join(map(str, names)) for names in table.columns]"
+        )
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise ValueError(f"there are several columns {repeated[0]!r}; give each its own name")
@@ -155,6 +163,7 @@ def _make_task(name: str, table: pd.DataFrame, y: pd.Series[Any], kind: Kind | N
             "drop these rows or fill them in"
         )
     notes: list[str] = []
+    center, scale = 0.0, 1.0
     found = kind or _find_kind(y)
     classes: list[str] = []
     target: npt.NDArray[Any]
@@ -183,18 +192,19 @@ def _make_task(name: str, table: pd.DataFrame, y: pd.Series[Any], kind: Kind | N
             raise ValueError("the target has infinite values; drop these rows")
         if len(target) == 0 or target.min() == target.max():
             raise ValueError("the target has the same value in every row, nothing to learn")
-        target = ((target - target.mean()) / target.std()).astype(np.float32)
+        center, scale = float(target.mean()), float(target.std())
+        target = ((target - center) / scale).astype(np.float32)
     if len(target) < 20:
         raise ValueError(
             f"{len(target)} examples are too few to split three ways; 20 are the least"
         )
     X = _features(table, notes)
-    task = Task(name, found, X, target, classes, notes)
+    task = Task(name, found, X, target, classes, notes, center=center, scale=scale)
     if kind is None:
         what = f"classification with {len(classes)} classes" if classes else "regression"
         notes.insert(0, f"Taken as {what}, from the values of the target.")
     if found == "classification" and not task.can_stratify:
-        notes.append("Some classes are too rare to be split evenly; the splits are fully random.")
+        notes.append(TOO_RARE)
     return task
 
 
@@ -203,6 +213,10 @@ def _find_kind(y: pd.Series[Any]) -> Kind:
         return "classification"
     few = y.nunique() <= MOST_INTEGER_CLASSES
     return "classification" if few and bool((y % 1 == 0).all()) else "regression"
+
+
+def _is_of_time(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_timedelta64_dtype(column) or isinstance(column.dtype, pd.PeriodDtype)
 
 
 def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
@@ -230,11 +244,16 @@ def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
                     f"Column {name!r} is missing in {missing.sum()} rows; these get its training "
                     "mean, and a column that says so."
                 )
-        elif pd.api.types.is_datetime64_any_dtype(column):
-            refused.append(f"{name!r} has dates")
+        elif pd.api.types.is_datetime64_any_dtype(column) or _is_of_time(column):
+            refused.append(f"{name!r} has dates or times")
         else:
             texts = column.astype("string").fillna("(missing)")
             is_number = pd.to_numeric(column, errors="coerce").notna()
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                is_number[:] = False  # numbers that are names
+            if texts.str.fullmatch(r"[-+]?\d+,\d+").mean() > 0.5:
+                refused.append(f"{name!r} has numbers with decimal commas")
+                continue
             if is_number.sum() > column.notna().sum() / 2:
                 text = column[column.notna() & ~is_number].iloc[0]
                 refused.append(f"{name!r} has numbers and texts such as {text!r}")

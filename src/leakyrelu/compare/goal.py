@@ -5,12 +5,16 @@ Outputs and targets of several networks lie one behind the other, on the first a
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.compare.task import Task
+from leakyrelu.compare.task import Task, name_of
+from leakyrelu.loading import called
 
 __all__ = ["Judge", "losses"]
 
@@ -19,13 +23,31 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of each network, shape (networks,)."""
     if task.loss is not None:
         if len(outputs) == 1:  # not every loss can be computed for several at once
-            return task.loss(outputs[0], targets[0]).reshape(1)  # type: ignore[no-any-return]
+            whose, own = f"loss {name_of(task.loss)}()", task.loss
+            return _one_number(called(lambda: own(outputs[0], targets[0]), whose), whose).reshape(1)
         return vmap(task.loss)(outputs, targets)  # type: ignore[no-any-return]
     if task.kind == "classification":
-        each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
+        try:
+            each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
+        except IndexError as error:
+            raise ValueError(
+                f"the model has {outputs.shape[2]} outputs, but class numbers go up to "
+                f"{task.y.max()}; it needs {task.y.max() + 1}"
+            ) from error
     else:
         each = (_like(targets, outputs) - targets).square()
     return each.reshape(len(outputs), -1).mean(1)
+
+
+def _one_number(result: Any, whose: str) -> Tensor:
+    if isinstance(result, (int, float, np.number)):
+        result = torch.tensor(float(result))
+    if not isinstance(result, Tensor) or result.numel() != 1:
+        shape = f" of shape {tuple(result.shape)}" if isinstance(result, Tensor) else ""
+        raise ValueError(
+            f"{whose} returned a {type(result).__name__}{shape}, but should return one number"
+        )
+    return result
 
 
 def _like(targets: Tensor, outputs: Tensor) -> Tensor:
@@ -35,7 +57,8 @@ def _like(targets: Tensor, outputs: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
         raise ValueError(
             f"the model's outputs have shape {tuple(outputs.shape[2:])} for each example, but the "
-            f"targets {tuple(targets.shape[2:])}; give targets like the outputs, or a loss"
+            f"targets {tuple(targets.shape[2:])}; give targets like the outputs, class numbers as "
+            "whole numbers (int64), or a loss"
         )
     return outputs
 
@@ -67,16 +90,27 @@ class Judge:
         self._loss = self._loss + examples * loss
         self._examples += examples
 
+    def _measured(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return what the user's metric says, in the user's unit."""
+        metric, center, scale = self._task.metric, self._task.center, self._task.scale
+        assert metric is not None
+        if (center, scale) != (0, 1):
+            outputs, targets = (center + scale * part for part in (outputs, targets))
+        whose = f"metric {name_of(metric)}()"
+        found = _one_number(called(lambda: metric(outputs, targets), whose), whose)
+        return found.detach().float().reshape(())
+
     def results(self) -> tuple[list[float], list[float]]:
         """Return score and mean loss of each network; both NaN where the loss is not finite."""
         loss = self._loss / self._examples
         score = self._score / self._examples
         if self._task.metric is not None:
             each = zip(torch.cat(self._outputs, 1), torch.cat(self._targets, 1), strict=True)
-            score = torch.tensor([float(self._task.metric(*pair)) for pair in each])
+            score = torch.stack([self._measured(*pair) for pair in each])
         elif self._task.kind == "regression":
-            targets = torch.cat(self._targets, 1).reshape(len(loss), -1)
-            score = 1 - score / targets.var(1, correction=0)
+            # Each number of a target varies about its own mean.
+            variance = torch.cat(self._targets, 1).var(1, correction=0)
+            score = 1 - score / variance.reshape(len(loss), -1).mean(1)
         elif self._task.kind == "custom":
             score = -loss
         is_finite = loss.isfinite().cpu()

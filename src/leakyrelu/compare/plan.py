@@ -141,7 +141,7 @@ def make_settings(
     """
     if isinstance(activations, (str, Activation)):
         activations = [activations]
-    specs = tuple(parse(activation).spec for activation in activations)
+    specs = tuple(parse(activation).spec for activation in activations or ())
     if len(specs) < 2:
         raise ValueError(f"{len(specs)} activations were given, but a comparison needs two or more")
     _refuse_repeats("activation", specs)
@@ -149,8 +149,11 @@ def make_settings(
         if seeds < 1:
             raise ValueError(f"seeds is {seeds}, but a comparison needs 1 or more (20 is usual)")
         seeds = range(int(seeds))
-    if not len(seeds) or any(not isinstance(seed, WHOLE) or seed < 0 for seed in seeds):
-        raise ValueError(f"seeds must be whole numbers from 0 up, at least one, but are {seeds}")
+    seeds = list(seeds) if isinstance(seeds, Iterable) else [seeds]
+    if not seeds or any(not isinstance(seed, WHOLE) or not 0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(
+            f"seeds must be whole numbers from 0 to 2**32 - 1, at least one, but are {seeds}"
+        )
     _refuse_repeats("seed", seeds)
     if model is None:
         depth = DEPTH if depth is None else depth
@@ -164,11 +167,16 @@ def make_settings(
     for name, value in {**shape, "epochs": epochs, "batch size": batch_size}.items():
         if not isinstance(value, WHOLE) or value < 1:
             raise ValueError(f"{name} is {value}, but must be a whole number, 1 or more")
-    if isinstance(learning_rates, (int, float, np.number)):
-        learning_rates = (float(learning_rates),)
-    rates = tuple(float(rate) for rate in learning_rates)
+    if isinstance(learning_rates, (int, float, str, np.number)):
+        learning_rates = (learning_rates,)
+    try:
+        rates = tuple(float(rate) for rate in learning_rates)
+    except (TypeError, ValueError):
+        rates = ()
     if not rates or any(not (math.isfinite(rate) and rate > 0) for rate in rates):
-        raise ValueError(f"learning rates must be positive numbers, at least one, but are {rates}")
+        raise ValueError(
+            f"learning rates must be positive numbers, at least one, but are {learning_rates}"
+        )
     _refuse_repeats("learning rate", rates)
     return Settings(
         data=data,
@@ -186,8 +194,8 @@ def make_settings(
 
 def check_rope(rope: float) -> None:
     """Refuse what is no smallest difference that matters."""
-    if not 0 <= rope < math.inf:
-        raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope}")
+    if not isinstance(rope, (int, float, np.number)) or not 0 <= rope < math.inf:
+        raise ValueError(f"rope must be a difference of scores, 0 or more, but is {rope!r}")
 
 
 def _refuse_repeats(what: str, values: Sequence[Any]) -> None:

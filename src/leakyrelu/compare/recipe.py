@@ -107,7 +107,7 @@ def make_recipe(
             f"model is a {type(model).__name__}, but should be a function that returns a new "
             "torch.nn.Module; give data as data="
         )
-    made = called(functools.partial(recipe.make, 0), str(recipe.name))
+    made = called(functools.partial(recipe.make, 0), f"{recipe.name}()")
     if isinstance(made, nn.Module):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -12,11 +12,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Kind", "Split", "Task", "TaskInfo", "name_of"]
+from leakyrelu.compare.fingerprint import hash_of
+
+__all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "name_of"]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
+ITEMS_HASHED = 16  # of a data set, which may be large
 
 Kind = Literal["classification", "regression", "custom"]
+
+
+def check_kind(kind: str | None) -> None:
+    """Refuse what is no kind that a user may ask for."""
+    if kind not in (None, "classification", "regression"):
+        raise ValueError(f"kind must be 'classification' or 'regression', but is {kind!r}")
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -84,6 +93,8 @@ class Task:
         they are needed, and X of them taken.
     y : ndarray, shape (examples, ...)
         int64 class numbers, or values.
+    center, scale : float
+        The values of a table's regression are these in the user's unit: ``center + scale * y``.
     classes : list of str
         Names of the classes; empty for regression.
     notes : list of str
@@ -103,6 +114,8 @@ class Task:
     is_table: bool = True
     loss: Callable[[Any, Any], Any] | None = None
     metric: Callable[[Any, Any], Any] | None = None
+    center: float = 0.0
+    scale: float = 1.0
 
     @property
     def score(self) -> str:
@@ -143,11 +156,15 @@ class Task:
     @property
     def fingerprint(self) -> str:
         """Hash of the data: the same data gives the same text."""
-        digest = hashlib.sha256(self.kind.encode())
-        # Items of a data set may be large, or drawn anew each time.
+        unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
+        digest = hashlib.sha256(f"{self.kind}{unit}".encode())
         for array in (self.X, self.y) if isinstance(self.X, np.ndarray) else (self.y,):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        if not isinstance(self.X, np.ndarray):
+            for row in np.linspace(0, len(self.y) - 1, ITEMS_HASHED, dtype=int).tolist():
+                first, again = (hash_of(self.X[row]) for _ in range(2))
+                digest.update(first.encode() if first == again else b"drawn anew each time")
         return digest.hexdigest()[:16]
 
     def split(self, seed: int) -> Split:
@@ -172,5 +189,5 @@ class Task:
         """Whether examples have classes, each one for each part, and each part room for each."""
         if self.kind != "classification" or self.y.ndim != 1:
             return False
-        counts = np.bincount(self.y)
+        counts = np.unique(self.y, return_counts=True)[1]
         return bool(counts.min() >= 5 and TEST_SHARE * len(self.y) >= len(counts))

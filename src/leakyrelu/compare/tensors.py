@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from leakyrelu.compare.data import load_task
-from leakyrelu.compare.task import Kind, Task, name_of
+from leakyrelu.compare.data import TOO_RARE, load_task
+from leakyrelu.compare.task import Kind, Task, check_kind, name_of
 from leakyrelu.loading import called
 
 __all__ = ["make_task", "tensor_task"]
@@ -31,13 +31,19 @@ def make_task(
     is_table: bool,
 ) -> Task:
     """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
+    check_kind(kind)
     for name, function in (("loss", loss), ("metric", metric)):
+        if isinstance(function, type):
+            raise ValueError(
+                f"{name} is the class {function.__name__}; give a function of outputs and targets, "
+                f"such as {function.__name__}()"
+            )
         if function is not None and not callable(function):
             raise ValueError(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
     if callable(data) and not hasattr(data, "__getitem__"):
-        task = make_task(called(data, name_of(data)), target, kind, loss, metric, is_table)
+        task = make_task(called(data, f"{name_of(data)}()"), target, kind, loss, metric, is_table)
         return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
@@ -87,17 +93,32 @@ def tensor_task(
     is_whole = y.dtype.kind in "iub"
     if kind is None:
         kind = "custom" if loss else "classification" if is_whole else "regression"
+    notes = []
+    if isinstance(X, np.ndarray) and X.dtype == np.uint8:
+        X = X.astype(np.float32)
+        notes.append("X was made float32 of uint8, not scaled.")
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        broken = int((~np.isfinite(X.reshape(len(X), -1))).any(1).sum())
+        if broken:
+            notes.append(f"X has NaN or infinite values in {broken:,} of {len(X):,} examples.")
     classes: list[str] = []
     if kind == "classification":
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if (y == np.round(y)).all():
+            y, is_whole = y.astype(np.int64), True
         if not is_whole or y.min() < 0:
             raise ValueError(
                 "the targets of a classification should be class numbers, 0 and up, but are "
                 f"{y.dtype} from {y.min():g} on"
             )
-        classes = [str(label) for label in range(int(y.max()) + 1)]
+        classes = [str(label) for label in np.unique(y).tolist()]
         if len(classes) < 2:
             raise ValueError("the targets are of one class only, so there is nothing to learn")
-    return Task(name, kind, X, y, classes, [], is_table=False, loss=loss, metric=metric)
+    task = Task(name, kind, X, y, classes, notes, is_table=False, loss=loss, metric=metric)
+    if kind == "classification" and y.ndim == 1 and not task.can_stratify:
+        notes.append(TOO_RARE)
+    return task
 
 
 def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
@@ -106,24 +127,46 @@ def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} examples, but y {len(y)}; each needs its target")
         return X, _targets(y)
+    if isinstance(data, (torch.Tensor, np.ndarray)):
+        raise ValueError(
+            f"data is one array, of shape {tuple(data.shape)}, without targets; give (X, y)"
+        )
     is_map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     if not is_map_style or isinstance(data, (IterableDataset, dict, str)):
         raise ValueError(
             f"data is a {type(data).__name__}, but should be (X, y), tensors or arrays of shape "
             "(examples, ...), or a data set with len() and items (x, y)"
         )
-    try:
-        targets = [np.asarray(data[row][1]) for row in range(len(data))]
-    except (TypeError, IndexError, KeyError, ValueError) as error:
-        raise ValueError(f"the items of the data set should be (x, y): {error}") from error
-    return data, _targets(np.stack(targets) if targets else np.zeros(0))
+    targets = [_target_of(data, row) for row in range(len(data))]
+    if len({target.shape for target in targets}) > 1:
+        raise ValueError("the targets of the data set have different shapes; pad them to one shape")
+    y = np.stack(targets) if targets else np.zeros(0)
+    if y.dtype.kind not in "fiub":
+        raise ValueError(
+            f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give class "
+            "numbers, 0 and up"
+        )
+    return data, _targets(y)
+
+
+def _target_of(data: Any, row: int) -> npt.NDArray[Any]:
+    item = called(lambda: data[row], f"item {row} of the data set")
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        found = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else repr(item)
+        raise ValueError(f"the items of the data set should be (x, y), but one is a {found}")
+    return np.asarray(item[1])
 
 
 def _array(part: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(part, torch.Tensor):
-        part = part.detach().cpu()
+        part = part.detach().cpu().to_dense()
         part = part.float() if part.dtype == torch.bfloat16 else part
     array = np.asarray(part)
+    if name == "y" and array.dtype.kind in "UO" and all(isinstance(v, str) for v in array.flat):
+        raise ValueError(
+            f"y is text such as {str(array.flat[0])!r}; give class numbers, 0 and up, as "
+            "sklearn.preprocessing.LabelEncoder makes them"
+        )
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise ValueError(
             f"{name} should be numbers of shape (examples, ...), but is "
