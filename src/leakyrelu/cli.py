@@ -189,9 +189,15 @@ def compare(
                 address=address,
                 output=output,
             )
-            report = result.directory / "report.html"
-            result.to_html(report)
             print_comparison(result, Console())
+            report = result.directory / "report.html"
+            try:
+                result.to_html(report)
+            except OSError as error:
+                raise OSError(
+                    f"{error}; the trials are kept, and a page elsewhere is made by: leakyrelu "
+                    f"report {result.directory} --html page.html"
+                ) from error
             typer.echo(f"\nreport: {report}")
     except KeyboardInterrupt:
         typer.echo("stopped; finished trials are kept, and the same command resumes", err=True)
@@ -226,33 +232,45 @@ def report(
         from rich.console import Console
 
         from leakyrelu.compare.comparison import Comparison
-        from leakyrelu.compare.export import check_ending, to_tensorboard
+        from leakyrelu.compare.export import ENDINGS, PAGES, check_file, replacing, to_tensorboard
         from leakyrelu.compare.export import export as write
         from leakyrelu.report.html import comparison_page, experiments_page
         from leakyrelu.report.terminal import print_comparison, print_experiments
 
-        if export is not None:
-            check_ending(export)
+        for file, endings in ((html, PAGES), (export, ENDINGS)):
+            if file is not None:
+                check_file(file, endings)
+        places = [directory.resolve() for directory in directories]
+        for directory, place in zip(directories, places, strict=True):
+            if places.count(place) > 1:
+                raise ValueError(f"{directory} was given twice; name each directory once")
         found = [Comparison.read(directory, rope) for directory in directories]
-        if len(found) == 1:
-            print_comparison(found[0], Console())
-            page, text = directories[0] / "report.html", comparison_page(found[0])
-        else:
-            print_experiments(found, Console())
-            page, text = Path("report.html"), experiments_page(found)
-        page = html or page
-        typer.echo()
-        if export is not None:
-            write(found, export)
-            typer.echo(f"wrote {export}")
+        # Files come first: who reads what is printed may close the pipe early.
+        wrote = []
         if tensorboard is not None:
             to_tensorboard(found, tensorboard)
-            typer.echo(f"wrote {tensorboard}: tensorboard --logdir {tensorboard}")
+            wrote.append(f"wrote {tensorboard}: tensorboard --logdir {tensorboard}")
+        if export is not None:
+            write(found, export)
+            wrote.append(f"wrote {export}")
+        one = found[0] if len(found) == 1 else None
+        page = html or (one.directory / "report.html" if one else Path("report.html"))
+        not_written = None
         try:
-            page.write_text(text, encoding="utf-8")
+            with replacing(page) as part:
+                text = comparison_page(one) if one else experiments_page(found)
+                part.write_text(text, encoding="utf-8")
+            wrote.append(f"report: {page}")
         except OSError as error:
-            raise OSError(f"{error}; name another page with --html") from error
-        typer.echo(f"report: {page}")
+            not_written = f"leakyrelu: {error}; name another page with --html"
+    if one:
+        print_comparison(one, Console())
+    else:
+        print_experiments(found, Console())
+    typer.echo("\n".join(["", *wrote]))
+    if not_written:
+        typer.echo(not_written, err=True)
+        raise typer.Exit(2)
 
 
 def _share(text: str) -> float:

@@ -1,6 +1,7 @@
 """A comparison that is read again, finished or not, says what it said; processes may share it."""
 
 import dataclasses
+import functools
 import math
 import subprocess
 import sys
@@ -8,10 +9,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import leakyrelu
-from leakyrelu.compare.comparison import Comparison
+from leakyrelu.compare.comparison import Comparison, environment
+from leakyrelu.compare.data import load_task
 from leakyrelu.compare.reading import FILE_NAME, read
+from leakyrelu.compare.recipe import make_recipe
 from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.store import Store
 from leakyrelu.report.html import comparison_page
@@ -79,6 +83,51 @@ def test_a_running_experiment_is_told_by_its_complete_rounds(result, tmp_path):
     assert len(running.trials()) == len(keys) + 1
     page = comparison_page(running)
     assert f"Not finished: {len(keys) + 1} trials of up to 72" in page
+
+
+def test_learning_rates_that_were_too_high_are_noted(result):
+    def told(is_lost):
+        trials = [
+            dataclasses.replace(t, validation_score=math.nan, test_score=math.nan)
+            if is_lost(t)
+            else t
+            for t in result.histories()
+        ]
+        names = ("task", "settings", "environment", "directory")
+        parts = {name: getattr(result, name) for name in names}
+        return " ".join(Comparison(trials=trials, **parts).notes)
+
+    at_one_rate = told(lambda trial: trial.learning_rate == 0.01)
+    assert "At the learning rate 0.01 every activation diverged." in at_one_rate
+    assert "of the grid, the lowest" not in at_one_rate
+    everywhere = told(lambda trial: True)
+    assert (
+        "diverged at every learning rate of the grid, the lowest of which was 0.001; lower ones"
+        in (everywhere)
+    )
+    assert "every activation diverged" not in everywhere
+    assert "diverged" not in told(lambda trial: False)
+
+
+def test_how_it_was_trained_is_told_in_words():
+    task = load_task()
+
+    def told(**given):
+        recipe = make_recipe(None, given.get("optimizer"), given.get("schedule"))
+        own = {name: given[name] for name in ("loss", "metric") if name in given}
+        found = environment(dataclasses.replace(task, **own), recipe)
+        return [found[name] for name in ("optimizer", "schedule", "loss", "metric")]
+
+    assert told() == ["Adam", "cosine decay to 0", "cross-entropy", "accuracy"]
+    sgd = functools.partial(torch.optim.SGD, momentum=0.9)
+    steps = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=3)
+    brought = told(optimizer=sgd, schedule=steps, loss=torch.nn.functional.nll_loss, metric=stored)
+    assert brought == [
+        "SGD(momentum=0.9)",
+        "StepLR(step_size=3)",
+        "nll_loss",
+        f"{stored.__module__}.stored",
+    ]
 
 
 def test_too_few_trials_are_counted(result, tmp_path):

@@ -1,6 +1,7 @@
 """What is exported is what was stored, as other programs read it."""
 
 import dataclasses
+import errno
 import json
 import math
 
@@ -12,6 +13,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 import leakyrelu
 from leakyrelu.compare.comparison import Comparison
 from leakyrelu.compare.export import export, to_tensorboard
+from leakyrelu.compare.reading import FILE_NAME
 from leakyrelu.compare.store import Store
 
 
@@ -122,9 +124,49 @@ def test_tensorboard_has_a_run_a_trial(result, tmp_path):
     assert any(name.startswith("leaky_relu_0.2-lr") for name in runs)
 
 
+def test_runs_are_not_written_twice_to_the_same_place(result, tmp_path):
+    result.to_tensorboard(tmp_path / "runs")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"already holds the run .*; give a new directory"):
+        result.to_tensorboard(tmp_path / "runs")
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="is a file"):
+        result.to_tensorboard(tmp_path / "file")
+
+
+def test_what_was_there_is_kept_if_it_cannot_be_replaced(result, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("trials.json", "trials.csv", "report.html"):
+        (tmp_path / name).write_text("the last one")
+    monkeypatch.setattr("os.replace", full)
+    for write, name in (
+        (result.export, "trials.json"),
+        (result.export, "trials.csv"),
+        (result.to_html, "report.html"),
+    ):
+        with pytest.raises(OSError, match=rf"{name} can't be written: No space left on device"):
+            write(tmp_path / name)
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"the last one"}
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_page_is_no_other_file(result, tmp_path):
+    before = (result.directory / FILE_NAME).read_bytes()
+    with pytest.raises(ValueError, match=r"should end in \.html or \.htm"):
+        result.to_html(result.directory / FILE_NAME)
+    assert (result.directory / FILE_NAME).read_bytes() == before
+
+
 def test_runs_of_several_experiments_lie_apart(result, tmp_path):
     other = Comparison.read(result.directory)
     other.directory = tmp_path / "other"
     to_tensorboard([result, other], tmp_path / "runs")
     names = {folder.name for folder in (tmp_path / "runs").iterdir()}
     assert names == {result.directory.name, "other"}
+    other.directory = tmp_path / result.directory.name
+    to_tensorboard([result, other], tmp_path / "same")
+    runs = {path.parent for path in (tmp_path / "same").rglob("events*")}
+    assert len(runs) == 2 * 12

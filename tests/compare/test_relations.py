@@ -105,6 +105,18 @@ def test_chance_is_seldom_clear_though_networks_of_a_seed_are_alike():
     assert wrong < 13
 
 
+@pytest.mark.parametrize(("number", "is_clear"), [(4, False), (5, False), (6, True)])
+def test_few_activations_in_the_best_of_all_orders_may_be_chance(number, is_clear):
+    """Of 24 orders of four activations two are perfect: one experiment in twelve has one."""
+    own = [
+        candidate(f"{i}", [trial(f"{i}", seed, 1 - i / 10, silent=i / 10) for seed in range(4)])
+        for i in range(number)
+    ]
+    relation = found(own)[SILENT.name, "across"]
+    assert relation.correlation == pytest.approx(-1)
+    assert relation.is_tested == relation.is_clear == is_clear
+
+
 def test_too_few_to_rank():
     own = [candidate("relu", [trial("relu", seed, 0.5 + seed) for seed in range(3)])]
     for each in (own, [], [candidate("relu", [])]):

@@ -354,3 +354,15 @@ def test_several_experiments_stand_side_by_side(browse, several):
     for comparison, column in zip(several, (0, 1), strict=True):
         for candidate in comparison.candidates:
             assert (candidate.verdict or "reference") in by_name[candidate.activation][column]
+
+
+SIDEWAYS = """
+found.tables = all(".scroll").slice(0, 1).map((scroll) => [
+  scroll.scrollWidth > scroll.clientWidth, scroll.classList.contains("wider")]);
+"""
+
+
+@pytest.mark.parametrize(("width", "is_wider"), [(400, True), (1100, False)])
+def test_a_table_that_is_scrolled_says_so(browse, page, width, is_wider):
+    found = browse(page, SIDEWAYS, width=width)
+    assert found["tables"] == [[is_wider, is_wider]]

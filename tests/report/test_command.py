@@ -2,6 +2,9 @@
 
 import html
 import json
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from typer.testing import CliRunner
 
 import leakyrelu
 from leakyrelu.cli import app
+from leakyrelu.compare.comparison import Comparison
 from leakyrelu.compare.reading import FILE_NAME
 from leakyrelu.compare.store import Store
 
@@ -88,15 +92,37 @@ def test_bad_input_is_one_sentence_and_exit_code_2(stored, several, tmp_path):
         ([stored[0], "--rope", -1], "must be a difference of scores"),
         ([stored[0], "--export", "a.txt"], "should end in .csv"),
         ([stored[0], tmp_path / "nothing"], "holds no experiment"),
+        ([stored[0], "--html", stored[0] / FILE_NAME], "should end in .html or .htm"),
+        ([stored[0], "--html", "a.csv", "--export", "a.csv"], "should end in .html or .htm"),
+        ([stored[0], "--html", tmp_path / "nowhere" / "a.html"], "there is no directory"),
+        ([stored[0], "--export", tmp_path / "nowhere" / "a.csv"], "there is no directory"),
+        ([stored[0], "--tensorboard", stored[0] / FILE_NAME], "is a file"),
+        ([stored[0], f"{stored[0]}/."], "was given twice"),
     ):
         result = run(*arguments)
         assert result.exit_code == 2
         assert message in result.output
         assert result.output.startswith("leakyrelu: ")
         assert len(result.output.strip().splitlines()) == 1
-    result = run(stored[0], "--html", tmp_path / "nowhere" / "page.html")
+    assert Comparison.read(stored[0]).verdict == several[0].verdict
+
+
+def test_where_no_page_can_be_written_the_result_is_told(stored, several):
+    (stored[0] / "report.html").mkdir()
+    result = run(stored[0])
     assert result.exit_code == 2
+    assert words(several[0].verdict) in words(result.output)
     assert result.output.endswith("name another page with --html\n")
+
+
+def test_files_are_written_though_nobody_reads_what_is_printed(stored):
+    command = [sys.executable, "-m", "leakyrelu", "report", stored[0]]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.stderr == ""
+    assert (stored[0] / "report.html").exists()
 
 
 def test_an_experiment_of_compare_is_told_again(tmp_path):
@@ -110,3 +136,16 @@ def test_an_experiment_of_compare_is_told_again(tmp_path):
         progress=False,
     )
     assert words(done.verdict) in words(run(tmp_path / "run").output)
+
+
+def test_compare_tells_the_result_though_no_page_can_be_written(tmp_path):
+    options = ["--activations", "relu,elu", "--seeds", "2", "--depth", "2", "--width", "8"]
+    command = ["compare", *options, "--epochs", "1", "--output", str(tmp_path / "run")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    (tmp_path / "run" / "report.html").unlink()
+    (tmp_path / "run" / "report.html").mkdir()
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert words(Comparison.read(tmp_path / "run").verdict) in words(result.stdout)
+    assert "the trials are kept" in result.stderr
+    assert f"leakyrelu report {tmp_path / 'run'} --html page.html" in result.stderr

@@ -122,14 +122,54 @@ def test_a_model_of_ones_own_is_told_how_to_use_it(large):
     exec(code, names)
     spec = leakyrelu.activations.parse(own.recommended.activation)
     assert isinstance(names["model"][1], type(spec.module()))
-    assert names["learning_rate"] == 0.01
+    assert isinstance(names["optimizer"], torch.optim.Adam)
+    assert names["optimizer"].defaults["lr"] == 0.01
+
+
+def test_the_optimizer_in_the_code_is_the_one_that_was_measured(large):
+    def code(recipe, **environment):
+        settings = dataclasses.replace(large.settings, recipe=recipe)
+        page = comparison_page(construct_with(large, settings=settings, environment=environment))
+        return html.unescape(re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)[0])
+
+    default = {"optimizer": "Adam", "schedule": "cosine decay to 0"}
+    for told in (code(None), code(None, **default), code("abc", **default)):
+        assert "torch.optim.Adam(model.parameters(), lr=0.01)" in told
+        assert "CosineAnnealingLR(optimizer, steps)" in told
+    own = code("abc", optimizer="SGD(momentum=0.9)", schedule="recipes.warm_up")
+    # Of an experiment of an earlier version it is not known.
+    for told in (own, code("abc")):
+        assert "torch.optim.Adam" not in told
+        assert "Cosine" not in told
+        assert "learning_rate = 0.01" in told
+        compile(told, "page", "exec")
+    assert "# Measured with SGD(momentum=0.9)" in own
+    assert "# Measured with the schedule recipes.warm_up." in own
+    half = code("abc", optimizer="SGD", schedule="cosine decay to 0")
+    assert "Adam(" not in half
+    assert "half cosine" in half
+
+
+def test_what_was_measured_is_named(large):
+    told = {"optimizer": "SGD(momentum=0.9)", "loss": "losses.focal", "metric": "scores.f1"}
+    shown = " ".join(Page(comparison_page(construct_with(large, environment=told))).texts)
+    shown = " ".join(shown.split())
+    for name, value in told.items():
+        assert f"{name} {value}" in shown
+    assert "stored 600 trials" in shown
+    assert re.search(r"written \d{4}-\d\d-\d\d \d\d:\d\d UTC", shown)
+
+
+def test_ids_are_unique_though_two_experiments_are_the_same(large):
+    text = experiments_page([large, large])
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
 
 
 def construct_with(comparison, **changed):
-    given = {"task": comparison.task, "settings": comparison.settings}
-    environment, directory = comparison.environment, comparison.directory
-    parts = {**given, "trials": comparison.histories(), **changed}
-    return type(comparison)(**parts, environment=environment, directory=directory)
+    names = ("task", "settings", "environment", "directory")
+    given = {name: getattr(comparison, name) for name in names}
+    return type(comparison)(**{**given, "trials": comparison.histories(), **changed})
 
 
 def test_an_experiment_that_still_runs_says_so(large):
@@ -156,8 +196,21 @@ def test_diverged_activations_leave_a_page(large):
     some = [lost[i] if t.activation == "elu" else t for i, t in enumerate(large.histories())]
     assert "diverged" in comparison_page(construct_with(large, trials=some))
     all_lost = construct_with(large, trials=lost)
-    assert "diverged" in comparison_page(all_lost)
+    page = comparison_page(all_lost)
+    assert "diverged" in page
+    assert "<figure" not in page  # nothing is drawn of nothing
+    assert "Learning curves" not in page
+    shown = " ".join(" ".join(Page(page).texts).split())
+    assert "- stuck" not in shown
+    assert "None of the health figures" not in shown
+    assert "No activation is better" not in shown
+    assert "diverged at every learning rate of the grid, the lowest of which was 0.001;" in shown
     assert "diverged" in experiments_page([all_lost, large])
+    no_reference = [
+        lost[i] if t.activation == "relu" else t for i, t in enumerate(large.histories())
+    ]
+    page = comparison_page(construct_with(large, trials=no_reference))
+    assert "Difference to relu with" not in page
 
 
 def test_large_reports_stay_small(large):

@@ -1,12 +1,15 @@
 """The table in a terminal of 80 columns, and the live progress."""
 
+import dataclasses
 import io
+import math
 
 import pytest
 from rich.console import Console
 
 import leakyrelu
 from leakyrelu.activations import parse
+from leakyrelu.compare.comparison import Comparison
 from leakyrelu.compare.plan import Batch
 from leakyrelu.report.terminal import LiveProgress, print_comparison, print_experiments
 
@@ -96,3 +99,55 @@ def test_experiments_side_by_side(several):
     ]
     for comparison in several:
         assert comparison.verdict in " ".join(text.split())
+
+
+def test_narrow_terminals_leave_columns_out_rather_than_digits(large):
+    rows = {}
+    for width in (80, 70, 62):
+        text = printed(print_comparison, large, width=width)
+        assert "…" not in text
+        rows[width] = heading(text)
+    assert {"stuck", "lr", "time"} <= set(rows[80])
+    assert "time" not in rows[70]
+    assert "stuck" in rows[70]
+    assert not {"time", "lr"} & set(rows[62])
+
+
+def test_of_what_diverged_nothing_is_told(several):
+    nothing = {"test_score": math.nan, "validation_score": math.nan}
+    trials = [dataclasses.replace(trial, **nothing) for trial in several[0].histories()]
+    names = ("task", "settings", "environment", "directory")
+    lost = Comparison(trials=trials, **{name: getattr(several[0], name) for name in names})
+    text = printed(print_comparison, lost, width=100)
+    for line in text.splitlines():
+        if line.startswith((" relu", " elu", " prelu")):
+            assert set(line.split()[1:-3]) == {"-"}  # up to the learning rate and the time
+    assert lost.table()[["dead %", "born dead %", "stuck negative %"]].isna().all(axis=None)
+
+
+def test_names_are_no_markup(several, tmp_path):
+    one = Comparison.__new__(Comparison)
+    one.__dict__.update(several[0].__dict__)
+    one.directory = tmp_path / "[red]x"
+    text = printed(print_experiments, [one, several[1]], width=100)
+    assert heading(text) == ["activation", "[red]x", "prices"]
+
+
+def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
+    monkeypatch.setattr("leakyrelu.report.terminal.SECONDS_A_LINE", 0.0)
+    batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
+    long = "networks one at a time, in each of 2 processes, and so on to the end of a line and more"
+    with LiveProgress(result.settings) as progress:
+        progress.resumed(3)
+        progress.trainer_chosen(long)
+        progress.epoch_finished(batch, 1, 0.5)
+        progress.batch_finished(batch, [None] * 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "resumed: 3 trials were stored before",
+        f"trainer: {long}",
+        "5 of up to 12 trials",
+        "5 of up to 12 trials",
+    ]
+    with LiveProgress(result.settings, shown=False) as progress:
+        progress.batch_finished(batch, [None] * 2)
+    assert capsys.readouterr().err == ""

@@ -1,5 +1,6 @@
 """Reasons that the data support, and where there are none, that it is said."""
 
+import dataclasses
 import math
 
 import pytest
@@ -43,8 +44,8 @@ def told(*candidates):
 def test_dead_units_are_a_reason():
     first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.16))
     assert first == (
-        "elu is better than relu. What sets it apart: 16.0% of relu's units were dead at the end "
-        "(8.0% before training; half of them or more in layer 9), of elu's none."
+        "elu is better than relu. What sets it apart: 16.0% of relu's units were dead at the end, "
+        "at least half of these in layer 9 (8.0% before training), of elu's none."
     )
 
 
@@ -60,7 +61,7 @@ def test_so_it_is_for_the_worse():
     first, *_ = told(candidate("elu", "worse", silent=0.2, first=1e-4), candidate("relu"))
     assert first == (
         "elu is worse than relu. What sets it apart: 20.0% of elu's units were stuck negative at "
-        "the end (10.0% before training; half of them or more in layer 9), of relu's none; "
+        "the end, at least half of these in layer 9 (10.0% before training), of relu's none; "
         "before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
         "relu's 1."
     )
@@ -90,8 +91,33 @@ def test_where_nothing_differs_nothing_is_explained(verdict):
 
 def test_diverged_activations_have_no_reason():
     lost = Candidate("relu", math.nan, [], NOTHING, None, 1.0)
-    assert told(candidate("elu"), lost)[0].startswith("No activation is better or worse than relu")
-    assert told(lost)[-1].startswith("None of the health figures goes with the score")
+    nothing = "There is nothing to explain: relu diverged, so nothing could be compared."
+    assert told(candidate("elu"), lost)[0] == nothing
+    assert told(lost) == [nothing]
+    others = Candidate("elu", math.nan, [], NOTHING, None, 1.0)
+    assert told(candidate("relu"), others)[0].startswith("There is nothing to explain: the others")
+
+
+def test_what_too_few_networks_cannot_tell_is_not_said_to_be_chance():
+    def last(seeds):
+        candidates = [candidate("elu"), candidate("relu")]
+        for c in candidates:
+            (first, end), *_ = [trial.history for trial in c.trials]
+            c.trials[:] = [
+                Trial(
+                    **{
+                        **vars(c.trials[0]),
+                        "seed": seed,
+                        "test_score": 0.9 + (seed * 7 % 5) / 100,
+                        "history": [first, dataclasses.replace(end, never_fired=[seed / 10] * 10)],
+                    }
+                )
+                for seed in range(seeds)
+            ]
+        return told(*candidates)[-1]
+
+    assert last(5).startswith("Whether the health figures go with the score can't be told")
+    assert last(8).startswith("None of the health figures goes with the score")
 
 
 def test_layers_with_names_of_their_own():
@@ -99,7 +125,7 @@ def test_layers_with_names_of_their_own():
     first, *_ = told(
         candidate("elu", "better", names=names), candidate("relu", silent=0.3, names=names)
     )
-    assert "half of them or more in head.1)" in first
+    assert "at least half of these in head.1 (" in first
 
 
 def test_slopes_are_told_by_layer():

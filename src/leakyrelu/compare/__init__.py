@@ -63,8 +63,8 @@ def compare(
     kind : {"classification", "regression"}, optional
         What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
         square error. R² of several values an example is that of all of them, each about its own
-        mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a `loss` of your own, the score is
-        minus that loss.
+        mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a
+        `loss` of your own, the score is minus that loss.
     loss : callable, optional
         Given outputs and targets of a batch, returns the mean loss. The values of a table are
         scaled to mean 0 and standard deviation 1.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import math
 import os
 import platform
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -16,27 +17,49 @@ import torch
 from leakyrelu.compare import reading, verdict
 from leakyrelu.compare.condition import END, START, median_reach, reach, silent
 from leakyrelu.compare.plan import Settings, check_rope
+from leakyrelu.compare.recipe import Recipe, default_optimizer, default_schedule
 from leakyrelu.compare.relations import Relation, relations
 from leakyrelu.compare.rounds import wanted
-from leakyrelu.compare.task import TaskInfo
+from leakyrelu.compare.task import Task, TaskInfo, name_of
 from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "environment"]
+__all__ = ["OPTIMIZER", "SCHEDULE", "Comparison", "environment"]
+
+OPTIMIZER, SCHEDULE = "Adam", "cosine decay to 0"  # if the user gives none
+LOSSES = {"classification": "cross-entropy", "regression": "mean square error"}
 
 
-def environment() -> dict[str, str]:
-    """Return the versions and the machine that numbers depend on."""
+def environment(task: Task, recipe: Recipe) -> dict[str, str]:
+    """Return how it is trained, in words, and the versions and machine that numbers depend on."""
     packages = ("leakyrelu", "torch", "numpy", "scipy", "scikit-learn")
+    is_default = recipe.optimizer is default_optimizer, recipe.schedule is default_schedule
     return {
+        "optimizer": OPTIMIZER if is_default[0] else _in_words(recipe.optimizer),
+        "schedule": SCHEDULE if is_default[1] else _in_words(recipe.schedule),
+        "loss": _in_words(task.loss) if task.loss else LOSSES[task.kind],
+        "metric": _in_words(task.metric) if task.metric else task.score,
         **{package: importlib.metadata.version(package) for package in packages},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads",
     }
+
+
+def _in_words(function: Callable[..., Any]) -> str:
+    """Name a function, and what a partial of it fills in: ``SGD(momentum=0.9)``."""
+    inner = getattr(function, "func", function)
+    module = str(getattr(inner, "__module__", None) or "__main__")
+    name = name_of(function)
+    if not module.startswith(("torch.", "__main__")):  # others may have that name, too
+        name = f"{module}.{name}"
+    if isinstance(function, functools.partial):
+        given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        name += f"({', '.join(given)})"
+    return " ".join(name.split())
 
 
 class Comparison:
@@ -51,7 +74,7 @@ class Comparison:
     task : TaskInfo
     settings : Settings
     environment : dict of str to str
-        Versions and machine.
+        Optimizer, schedule, loss and metric in words, versions and machine.
     directory : Path
         Where the trials are stored.
     rope : float
@@ -133,7 +156,7 @@ class Comparison:
         """The candidates that did not diverge."""
         return [candidate for candidate in self.candidates if not candidate.diverged]
 
-    @cached_property
+    @functools.cached_property
     def relations(self) -> list[Relation]:
         """How the condition of the networks goes with their score, by rank correlation."""
         return relations(self.candidates)
@@ -185,6 +208,18 @@ class Comparison:
         """What a careful reader should know beside the verdict, in sentences."""
         notes = list(self.task.notes)
         grid = self.settings.learning_rates
+        lost = {t.key[:2] for t in self._trials if not math.isfinite(t.test_score)}
+        for rate in grid:
+            if self.trained and all(
+                (activation, rate) in lost for activation in self.settings.activations
+            ):
+                notes.append(f"At the learning rate {rate:g} every activation diverged.")
+        diverged = [c.activation for c in self.candidates if c.diverged]
+        if diverged:
+            notes.append(
+                f"{', '.join(diverged)} diverged at every learning rate of the grid, the lowest "
+                f"of which was {grid[0]:g}; lower ones may do."
+            )
         for edge, which in ((grid[0], "lowest"), (grid[-1], "highest")):
             at_edge = [c.activation for c in self.candidates if c.learning_rate == edge]
             if at_edge and len(grid) > 1:
@@ -294,14 +329,24 @@ class Comparison:
     def to_html(self, path: str | Path) -> None:
         """Write the report: one HTML file that needs no network.
 
+        Parameters
+        ----------
+        path : path
+            Ends in ``.html`` or ``.htm``.
+
         Raises
         ------
+        ValueError
+            If the path ends otherwise.
         OSError
             If the file can't be written.
         """
+        from leakyrelu.compare.export import PAGES, check_file, replacing
         from leakyrelu.report.html import comparison_page
 
-        Path(path).write_text(comparison_page(self), encoding="utf-8")
+        check_file(Path(path), PAGES)
+        with replacing(Path(path)) as part:
+            part.write_text(comparison_page(self), encoding="utf-8")
 
     def export(self, path: str | Path) -> None:
         """Write the trials to a file that other programs read.
@@ -330,6 +375,8 @@ class Comparison:
         ------
         ImportError
             If what ``leakyrelu[tensorboard]`` installs is missing.
+        ValueError
+            If the directory has some of these runs.
         """
         from leakyrelu.compare.export import to_tensorboard
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +17,45 @@ import pandas as pd
 
 from leakyrelu.compare.condition import START, reach, silent
 from leakyrelu.compare.trial import Trial
+from leakyrelu.report.words import names_of
 
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
 
-__all__ = ["check_ending", "export", "to_tensorboard"]
+__all__ = ["ENDINGS", "PAGES", "check_file", "check_runs", "export", "replacing", "to_tensorboard"]
 
 ENDINGS = (".csv", ".parquet", ".json")
+PAGES = (".html", ".htm")
 
 
-def check_ending(path: Path) -> None:
-    """Refuse what `export` can't write, before work is done for it."""
-    if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"{path} should end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+def check_file(path: Path, endings: Sequence[str]) -> None:
+    """Refuse what can't be written, or is of something else, before work is done for it."""
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{path} should end in {', '.join(endings[:-1])} or {endings[-1]}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory; name a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: there is no directory {path.parent}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write to, which takes the place of `path` when it is whole.
+
+    Raises
+    ------
+    OSError
+        If it can't be written; what was there before is kept.
+    """
+    target = path.resolve()  # a link stays one
+    part = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def export(comparisons: Sequence[Comparison], path: Path) -> None:
@@ -35,21 +63,21 @@ def export(comparisons: Sequence[Comparison], path: Path) -> None:
 
     As JSON, one object, or a list of several, with settings, environment, verdict and histories.
     """
-    check_ending(path)
+    check_file(path, ENDINGS)
     if path.suffix.lower() == ".json":
         each = [_as_json(comparison) for comparison in comparisons]
         text = json.dumps(each[0] if len(each) == 1 else each, indent=1, allow_nan=False)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
         return
     tables = [comparison.trials() for comparison in comparisons]
     if len(tables) > 1:
         for table, comparison in zip(tables, comparisons, strict=True):
             table.insert(0, "experiment", str(comparison.directory))
     rows = pd.concat(tables, ignore_index=True)
-    if path.suffix.lower() == ".csv":
-        rows.to_csv(path, index=False)
-    else:
-        rows.to_parquet(path, index=False)
+    write = rows.to_csv if path.suffix.lower() == ".csv" else rows.to_parquet
+    with replacing(path) as part:
+        write(part, index=False)
 
 
 def _as_json(comparison: Comparison) -> dict[str, Any]:
@@ -80,6 +108,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def check_runs(comparisons: Sequence[Comparison], directory: Path) -> None:
+    """Refuse a directory that has some of the runs: TensorBoard would show each point twice."""
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file; give a directory for the runs")
+    for run, _, _ in _runs(comparisons, directory):
+        if run.exists():
+            raise ValueError(f"{directory} already holds the run {run.name}; give a new directory")
+
+
 def to_tensorboard(comparisons: Sequence[Comparison], directory: Path) -> None:
     """Write each trial as a run: scalars over the epochs, and what it was with its scores."""
     try:
@@ -88,25 +125,29 @@ def to_tensorboard(comparisons: Sequence[Comparison], directory: Path) -> None:
     except ImportError as error:
         message = f"TensorBoard needs {error.name}: pip install 'leakyrelu[tensorboard]'"
         raise ImportError(message, name=error.name) from error
-    for comparison in comparisons:
-        own = directory / comparison.directory.name if len(comparisons) > 1 else directory
+    check_runs(comparisons, directory)
+    for run, comparison, trial in _runs(comparisons, directory):
+        with SummaryWriter(run) as writer:
+            scores = {"score/test": trial.test_score, "score/validation": trial.validation_score}
+            what = {name: getattr(trial, name) for name in ("activation", "learning_rate", "seed")}
+            for summary in hparams(what, scores):  # type: ignore[no-untyped-call]
+                writer.file_writer.add_summary(summary)
+            for name, value in scores.items():
+                writer.add_scalar(name, value, comparison.settings.epochs)
+            for place, checkpoint in enumerate(trial.history):
+                for name, value in _scalars(trial, START + place).items():
+                    writer.add_scalar(name, value, checkpoint.epoch)
+
+
+def _runs(
+    comparisons: Sequence[Comparison], directory: Path
+) -> Iterator[tuple[Path, Comparison, Trial]]:
+    """Yield each trial with the directory of its run."""
+    folders = names_of(comparisons) if len(comparisons) > 1 else [""]
+    for folder, comparison in zip(folders, comparisons, strict=True):
         for trial in comparison.histories():
             name = f"{trial.activation}-lr{trial.learning_rate:g}-seed{trial.seed}"
-            with SummaryWriter(own / re.sub(r"[^\w.-]", "_", name)) as writer:
-                scores = {
-                    "score/test": trial.test_score,
-                    "score/validation": trial.validation_score,
-                }
-                what = {
-                    name: getattr(trial, name) for name in ("activation", "learning_rate", "seed")
-                }
-                for summary in hparams(what, scores):  # type: ignore[no-untyped-call]
-                    writer.file_writer.add_summary(summary)
-                for name, value in scores.items():
-                    writer.add_scalar(name, value, comparison.settings.epochs)
-                for place, checkpoint in enumerate(trial.history):
-                    for name, value in _scalars(trial, START + place).items():
-                        writer.add_scalar(name, value, checkpoint.epoch)
+            yield directory / folder / re.sub(r"[^\w.-]", "_", name), comparison, trial
 
 
 def _scalars(trial: Trial, at: int) -> dict[str, float]:

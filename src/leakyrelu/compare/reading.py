@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
 import sqlite3
 import tempfile
+import types
+import typing
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.task import TaskInfo
@@ -27,6 +31,8 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _KEPT = "it was left as it is, give another directory"
 PATIENCE = 60.0  # seconds to wait for another process that is writing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,15 @@ def read(directory: Path) -> Stored:
         If it can't be read.
     """
     file = directory / FILE_NAME
+    if file.is_dir():
+        raise ValueError(f"{file} is a directory, not the file of an experiment; {_KEPT}")
     if not file.is_file():
         raise FileNotFoundError(f"{directory} holds no experiment: there is no {file}")
     _check_header(file)
     with _opened(file) as connection:
         for (finding,) in connection.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
-                raise ValueError(_damaged(file, " ".join(finding.split())))
+                raise sqlite3.DatabaseError(finding)
         return Stored(*entries(connection), trials(connection))
 
 
@@ -66,9 +74,9 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
     """Read what an experiment is, what it is about, and with what it began."""
     found = dict(connection.execute("SELECT key, value FROM experiment"))
     return (
-        Settings.from_json(found["settings"]),
-        TaskInfo(**json.loads(found["task"])),
-        json.loads(found["environment"]),
+        _whole(Settings.from_json(found["settings"])),
+        _whole(TaskInfo(**json.loads(found["task"]))),
+        _of_type(json.loads(found["environment"]), dict[str, str]),
     )
 
 
@@ -79,15 +87,17 @@ def trials(connection: sqlite3.Connection) -> list[Trial]:
         " history FROM trial ORDER BY learning_rate, activation, seed"
     )
     return [
-        Trial(
-            activation,
-            learning_rate,
-            seed,
-            math.nan if validation_score is None else validation_score,
-            math.nan if test_score is None else test_score,
-            seconds,
-            json.loads(layers),
-            [Checkpoint(**fields) for fields in json.loads(history)],
+        _whole(
+            Trial(
+                activation,
+                learning_rate,
+                seed,
+                math.nan if validation_score is None else validation_score,
+                math.nan if test_score is None else test_score,
+                seconds,
+                json.loads(layers),
+                [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
+            )
         )
         for (
             activation,
@@ -127,8 +137,41 @@ def _check_header(file: Path) -> None:
         )
 
 
-def _damaged(file: Path, what: object) -> str:
-    return f"{file} is damaged ({what}); {_KEPT}"
+def _damaged(file: Path) -> str:
+    return f"{file} is damaged: not all of it is what was stored; {_KEPT}"
+
+
+def _whole(found: T) -> T:
+    """Return a data class, if its fields are of their types."""
+    of: type = type(found)
+    for name, kind in _fields(of).items():
+        _of_type(getattr(found, name), kind)
+    return found
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _of_type(value: T, kind: Any) -> T:
+    """Return a value, if it is of a type, by all that it holds."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        is_right = type(value) in inner
+    elif isinstance(value, dict):
+        is_right = origin is dict
+        for each in value.values():
+            _of_type(each, inner[1])
+    elif isinstance(value, (list, tuple)):
+        is_right = isinstance(value, origin)
+        for each in value:
+            _of_type(each, inner[0])
+    else:
+        is_right = type(value) is kind or (kind is float and type(value) is int)
+    if not is_right:
+        raise TypeError(f"{value!r} should be of type {kind}")
+    return value
 
 
 @contextmanager
@@ -147,10 +190,11 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
                 yield connection
     except sqlite3.OperationalError as error:
         if "decode" in str(error):  # a text that is none
-            raise ValueError(_damaged(file, error)) from error
+            raise ValueError(_damaged(file)) from error
         raise OSError(f"{file} can't be read: {error}") from error
-    except (sqlite3.DatabaseError, json.JSONDecodeError, LookupError, TypeError) as error:
-        raise ValueError(_damaged(file, error)) from error
+    # What is found in place of the entries can be of any kind.
+    except (sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(_damaged(file)) from error
 
 
 def _beside(file: Path, ending: str) -> Path:

@@ -21,6 +21,7 @@ from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
 
 __all__ = [
+    "FEWEST_TO_TELL",
     "QUANTITIES",
     "SILENT",
     "THRESHOLDS",
@@ -45,6 +46,8 @@ THRESHOLDS = (
 CHANCE = 0.05
 PERMUTATIONS = 10_000
 FEWEST = 4  # activations, or seeds, to rank
+# With fewer, even the best of all orders comes by chance too often to be clear.
+FEWEST_TO_TELL = 6
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,12 @@ class Relation:
     correlation : float
         Of the ranks, -1 to 1; NaN if there are too few to rank.
     n : int
-        Networks within activations, or activations across.
+        Networks within activations, or activations across. Those are left out whose quantity is
+        not known, and activations of which all networks have the same.
     is_clear : bool
         Chance would not make it, all relations taken together.
+    is_tested : bool
+        There are enough to be clear.
     """
 
     quantity: str
@@ -108,6 +114,7 @@ class Relation:
     correlation: float
     n: int
     is_clear: bool
+    is_tested: bool
 
 
 def relations(candidates: Sequence[Candidate]) -> list[Relation]:
@@ -119,7 +126,8 @@ def relations(candidates: Sequence[Candidate]) -> list[Relation]:
     for quantity in QUANTITIES:
         for scope, correlate in tests.items():
             correlation, n, p = correlate(groups, quantity)
-            found.append(Relation(quantity.name, scope, correlation, n, p < least))
+            is_tested = math.isfinite(p)
+            found.append(Relation(quantity.name, scope, correlation, n, p < least, is_tested))
     return found
 
 
@@ -135,8 +143,9 @@ def _across(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[floa
     x, y = np.array([np.median(own, axis=1) for own in each if own.size]).reshape(-1, 2).T
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan, len(x), math.nan
-    result = stats.spearmanr(x, y)
-    return float(result.statistic), len(x), float(result.pvalue)
+    ranks = stats.rankdata((x, y), axis=1)
+    x, y = (ranks - ranks.mean(axis=1, keepdims=True))[:, None]
+    return _exchanged(x, y, x.size)
 
 
 def _within(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[float, int, float]:
@@ -162,9 +171,16 @@ def _within(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[floa
     x, y = np.array(ranks).swapaxes(0, 1)
     if not y.any():
         return math.nan, n, math.nan
+    return _exchanged(x, y, n)
+
+
+def _exchanged(x: npt.NDArray[Any], y: npt.NDArray[Any], n: int) -> tuple[float, int, float]:
+    """Return the correlation of ranks, n, and how often exchanged columns have one as large."""
     products = x.T @ y / math.sqrt((x * x).sum() * (y * y).sum())
     found = float(np.trace(products))
-    every = np.arange(len(places))
+    every = np.arange(len(products))
+    if len(every) < FEWEST_TO_TELL:
+        return found, n, math.nan
     exchanged = np.random.default_rng(0).permuted(np.tile(every, (PERMUTATIONS, 1)), axis=1)
     by_chance = np.abs(products[every, exchanged].sum(axis=1)) >= abs(found) - 1e-12
     return found, n, float((1 + by_chance.sum()) / (1 + PERMUTATIONS))

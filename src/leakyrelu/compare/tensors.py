@@ -143,8 +143,8 @@ def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
     y = np.stack(targets) if targets else np.zeros(0)
     if y.dtype.kind not in "fiub":
         raise ValueError(
-            f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give class "
-            "numbers, 0 and up"
+            f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give "
+            "class numbers, 0 and up"
         )
     return data, _targets(y)
 

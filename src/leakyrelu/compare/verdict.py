@@ -91,17 +91,17 @@ class Candidate:
     @property
     def dead(self) -> float:
         """Share of units dead at the end: they never fire and get no gradient."""
-        return self.silent() if parse(self.activation).can_die else 0.0
+        return self.silent() if self.diverged or parse(self.activation).can_die else 0.0
 
     @property
     def born_dead(self) -> float:
         """Share of units dead before the first update."""
-        return self.silent(0) if parse(self.activation).can_die else 0.0
+        return self.silent(0) if self.diverged or parse(self.activation).can_die else 0.0
 
     @property
     def stuck_negative(self) -> float:
         """Share of units that never fire at the end but still get a gradient."""
-        return 0.0 if parse(self.activation).can_die else self.silent()
+        return self.silent() if self.diverged or not parse(self.activation).can_die else 0.0
 
 
 def candidates(

@@ -60,9 +60,8 @@ def scores(comparison: Comparison, axes: Axes) -> Drawing:
 def differences(comparison: Comparison, axes: Axes) -> Drawing:
     """Draw each paired difference to the reference, with simultaneous 95% intervals."""
     metric, reference = comparison.task.metric, comparison.settings.reference
-    compared = [c for c in comparison.trained if c.difference]
-    estimates = [c.difference for c in compared if c.difference]
-    values = _intervals(axes, compared, estimates, metric, signed=True)
+    trained = comparison.trained  # the row of the reference stays empty: rows as in `scores`
+    values = _intervals(axes, trained, [c.difference for c in trained], metric, signed=True)
     axes.axvline(0, color=OTHERS, linewidth=1, linestyle="--", zorder=0)
     if comparison.rope:
         reach = score_scale(metric) * comparison.rope
@@ -76,12 +75,14 @@ def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> 
     """Draw the validation score of one activation over the epochs, the others in grey."""
     metric = comparison.task.metric
     scale = score_scale(metric)
-    means, values = [], []
+    reached, values = [], []
     for other in comparison.trained:
-        epochs = [checkpoint.epoch for checkpoint in other.trials[0].history][1:]
-        curves = np.array([[c.validation_score for c in t.history] for t in other.trials])[:, 1:]
+        epochs = [checkpoint.epoch for checkpoint in other.trials[0].history]
+        curves = np.array([[c.validation_score for c in t.history] for t in other.trials])
+        if len(epochs) > 2:  # what is before training is far away, but one point makes no curve
+            epochs, curves = epochs[1:], curves[:, 1:]
         mean, low, high = curves.mean(axis=0), curves.min(axis=0), curves.max(axis=0)
-        means.append(scale * mean)
+        reached.append(scale * curves[np.isfinite(curves)])
         own = other is candidate
         axes.plot(
             epochs,
@@ -107,10 +108,10 @@ def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> 
                 for epoch, score, worst, best in zip(epochs, mean, low, high, strict=True)
             ]
     # The same range in every figure, so that they compare.
-    low_end, high_end = np.nanmin(means), np.nanmax(means)
+    low_end, high_end = np.concatenate(reached).min(), np.concatenate(reached).max()
     margin = 0.05 * max(high_end - low_end, 0.01)
     axes.set_ylim(low_end - margin, high_end + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     axes.set_title(candidate.activation)
     told = "; ".join(value.text for value in values)
@@ -198,14 +199,16 @@ def most_silent(comparison: Comparison) -> float:
 def _intervals(
     axes: Axes,
     candidates: Sequence[Candidate],
-    estimates: Sequence[Estimate],
+    estimates: Sequence[Estimate | None],
     metric: str,
     signed: bool = False,
 ) -> list[Value]:
-    """Draw an interval for each candidate, and return its value."""
+    """Draw an interval for each candidate that has an estimate, and return its value."""
     scale = score_scale(metric)
     values = []
     for row, (candidate, estimate) in enumerate(zip(candidates, estimates, strict=True)):
+        if estimate is None:
+            continue
         color = {"better": BETTER, "worse": WORSE}.get(candidate.verdict or "", UNCLEAR)
         gid = mark(candidate.activation)
         ends = [scale * estimate.low, scale * estimate.high]

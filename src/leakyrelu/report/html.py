@@ -13,8 +13,9 @@ import jinja2
 from markupsafe import Markup
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.comparison import OPTIMIZER, SCHEDULE
 from leakyrelu.compare.condition import END, START, gradients, median_reach, silent_by_layer, slopes
-from leakyrelu.compare.relations import THRESHOLDS
+from leakyrelu.compare.relations import FEWEST_TO_TELL, THRESHOLDS
 from leakyrelu.report import figures, why_figures
 from leakyrelu.report.svg import page_figure
 from leakyrelu.report.why import names_of_slopes
@@ -51,7 +52,7 @@ def _sortable(value: float | None) -> str:
 
 
 def _now() -> str:
-    return datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -74,8 +75,10 @@ def comparison_page(comparison: Comparison) -> str:
         curves=each(figures.learning_curve),
         heatmaps=each(figures.silent_units),
         thresholds=THRESHOLDS,
+        fewest=FEWEST_TO_TELL,
         relations=list(zip(found[::2], found[1::2], strict=True)),  # within and across
         tables=_tables(comparison),
+        training=_training(comparison),
         slopes=page_figure(WIDE, partial(why_figures.slopes_by_layer, comparison))
         if any(c.trials[0].history[END].slopes for c in trained)
         else None,
@@ -90,32 +93,42 @@ def experiments_page(comparisons: Sequence[Comparison]) -> str:
         comparisons=comparisons,
         names=names_of(comparisons),
         rows=side_by_side(comparisons),
-        figures=[_figures(comparison) for comparison in comparisons],
+        figures=[_figures(each, f"experiment {i}: ") for i, each in enumerate(comparisons)],
         thresholds=THRESHOLDS,
         written=_now(),
     )
 
 
-def _figures(comparison: Comparison) -> dict[str, Any]:
-    """Draw what the page of one experiment and that of several show."""
-    intervals = 5, 0.9 + 0.33 * len(comparison.candidates)
-    found: dict[str, Any] = {
-        "scores": page_figure(intervals, partial(figures.scores, comparison)),
-        "differences": page_figure(intervals, partial(figures.differences, comparison)),
-        "styles": {},
-        "gradients": [],
-        "silent_and_score": None,
+def _training(comparison: Comparison) -> dict[str, str | None]:
+    """Tell in words how networks were trained.
+
+    Of an earlier version's experiment it is known only if the user brought nothing.
+    """
+    default = {"optimizer": OPTIMIZER, "schedule": SCHEDULE}
+    known: dict[str, str | None] = {} if comparison.settings.recipe else {**default}
+    return {name: comparison.environment.get(name, known.get(name)) for name in default}
+
+
+def _figures(comparison: Comparison, part: str = "") -> dict[str, Any]:
+    """Draw what the page of one experiment and that of several show, of those that trained."""
+
+    def drawn(size: tuple[float, float], draw: Callable[..., Any], *more: Any) -> Markup:
+        return page_figure(size, partial(draw, comparison, *more), part)
+
+    trained = comparison.trained
+    if not trained:
+        return {"styles": {}}
+    intervals = 5, 0.9 + 0.33 * len(trained)
+    compared = [c.difference for c in trained if c.difference]
+    return {
+        "scores": drawn(intervals, figures.scores),
+        "differences": drawn(intervals, figures.differences)
+        if any(math.isfinite(difference.mean) for difference in compared)
+        else None,
+        "styles": why_figures.legend(comparison),
+        "gradients": [drawn(WIDE, why_figures.gradient_by_depth, at) for at in (START, END)],
+        "silent_and_score": drawn(WIDE, why_figures.silent_and_score),
     }
-    if comparison.trained:
-        by_name = why_figures.line_styles(comparison)
-        found["styles"] = {c.activation: by_name[c.activation] for c in comparison.trained}
-        found["gradients"] = [
-            page_figure(WIDE, partial(why_figures.gradient_by_depth, comparison, at))
-            for at in (START, END)
-        ]
-        draw = partial(why_figures.silent_and_score, comparison)
-        found["silent_and_score"] = page_figure(WIDE, draw)
-    return found
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
+// --- Tables that are wider than the page say so ---
+function tellWider() {
+  for (const scroll of document.querySelectorAll(".scroll")) {
+    scroll.classList.toggle("wider", scroll.scrollWidth > scroll.clientWidth);
+  }
+}
+tellWider();
+addEventListener("resize", tellWider);
+document.addEventListener("toggle", tellWider, true); // what is opened gets a width
+
 // --- One activation stands out in all figures ---
 const marked = [...document.querySelectorAll("[data-of]")];
 let chosen = ""; // in the list; what is pointed at goes before it

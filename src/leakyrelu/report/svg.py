@@ -54,7 +54,9 @@ def mark(activation: str) -> str:
     return _MARK + activation
 
 
-def page_figure(size: tuple[float, float], draw: Callable[[Axes], Drawing]) -> Markup:
+def page_figure(
+    size: tuple[float, float], draw: Callable[[Axes], Drawing], part: str = ""
+) -> Markup:
     """Return an HTML figure.
 
     Parameters
@@ -63,6 +65,8 @@ def page_figure(size: tuple[float, float], draw: Callable[[Axes], Drawing]) -> M
         In inches, at 72 points each.
     draw : callable
         Draws on axes, and returns what.
+    part : str, optional
+        The part of the page where it stands, if the same figure may stand in several.
     """
     with matplotlib.rc_context(_STYLE):
         figure = NotebookFigure(figsize=size)
@@ -71,7 +75,7 @@ def page_figure(size: tuple[float, float], draw: Callable[[Axes], Drawing]) -> M
         axes.patch.set_alpha(0)
         axes.spines[["top", "right"]].set_visible(False)
         # Decides the ids, by which figures of one page must not clash.
-        matplotlib.rcParams["svg.hashsalt"] = drawing.says
+        matplotlib.rcParams["svg.hashsalt"] = part + drawing.says
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
 __all__ = ["LiveProgress", "print_comparison", "print_examination", "print_experiments"]
 
 WIDEST = 100  # columns that a table takes
+SECONDS_A_LINE = 10.0  # of a log, at the least
+STUCK = (
+    "stuck: fires for none either, but gets a gradient; that of elu, gelu, silu may be next to 0"
+)
 
 
 class LiveProgress:
     """A progress bar on standard error; a context manager and an engine's listener.
+
+    Where that is no terminal but a log, a line now and then.
 
     Parameters
     ----------
@@ -48,6 +55,9 @@ class LiveProgress:
 
     def __init__(self, settings: Settings, shown: bool = True) -> None:
         self._settings = settings
+        console = Console(stderr=True, quiet=not shown)
+        self._is_log = not (console.is_terminal or console.is_jupyter)
+        self._logged = time.monotonic()
         self._progress = Progress(
             BarColumn(),
             TextColumn("{task.fields[stored]} of up to {task.fields[trials]} trials"),
@@ -55,8 +65,8 @@ class LiveProgress:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
-            console=Console(stderr=True, quiet=not shown),
-            disable=not shown,
+            console=console,
+            disable=not shown or self._is_log,
         )
         # The bar counts epochs of networks; what is told in numbers is what is safely stored.
         self._bar = self._progress.add_task(
@@ -77,15 +87,16 @@ class LiveProgress:
         if error is None:  # activations that were dropped early leave trials out
             self._progress.update(self._bar, total=self._stored * self._settings.epochs)
         self._progress.stop()
+        self._log()
 
     def resumed(self, trials: int) -> None:
         """Count the trials that an earlier run has stored."""
         self._count(trials)
-        self._progress.console.print(f"resumed: {trials} trials were stored before")
+        self._say(f"resumed: {trials} trials were stored before")
 
     def trainer_chosen(self, way: str) -> None:
         """Say how trials are trained."""
-        self._progress.console.print(f"trainer: {way}", highlight=False)
+        self._say(f"trainer: {way}")
 
     def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
         """Show how far the batch in flight has come."""
@@ -99,6 +110,16 @@ class LiveProgress:
     def batch_finished(self, batch: Batch, trials: list[Trial]) -> None:
         """Count the trials that were stored."""
         self._count(len(trials))
+        if time.monotonic() - self._logged > SECONDS_A_LINE:
+            self._log()
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=self._is_log)
+
+    def _log(self) -> None:
+        if self._is_log:
+            self._logged = time.monotonic()
+            self._say(f"{self._stored} of up to {self._settings.trials} trials")
 
     def _count(self, trials: int) -> None:
         self._stored += trials
@@ -129,10 +150,10 @@ def print_examination(examination: Examination, console: Console) -> None:
             "-" if layer.gradient is None else f"{layer.gradient:.2g}",
             style="red" if layer.dead.any() else None,
         )
-    console.print(table)
+    console.print(table, markup=False, highlight=False)
     for line in (
         "dead: fires for no example, so it gets no gradient and never learns",
-        "stuck: fires for none either, but is leaky, so it still learns",
+        STUCK,
         "dormant: its mean activation is at most 0.025 of the layer's",
         "firing rate: share of the examples, of the unit at the 10%, 50% and 90% quantile\n",
     ):
@@ -173,16 +194,24 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     }
     if not comparison.has_different_seeds:
         del more["seeds"]
+
+    def fits(columns: dict[str, Callable[[Candidate], str]], width: int) -> bool:
+        unlimited = console.options.update(max_width=10_000)
+        table = _scores_table(comparison, columns)
+        return Measurement.get(console, unlimited, table).maximum <= width
+
+    for name in ("time", "lr", "stuck"):  # rather than to cut numbers
+        if not fits(columns, console.width):
+            del columns[name]
     for name, tell in more.items():
         wider = {name: tell, **columns}
-        table = _scores_table(comparison, wider)
-        unlimited = console.options.update(max_width=10_000)
-        if Measurement.get(console, unlimited, table).maximum <= min(console.width, WIDEST):
+        if fits(wider, min(console.width, WIDEST)):
             columns = wider
-    console.print(_scores_table(comparison, columns))
+    console.print(_scores_table(comparison, columns), markup=False, highlight=False)
     say("±: 95% interval; those of the differences hold for all activations together")
     say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so it gets no gradient")
-    say("stuck: fires for none either, but is leaky, so it still learns")
+    if "stuck" in columns:
+        say(STUCK)
     if "1st grad" in columns:
         say("1st grad: gradient of the first weights over that of the last, before training")
     say("")
@@ -223,7 +252,7 @@ def print_experiments(comparisons: Sequence[Comparison], console: Console) -> No
             for c, comparison in zip(row, comparisons, strict=True)
         ]
         table.add_row(activation, *(cell or "" for cell in cells))
-    console.print(table)
+    console.print(table, markup=False, highlight=False)  # a directory may be named [red]
     for line in (
         "±: 95% interval; than the reference of its experiment: ▲ better, ▼ worse,",
         "= equivalent, ? undecided",

@@ -8,7 +8,7 @@ import numpy as np
 
 from leakyrelu.activations import parse
 from leakyrelu.compare.condition import END, START, median_reach, silent_by_layer, slopes
-from leakyrelu.compare.relations import SILENT, UNEVEN, Relation, apart
+from leakyrelu.compare.relations import FEWEST_TO_TELL, SILENT, UNEVEN, Relation, apart
 from leakyrelu.compare.trial import Trial
 from leakyrelu.compare.verdict import Candidate
 from leakyrelu.report.words import fraction, percent
@@ -37,10 +37,13 @@ def explain(
     trained = [c for c in candidates if not c.diverged]
     own = next((c for c in trained if c.activation == reference), None)
     told = [_reason(c, own) for c in trained if own and c.verdict in ("better", "worse")]
-    if not told:
+    if own is None or len(trained) < 2:
+        others = "the others" if own else reference
+        told = [f"There is nothing to explain: {others} diverged, so nothing could be compared."]
+    elif not told:
         told = [f"No activation is better or worse than {reference}: there is nothing to explain."]
     told += [_slopes(c) for c in trained if c.trials[0].history[END].slopes]
-    return [*told, _relations(found)]
+    return [*told, _relations(found)] if trained else told
 
 
 # --- Better or worse, and what sets it apart ---------------------------------------------------
@@ -71,8 +74,8 @@ def _silence(candidate: Candidate, reference: Candidate) -> tuple[bool, str]:
     worse, other = (reference, candidate) if difference < 0 else (candidate, reference)
     share = percent(other.silent())
     return difference < 0, (
-        f"{percent(worse.silent())} of {worse.activation}'s units were {_word(worse)} at the end "
-        f"({percent(worse.silent(START))} before training; {_where(worse.trials)}), of "
+        f"{percent(worse.silent())} of {worse.activation}'s units were {_word(worse)} at the end, "
+        f"{_where(worse.trials)} ({percent(worse.silent(START))} before training), of "
         f"{other.activation}'s {'none' if share == '0' else f'{share} were {_word(other)}'}"
     )
 
@@ -88,7 +91,7 @@ def _where(trials: Sequence[Trial]) -> str:
         sums = np.convolve(shares, np.ones(length), mode="valid")
         if sums.max() >= shares.sum() / 2:
             first = int(sums.argmax())
-            return f"half of them or more in {_layers(names[first], names[first + length - 1])}"
+            return f"at least half of these in {_layers(names[first], names[first + length - 1])}"
     return "spread over the layers"
 
 
@@ -137,6 +140,11 @@ def _slopes(candidate: Candidate) -> str:
 
 def _relations(found: Sequence[Relation]) -> str:
     clear = [relation for relation in found if relation.is_clear]
+    if not any(relation.is_tested for relation in found):
+        return (
+            "Whether the health figures go with the score can't be told from chance here: that "
+            f"takes {FEWEST_TO_TELL} seeds, or activations, whose figures differ."
+        )
     if not clear:
         return (
             "None of the health figures goes with the score more closely than chance would make "
