@@ -25,7 +25,7 @@ from leakyrelu.compare.trial import Key
 try:
     import ray
     from ray import cloudpickle
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import OwnerDiedError, RayError, RayTaskError
 except ImportError as error:
     raise ImportError("engine ray needs Ray: pip install 'leakyrelu[ray]'", name="ray") from error
 
@@ -73,6 +73,14 @@ class Cluster:
             _connect(address)
             # Also when nobody calls it, so that no process is left behind.
             self.close = weakref.finalize(self, ray.shutdown)
+        try:
+            self._prepare(experiment, keys)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, experiment: Experiment, keys: Sequence[Key]) -> None:
+        """Send the experiment to the workers, and measure on one of them how to train."""
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         with _user_code_sent_along():
             try:
@@ -126,6 +134,11 @@ def _result(finished: Any) -> Any:
     try:
         return ray.get(finished)
     except RayTaskError as error:
+        if isinstance(error.cause, OwnerDiedError):  # nobody died: it was not let in
+            raise OSError(
+                "a Ray worker can't read what this process has sent; both need the same token and "
+                f"RAY_AUTH_MODE, so name the cluster by --address and set both here; {KEPT}"
+            ) from error
         raise ValueError(f"on a Ray worker, {_told(error.cause)}; {KEPT}") from error
     except RayError as error:
         first = str(error).strip().partition("\n")[0]

@@ -70,7 +70,8 @@ class Comparison:
     verdict : str
         One sentence that claims no more than the intervals allow.
     candidates : list of Candidate
-        Each activation at its chosen learning rate, the best mean test score first.
+        Each activation at its chosen learning rate, by the difference to the reference, the best
+        first: over the same seeds, while mean scores may be of fewer.
     task : TaskInfo
     settings : Settings
     environment : dict of str to str
@@ -112,9 +113,7 @@ class Comparison:
             )
         found = verdict.candidates(settings, complete, task.score_step, rope)
         self.verdict = verdict.sentence(settings, found, task.metric, rope)
-        self.candidates: list[Candidate] = sorted(
-            found, key=lambda c: -c.score.mean if not c.diverged else float("inf")
-        )
+        self.candidates: list[Candidate] = sorted(found, key=_place)
 
     @classmethod
     def read(cls, directory: str | Path, rope: float | None = None) -> Comparison:
@@ -192,16 +191,14 @@ class Comparison:
 
     @property
     def recommended(self) -> Candidate | None:
-        """The best of those better than the reference; else the best on validation data."""
-        better = [c for c in self.candidates if c.verdict == "better"]
-        if better or not self.trained:
-            return better[0] if better else None
+        """Who is most probably the best: of those better than the reference, else of all."""
+        better = [c for c in self.trained if c.verdict == "better"]
 
-        def mean_validation_score(candidate: Candidate) -> float:
-            scores = [trial.validation_score for trial in candidate.trials]
-            return sum(scores) / len(scores)  # who was dropped has fewer
+        def worth(candidate: Candidate) -> float:
+            probability = candidate.probability_best  # None with one seed
+            return candidate.score.mean if probability is None else probability
 
-        return max(self.trained, key=mean_validation_score)
+        return max(better or self.trained, key=worth, default=None)
 
     @property
     def notes(self) -> list[str]:
@@ -217,8 +214,8 @@ class Comparison:
         diverged = [c.activation for c in self.candidates if c.diverged]
         if diverged:
             notes.append(
-                f"{', '.join(diverged)} diverged at every learning rate of the grid, the lowest "
-                f"of which was {grid[0]:g}; lower ones may do."
+                f"{', '.join(diverged)} diverged with some seed at every learning rate of the "
+                f"grid, the lowest of which was {grid[0]:g}; lower ones may do."
             )
         for edge, which in ((grid[0], "lowest"), (grid[-1], "highest")):
             at_edge = [c.activation for c in self.candidates if c.learning_rate == edge]
@@ -233,13 +230,17 @@ class Comparison:
             for c in undecided:
                 by_need.setdefault(c.seeds_to_decide, []).append(c.activation)
             needs = [
-                f"{', '.join(names)}: {seeds:,} seeds in all would decide"
+                f"{', '.join(names)}: {seeds:,} seeds in all would decide, as likely as not"
                 if seeds
                 else f"{', '.join(names)}: no number of seeds would, it takes more data"
                 for seeds, names in sorted(by_need.items(), key=lambda item: item[0] or 10**9)
             ]
             notes.append(f"Undecided, if the differences go on as they are: {'; '.join(needs)}.")
-        dropped = [f"{c.activation} ({len(c.trials)} seeds)" for c in self.candidates if c.dropped]
+        dropped = [
+            f"{c.activation} ({len(c.trials)} seeds)"
+            for c in self.candidates
+            if c.dropped and c.verdict not in (None, "undecided")
+        ]
         if dropped:
             notes.append(
                 f"No more seeds were given to {', '.join(dropped)}: they are decided, "
@@ -248,7 +249,7 @@ class Comparison:
         return notes
 
     def table(self) -> pd.DataFrame:
-        """Return one row an activation, best mean test score first.
+        """Return one row an activation, in the order of `candidates`.
 
         Scores and differences are in the metric's unit (accuracy: 0 to 1). ``low`` and
         ``high`` bound a 95% interval; those of the differences hold for all activations
@@ -384,6 +385,16 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<Comparison on {self.task.name}: {self.verdict}>"
+
+
+def _place(candidate: Candidate) -> float:
+    """Order by the difference to the reference; by score where that has none."""
+    if candidate.diverged:
+        return math.inf
+    if candidate.difference is None:
+        return 0.0
+    mean = candidate.difference.mean
+    return -(candidate.score.mean if math.isnan(mean) else mean)
 
 
 def _complete_rounds(

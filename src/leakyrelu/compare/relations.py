@@ -145,14 +145,15 @@ def _across(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[floa
         return math.nan, len(x), math.nan
     ranks = stats.rankdata((x, y), axis=1)
     x, y = (ranks - ranks.mean(axis=1, keepdims=True))[:, None]
-    return _exchanged(x, y, x.size)
+    return _exchanged(x, y, x.size, np.zeros(x.size))
 
 
 def _within(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[float, int, float]:
     """Correlate ranks within each activation, all pooled.
 
     Networks of one seed have the same split and the same draw of weights, so they are no more
-    than one piece of evidence: chance is what comes of exchanging the scores of whole seeds.
+    than one piece of evidence: chance is what comes of exchanging the scores of whole seeds, each
+    with those for which the same activations were trained.
     """
     places = {seed: place for place, seed in enumerate(sorted({t.seed for g in groups for t in g}))}
     ranks = []  # (quantity, score) by seed, centred; 0 where a seed is missing
@@ -171,16 +172,25 @@ def _within(groups: Sequence[Sequence[Trial]], quantity: Quantity) -> tuple[floa
     x, y = np.array(ranks).swapaxes(0, 1)
     if not y.any():
         return math.nan, n, math.nan
-    return _exchanged(x, y, n)
+    is_trained = [[seed in {t.seed for t in own} for own in groups] for seed in places]
+    blocks = np.unique(is_trained, axis=0, return_inverse=True)[1]
+    return _exchanged(x, y, n, blocks.ravel())
 
 
-def _exchanged(x: npt.NDArray[Any], y: npt.NDArray[Any], n: int) -> tuple[float, int, float]:
-    """Return the correlation of ranks, n, and how often exchanged columns have one as large."""
+def _exchanged(
+    x: npt.NDArray[Any], y: npt.NDArray[Any], n: int, blocks: npt.NDArray[Any]
+) -> tuple[float, int, float]:
+    """Return the correlation of ranks, n, and how often exchanged columns have one as large.
+
+    Columns are exchanged with those of the same block.
+    """
     products = x.T @ y / math.sqrt((x * x).sum() * (y * y).sum())
     found = float(np.trace(products))
     every = np.arange(len(products))
     if len(every) < FEWEST_TO_TELL:
         return found, n, math.nan
-    exchanged = np.random.default_rng(0).permuted(np.tile(every, (PERMUTATIONS, 1)), axis=1)
+    keys = blocks + np.random.default_rng(0).random((PERMUTATIONS, len(every)))
+    exchanged = np.empty(keys.shape, dtype=int)
+    exchanged[:, np.argsort(blocks, kind="stable")] = np.argsort(keys, axis=1)
     by_chance = np.abs(products[every, exchanged].sum(axis=1)) >= abs(found) - 1e-12
     return found, n, float((1 + by_chance.sum()) / (1 + PERMUTATIONS))

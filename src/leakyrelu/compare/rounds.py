@@ -129,6 +129,27 @@ def _is_sound(trial: Trial) -> bool:
     return math.isfinite(trial.validation_score) and math.isfinite(trial.test_score)
 
 
+def coarseness(settings: Settings, trials: Sequence[Trial], score_step: float) -> float:
+    """Return the steps in which scores come, if need be as the first round shows them.
+
+    A metric of the user's own may be a share of few examples, so that scores repeat. That two
+    differences are the same then does not show that there is no noise.
+
+    Parameters
+    ----------
+    settings, trials
+        See `wanted`.
+    score_step : float
+        What is known, 0 for nothing.
+    """
+    first = settings.seeds[: looks(len(settings.seeds))[0]]
+    scores = [t.test_score for t in trials if t.seed in first and math.isfinite(t.test_score)]
+    each = np.unique(scores)
+    if score_step or not 1 < len(each) < len(scores):
+        return score_step
+    return float(np.diff(each).min())
+
+
 def wanted(
     settings: Settings, trials: Sequence[Trial], score_step: float, rope: float = 0.0
 ) -> list[Key]:
@@ -148,6 +169,7 @@ def wanted(
     rope : float, default 0.0
         The smallest difference that matters, in the unit of the score.
     """
+    score_step = coarseness(settings, trials, score_step)
     stored = {trial.key: trial for trial in trials}
     racing = list(settings.activations)
     for look in looks(len(settings.seeds)):

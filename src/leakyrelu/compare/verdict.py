@@ -24,7 +24,7 @@ from leakyrelu.compare.intervals import (
     probability_best,
 )
 from leakyrelu.compare.plan import Settings
-from leakyrelu.compare.rounds import at_look, confidence_at, looks, seeds_to_decide
+from leakyrelu.compare.rounds import at_look, coarseness, confidence_at, looks, seeds_to_decide
 from leakyrelu.compare.trial import Key, Trial
 
 __all__ = ["Candidate", "Estimate", "candidates", "number_of_seeds", "sentence"]
@@ -58,7 +58,8 @@ class Candidate:
     probability_best : float or None
         That it is the best of all; those of all candidates add up to 1. None with one seed.
     seeds_to_decide : int or None
-        If undecided: how many seeds in all would decide, if the differences go on as they are;
+        If undecided: how many seeds in all would decide if the differences go on as they are,
+        which they do as likely as not;
         None if not even 1,000 would, or if it was dropped.
     dropped : bool
         It got fewer seeds than others: its difference to the reference was decided, and more
@@ -131,6 +132,7 @@ def candidates(
     ValueError
         If the first round is not finished.
     """
+    score_step = coarseness(settings, trials, score_step)
     stored = {trial.key: trial for trial in trials}
 
     def at(look: int, spec: str) -> list[Trial]:
@@ -224,7 +226,7 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: 
         tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
         tail += f" ({own.born_dead:.1%} were born dead)"
     if diverged:
-        tail += f"; {_listing(diverged)} diverged at every learning rate"
+        tail += f"; {_listing(diverged)} diverged with some seed at every learning rate"
     if own.diverged:
         return f"Nothing can be said of differences to {reference}, which diverged{tail}."
     if len(settings.seeds) < 2:
