@@ -24,6 +24,9 @@ def batches():
 def fails():
     raise KeyError("inside")
 
+def fails_in_two_lines():
+    raise ValueError("one\\ntwo")
+
 class Nested:
     make = staticmethod(make)
 """
@@ -35,6 +38,7 @@ def _in_a_directory(tmp_path, monkeypatch, request):
     monkeypatch.syspath_prepend(tmp_path)
     name = f"user_{abs(hash(request.node.name))}"
     (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)")
     request.node.module_name = name
 
 
@@ -56,6 +60,8 @@ def test_models(module, name):
         ("{}:mak", "has no 'mak'; did you mean 'make'?"),
         ("no_such_module:make", "can't be imported: ModuleNotFoundError"),
         ("{}:fails", r"fails\(\) failed: KeyError: 'inside'"),
+        ("{}:fails_in_two_lines", r"failed: ValueError: one two$"),
+        ("leaves:make", "can't be imported: SystemExit: 3"),
         ("{}:examples", "gives a Tensor, but should a torch.nn.Module"),
     ],
 )
@@ -107,7 +113,7 @@ def test_data(tmp_path, module):
     x = np.arange(6.0).reshape(2, 3)
     np.save(tmp_path / "x.npy", x)
     np.savez(tmp_path / "one.npz", whatever=x)
-    np.savez(tmp_path / "two.npz", x=x, y=x[:, 0])
+    np.savez(tmp_path / "two.npz", x=x, y=np.array([{}, {}], dtype=object))
     torch.save(torch.tensor(x, dtype=torch.float32), tmp_path / "x.pt")
     pd.DataFrame(x, columns=list("abc")).to_csv(tmp_path / "x.csv", index=False)
     pd.DataFrame(x, columns=list("abc")).to_parquet(tmp_path / "x.parquet")
@@ -126,13 +132,16 @@ def test_no_data(tmp_path, module):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
     pd.DataFrame({"a": [1], "b": ["text"]}).to_csv(tmp_path / "text.csv", index=False)
     (tmp_path / "broken.parquet").write_bytes(b"nothing")
-    (tmp_path / "broken.npz").write_bytes(b"nothing")
+    for name in ("broken.npz", "zip.npz", "empty.npy"):
+        (tmp_path / name).write_bytes({"b": b"nothing", "z": b"PK\x03\x04 cut", "e": b""}[name[0]])
     for name, message in {
         "two.npz": "has the arrays a, b; name the one with the examples x",
         "objects.npy": "can't be read",
         "text.csv": "columns that are no numbers: b",
         "broken.parquet": "can't be read",
-        "broken.npz": "can't be read",
+        "broken.npz": "can't be read as arrays of numbers or texts",
+        "zip.npz": "can't be read as arrays",
+        "empty.npy": "can't be read as arrays",
         "x.txt": "should be module:name, or end in .npy",
     }.items():
         with pytest.raises(ValueError, match=message):

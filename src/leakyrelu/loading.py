@@ -7,7 +7,7 @@ import importlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-__all__ = ["called", "load_batches", "load_checkpoint", "load_model", "load_object"]
+__all__ = [
+    "called",
+    "load_batches",
+    "load_checkpoint",
+    "load_model",
+    "load_object",
+    "read_arrays",
+]
 
 
 def load_object(spec: str) -> Any:
@@ -34,7 +41,7 @@ def load_object(spec: str) -> Any:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # the module is the user's, and may raise anything
+    except (Exception, SystemExit) as error:  # the module is the user's, and may raise anything
         raise ValueError(
             f"module {module_name!r} of {spec!r} can't be imported: {_told(error)}"
         ) from error
@@ -47,8 +54,8 @@ def load_object(spec: str) -> Any:
     return found
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _told(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def called(function: Callable[[], Any], name: str) -> Any:
@@ -170,22 +177,45 @@ def _read_tensors(path: Path) -> Any:
         ) from error
 
 
-def _read_array(path: Path) -> np.ndarray[Any, Any]:
+def read_arrays(
+    path: Path, alone: Sequence[str] = ()
+) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
+    """Read the array of a .npy file, or the named ones of a .npz file.
+
+    Parameters
+    ----------
+    path : Path
+    alone : sequence of str, optional
+        If there are arrays of these names, only they are read.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of these, or has Python objects in it.
+    """
     try:
         found = np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} can't be read: {error}") from error
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = [name for name in found if name in alone] or list(found)
+            return {name: found[name] for name in names}
+    except Exception as error:  # of NumPy, which advises to trust the file, or of zipfile
+        raise ValueError(
+            f"{path} can't be read as arrays of numbers or texts, as numpy.save and numpy.savez "
+            "write them"
+        ) from error
+
+
+def _read_array(path: Path) -> np.ndarray[Any, Any]:
+    found = read_arrays(path, alone=("x", "X"))
     if isinstance(found, np.ndarray):
         return found
-    with found:
-        names = list(found)
-        wanted = names if len(names) == 1 else [name for name in names if name in ("x", "X")]
-        if len(wanted) != 1:
-            raise ValueError(
-                f"{path} has the arrays {', '.join(names)}; name the one with the examples x"
-            )
-        array: np.ndarray[Any, Any] = found[wanted[0]]
-        return array
+    if len(found) != 1:
+        raise ValueError(
+            f"{path} has the arrays {', '.join(found)}; name the one with the examples x"
+        )
+    return next(iter(found.values()))
 
 
 def _read_table(path: Path) -> np.ndarray[Any, Any]:

@@ -1,5 +1,8 @@
 """Data as users have it: files, missing values, text, and what is refused."""
 
+import datetime
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +123,9 @@ def ends_with(column, values):
         ),
         (people().rename(columns={"age": "city"}), "income", "several columns 'city'"),
         (people(), 3, "no column 3"),
+        (people(), "AGE", "no column 'AGE'; did you mean 'age'"),
+        (people(), ["age", "income"], r"no column \['age', 'income'\]"),
+        (ends_with("born", np.arange(60) * 1j), "born", "target has complex numbers"),
         (people()[["income"]], "income", "no feature beside the target"),
         (people(10), "income", "10 examples are too few"),
         (people(0), "answer", "no rows"),
@@ -140,6 +146,15 @@ def test_files_that_cannot_be_read(tmp_path):
         (tmp_path / name).write_bytes(b"\x00\xff not this" if name != "bad.csv" else b"")
         with pytest.raises(ValueError, match="can't be read"):
             load_task(tmp_path / name, "b")
+    with pytest.raises(ValueError, match=r"bad.npz can't be read .*as numpy.save"):
+        load_task(tmp_path / "bad.npz", "b")
+    (tmp_path / "bad.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="can't be read"):
+        load_task(tmp_path / "bad.npz", "b")
+    with (tmp_path / "one.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match="one array without a name"):
+        load_task(tmp_path / "one.npz", "b")
     np.savez(tmp_path / "short.npz", x=np.zeros(3), y=np.zeros(4))
     with pytest.raises(ValueError, match=r"'x' has shape \(3,\), but the target has 4"):
         load_task(tmp_path / "short.npz", "y")
@@ -156,12 +171,33 @@ def test_numbers_that_are_categories_are_names():
     assert load_task(table, "y").X.shape == (30, 3)
 
 
+def test_numbers_kept_as_objects_are_numbers():
+    halves = [i / 2 for i in range(30)]
+    expected = load_task(pd.DataFrame({"x": halves, "y": [0, 1] * 15}), "y")
+    for column in (list(map(Decimal, halves)), list(map(str, halves)), np.array(halves, object)):
+        task = load_task(pd.DataFrame({"x": column, "y": [0, 1] * 15}), "y")
+        assert task.fingerprint == expected.fingerprint
+
+
+def test_dates_may_be_told_to_be_categories():
+    table = pd.DataFrame({"when": pd.Categorical(["2024-1-1", "2024-1-2"] * 15), "y": [0, 1] * 15})
+    assert load_task(table, "y").X.shape == (30, 2)
+
+
+def test_a_column_of_targets_is_as_good_as_a_row():
+    x, y = np.arange(30.0), np.arange(30) % 2
+    assert load_task((x, y[:, None])).fingerprint == load_task((x, y)).fingerprint
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [
         (pd.to_timedelta(range(30), unit="D"), "dates or times"),
         (pd.period_range("2020", periods=30, freq="M"), "dates or times"),
         ([f"{i},5" for i in range(30)], "decimal commas"),
+        ([f"2024-1-{1 + i % 5}" for i in range(30)], "dates or times"),
+        ([f"{1 + i % 5}.1.2024" for i in range(30)], "dates or times"),
+        ([datetime.date(2024, 1, 1 + i % 5) for i in range(30)], "dates or times"),
     ],
 )
 def test_what_is_no_feature_is_named(column, message):

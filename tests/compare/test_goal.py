@@ -94,6 +94,8 @@ def test_a_metric_is_in_the_unit_of_the_user():
     [
         (lambda *_: None, "returned a NoneType, but should return one number"),
         (lambda *_: torch.ones(3), r"returned a Tensor of shape \(3,\), but should return one"),
+        (lambda *_: np.ones(3), r"returned a ndarray of shape \(3,\), but should return one"),
+        (lambda *_: "0.5", "returned a str, but should return one number"),
         (lambda *_: [][1], r"failed: IndexError: list index out of range"),
     ],
 )
@@ -108,3 +110,43 @@ def test_too_few_outputs_for_the_classes_are_told():
     task = task_of("classification", y[0].numpy())
     with pytest.raises(ValueError, match=r"3 outputs, but class numbers go up to 7; it needs 8"):
         judged(task, torch.zeros(1, 20, 3), y)
+    task = task_of("classification", np.full(20, 9))
+    with pytest.raises(ValueError, match="or kind='regression' if these are no classes"):
+        judged(task, torch.zeros(1, 20, 1), torch.full((1, 20), 9))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "message"),
+    [
+        ((20, 3), (20, 3), r"but the model's have \(3,\); give y.argmax"),
+        ((20, 4, 3), (20, 4), r"\(4,\) .* need outputs of shape \(classes, 4\), .* have \(4, 3\)"),
+        ((20,), (20,), r"need outputs of shape \(classes\), but the model's have \(\)$"),
+    ],
+)
+def test_outputs_that_are_not_one_for_each_class_are_told(outputs, targets, message):
+    y = torch.zeros(1, *targets, dtype=torch.int64)
+    with pytest.raises(ValueError, match=message):
+        judged(task_of("classification", y[0].numpy()), torch.zeros(1, *outputs), y)
+
+
+def test_a_loss_that_needs_other_targets_tells_what_it_got():
+    task = task_of("custom", X, loss=F.binary_cross_entropy_with_logits)
+    message = (
+        r"^loss binary_cross_entropy_with_logits\(\) failed: .*; outputs are float32 of shape "
+        r"\(20, 3\), targets int64 of shape \(20, 3\); .* give y as float"
+    )
+    with pytest.raises(ValueError, match=message):
+        losses(task, torch.zeros(1, 20, 3), torch.zeros(1, 20, 3, dtype=torch.int64))
+
+
+def test_a_loss_without_a_gradient_is_told():
+    task = task_of("custom", X, loss=lambda outputs, targets: outputs.mean().item())
+    with pytest.raises(ValueError, match="without a gradient"):
+        losses(task, torch.zeros(1, 20, 3, requires_grad=True), torch.zeros(1, 20))
+    assert losses(task, torch.ones(1, 20, 3), torch.zeros(1, 20)).tolist() == [1]
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float64(2), np.array(2), torch.tensor([2]), True])
+def test_a_number_may_be_of_any_library(number):
+    task = task_of("regression", np.zeros(20), metric=lambda *_: number)
+    assert judged(task, torch.zeros(1, 20), torch.zeros(1, 20))[0] == [float(number)]

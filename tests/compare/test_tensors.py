@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from leakyrelu.compare.data import TOO_RARE
+from leakyrelu.compare.data import TOO_RARE, load_task
+from leakyrelu.compare.examples import Examples
 from leakyrelu.compare.tensors import make_task, tensor_task
 
 X = np.arange(240.0).reshape(40, 2, 3)
@@ -86,6 +88,9 @@ def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
         ((X, CLASSES - 1), {}, "class numbers, 0 and up, but are int64 from -1 on"),
         ((X, X[:, 0, 0] + 0.5), {"kind": "classification"}, "class numbers"),
         ((X, CLASSES * 0), {}, "one class only"),
+        ((X, CLASSES, CLASSES), {}, r"tuple of 3, but should be \(X, y\)"),
+        ((X, CLASSES - 1), {}, "numbers to predict need kind='regression'"),
+        ((X, [[1], [1, 2]] * 20), {}, "y can't be made an array, .* need one shape"),
         ((X.astype(str), CLASSES), {}, "X should be numbers"),
         ([1, 2, 3], {}, r"items of the data set should be \(x, y\), but one is a 1"),
         ([(1, 2, 3)] * 30, {}, r"should be \(x, y\), but one is a tuple of 3"),
@@ -122,13 +127,66 @@ def test_classes_may_be_whole_floats_or_a_column():
 
 
 def test_what_is_odd_in_the_inputs_is_told():
-    task = tensor_task(((X * 0).astype(np.uint8), CLASSES))
-    assert (task.X.dtype, task.notes) == (np.float32, ["X was made float32 of uint8, not scaled."])
+    images = X.astype(np.uint8)
+    for data in ((images, CLASSES), list(zip(images, CLASSES, strict=True))):
+        task = tensor_task(data)
+        assert task.notes == ["X is made float32 of uint8, not scaled."]
+        taken = Examples(task, [0]).take(torch.tensor([[1, 5]]))[0]
+        assert (taken.dtype, taken[0].tolist()) == (torch.float32, images[[1, 5]].tolist())
     broken = X.copy()
     broken[3, 0] = np.nan
     assert tensor_task((broken, CLASSES)).notes == [
         "X has NaN or infinite values in 1 of 40 examples."
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        (lambda label: bool(label > 1), "classification"),
+        (np.int32, "classification"),
+        (lambda label: np.array([label]), "classification"),
+        (float, "classification"),
+        (int, "regression"),
+    ],
+)
+def test_targets_of_a_data_set_are_those_of_its_task(target, kind):
+    data = [(x, target(label)) for x, label in zip(X, CLASSES, strict=True)]
+    task = tensor_task(data, kind)
+    rows = torch.arange(40)[None]
+    y = Examples(task, [0]).take(rows)[1]
+    assert y.dtype == (torch.int64 if kind == "classification" else torch.float32)
+    assert np.array_equal(y[0].numpy(), task.y)
+
+
+def test_whole_numbers_may_be_a_regression():
+    assert tensor_task((X, CLASSES), "regression").y.dtype == np.float32
+
+
+def test_the_class_of_a_data_set_is_called():
+    class Pairs:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, row):
+            return X[row], CLASSES[row]
+
+    task = make_task(Pairs, None, None, None, None, is_table=False)
+    assert (task.name, len(task.y)) == ("Pairs", 40)
+
+
+@pytest.mark.parametrize("sparse", [torch.Tensor.to_sparse, scipy.sparse.csr_matrix])
+def test_sparse_inputs_become_dense(sparse):
+    x = torch.tensor(X[:, 0], dtype=torch.float32)
+    assert np.array_equal(tensor_task((sparse(x), CLASSES)).X, x)
+    assert load_task((sparse(x), CLASSES)).fingerprint == load_task((x, CLASSES)).fingerprint
+
+
+@pytest.mark.parametrize("items", [[np.ones(2), np.ones(3)] * 20, [None] * 40])
+def test_items_that_make_no_batch_are_told(items):
+    task = tensor_task(list(zip(items, CLASSES, strict=True)))
+    with pytest.raises(ValueError, match=r"should be tensors or arrays of one shape, failed: "):
+        Examples(task, [0]).take(torch.arange(2)[None])
 
 
 def test_data_sets_are_told_apart_by_some_of_their_items():

@@ -55,9 +55,9 @@ def compare(
         A table: a path that ends in ``.csv``, ``.parquet`` or ``.npz``, or a DataFrame. Text
         columns of up to 50 different values become one column a value; missing values get the
         training mean and a column that says so; all are scaled. With a `model`, (X, y) are
-        tensors or arrays of shape (examples, ...) that it gets as they are, or a map-style data
-        set has items (x, y). None, without a model, is scikit-learn's handwritten digits (1,797
-        images). Or a function that returns any of these.
+        tensors or arrays of shape (examples, ...) that it gets as they are (float64 and uint8 as
+        float32), or a map-style data set has items (x, y). None, without a model, is scikit-learn's
+        handwritten digits (1,797 images). Or a function that returns any of these.
     target : str, optional
         The column to predict; needed with a file or DataFrame.
     kind : {"classification", "regression"}, optional

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from leakyrelu.compare.task import Kind, Task, check_kind
+from leakyrelu.loading import read_arrays
 
-__all__ = ["TOO_RARE", "load_task"]
+__all__ = ["TOO_RARE", "as_array", "load_task"]
 
 # A text column with more different texts than this is a name or free text, not a category.
 MOST_CATEGORIES = 50
 # Whole numbers with up to this many values are taken for class labels.
 MOST_INTEGER_CLASSES = 20
+DATE = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b"
 TOO_RARE = "Some classes are too rare to be split evenly; the splits are fully random."
 
 
@@ -58,9 +61,10 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
     if isinstance(data, pd.DataFrame):
         return _make_task("data frame", *_take_target(data, target), kind)
     if isinstance(data, tuple) and len(data) == 2:
-        given = [part.detach().cpu() if hasattr(part, "detach") else part for part in data]
-        X = pd.DataFrame(_as_table(np.asarray(given[0]), "X"))
-        y = np.asarray(given[1])
+        X = pd.DataFrame(_as_table(as_array(data[0], "X"), "X"))
+        y = as_array(data[1], "y")
+        if y.shape == (len(X), 1):
+            y = y[:, 0]
         if y.shape != (len(X),):
             raise ValueError(
                 f"y has shape {y.shape}, but X has {len(X)} examples: give ({len(X)},)"
@@ -72,6 +76,21 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
     )
 
 
+def as_array(part: Any, name: str) -> npt.NDArray[Any]:
+    """Make an array of a tensor, sparse or not, of a list or a Series."""
+    if isinstance(part, torch.Tensor):
+        part = part.detach().cpu().to_dense()
+        part = part.float() if part.dtype == torch.bfloat16 else part
+    elif hasattr(part, "toarray"):  # SciPy's sparse arrays
+        part = part.toarray()
+    try:
+        return np.asarray(part)
+    except Exception as error:
+        raise ValueError(
+            f"{name} can't be made an array, for which all examples need one shape: {error}"
+        ) from error
+
+
 def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the file in it")
@@ -81,12 +100,12 @@ def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[
     reader: Any = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path} should end in {', '.join(readers)}")
+    if reader is _read_npz:
+        return _take_array(_read_npz(path), target)
     try:
         table = reader(path)
-    except (ValueError, OSError) as error:  # pandas, pyarrow and NumPy all raise one of these
+    except (ValueError, OSError) as error:  # pandas and pyarrow raise one of these
         raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
-    if isinstance(table, Mapping):
-        return _take_array(table, target)
     return _take_target(table, target)
 
 
@@ -100,15 +119,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> Mapping[str, npt.NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    arrays = read_arrays(path)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError(f"{path} is one array without a name; give several by numpy.savez")
+    return arrays
 
 
 def _unknown_target(target: str | None, names: Sequence[Any]) -> ValueError:
     shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
     if target is None:
         return ValueError(f"the target is not named; choose one of the columns: {shown}")
-    nearest = difflib.get_close_matches(str(target), [str(name) for name in names], n=1)
+    known = {str(name).lower(): str(name) for name in names}
+    nearest = [known[n] for n in difflib.get_close_matches(str(target).lower(), known, n=1)]
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     return ValueError(f"there is no column {target!r}{hint} The columns are: {shown}")
 
@@ -122,7 +144,7 @@ def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame,
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise ValueError(f"there are several columns {repeated[0]!r}; give each its own name")
-    if target is None or target not in table.columns:
+    if target is None or target not in list(table.columns):  # as a list may be asked for
         raise _unknown_target(target, list(table.columns))
     return table.drop(columns=target), table[target]
 
@@ -162,6 +184,8 @@ def _make_task(name: str, table: pd.DataFrame, y: pd.Series[Any], kind: Kind | N
             f"the target is missing (NaN) in {int(y.isna().sum())} of {len(y)} rows; "
             "drop these rows or fill them in"
         )
+    if pd.api.types.is_complex_dtype(y):
+        raise ValueError("the target has complex numbers; give real ones, such as their abs()")
     notes: list[str] = []
     center, scale = 0.0, 1.0
     found = kind or _find_kind(y)
@@ -215,15 +239,36 @@ def _find_kind(y: pd.Series[Any]) -> Kind:
     return "classification" if few and bool((y % 1 == 0).all()) else "regression"
 
 
-def _is_of_time(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_timedelta64_dtype(column) or isinstance(column.dtype, pd.PeriodDtype)
+def _is_text(column: pd.Series[Any]) -> bool:
+    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+
+
+def _has_times(column: pd.Series[Any]) -> bool:
+    """Whether a column has dates or times, as pandas keeps them or in writing."""
+    if _is_text(column):
+        written = column.dropna().astype("string")
+        return bool(written.str.match(DATE).sum() > len(written) / 2)
+    return (
+        pd.api.types.is_datetime64_any_dtype(column)
+        or pd.api.types.is_timedelta64_dtype(column)
+        or isinstance(column.dtype, pd.PeriodDtype)
+    )
+
+
+def _as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return numbers that are kept as objects or in writing as what they are."""
+    if not _is_text(column):
+        return column
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().equals(column.notna()) else column
 
 
 def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
     """Turn every column into numbers, or refuse those that are none."""
     columns: list[npt.NDArray[np.float64]] = []
     refused: list[str] = []
-    for name, column in table.items():
+    for name, given in table.items():
+        column = _as_numbers(given)
         if column.isna().all():
             notes.append(f"Column {name!r} is empty and was left out.")
         elif pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
@@ -244,7 +289,7 @@ def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
                     f"Column {name!r} is missing in {missing.sum()} rows; these get its training "
                     "mean, and a column that says so."
                 )
-        elif pd.api.types.is_datetime64_any_dtype(column) or _is_of_time(column):
+        elif _has_times(column):
             refused.append(f"{name!r} has dates or times")
         else:
             texts = column.astype("string").fillna("(missing)")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from leakyrelu.compare.task import Split, Task
+from leakyrelu.loading import called
 
 __all__ = ["Examples", "Part"]
 
@@ -63,10 +64,14 @@ class Examples:
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of rows of the data, (networks, examples, ...)."""
         if self._X is None:
-            items = [self._task.X[row] for row in rows.flatten().tolist()]
+            X, chosen = self._task.X, rows.flatten().tolist()
+            items = called(lambda: [X[row] for row in chosen], "reading items of the data set")
             x, y = (_stacked(values) for values in zip(*items, strict=True))
-            return x.view(*rows.shape, *x.shape[1:]), y.view(*rows.shape, *y.shape[1:])
-        x = self._X[rows]
+            # Targets are drawn with x, as those of images that are turned, but are what the task
+            # made of them: class numbers of booleans, for one.
+            y = y.reshape(*rows.shape, *self._y.shape[1:]).to(self._y.dtype)
+            return _as_models_take(x.view(*rows.shape, *x.shape[1:])), y
+        x = _as_models_take(self._X[rows])
         if self._task.is_table:
             # After scaling the mean is 0: a missing value counts as the training mean.
             x = ((x - self._mean) / self._std).nan_to_num(nan=0.0)
@@ -82,10 +87,18 @@ class Examples:
 
 
 def _stacked(values: Sequence[Any]) -> Tensor:
-    stacked = default_collate(list(values))
+    stacked = called(
+        lambda: default_collate(list(values)),
+        "stacking items of the data set, which should be tensors or arrays of one shape,",
+    )
     if not isinstance(stacked, Tensor):
         raise ValueError(
             f"an item of the data set has a {type(values[0]).__name__} where a tensor, an array or "
             "a number is needed: items should be (x, y)"
         )
-    return stacked.float() if stacked.dtype == torch.float64 else stacked
+    return stacked
+
+
+def _as_models_take(x: Tensor) -> Tensor:
+    """Make float32 of what NumPy makes unasked and of the bytes of images."""
+    return x.float() if x.dtype in (torch.float64, torch.uint8) else x

@@ -5,9 +5,10 @@ Outputs and targets of several networks lie one behind the other, on the first a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -23,31 +24,64 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of each network, shape (networks,)."""
     if task.loss is not None:
         if len(outputs) == 1:  # not every loss can be computed for several at once
-            whose, own = f"loss {name_of(task.loss)}()", task.loss
-            return _one_number(called(lambda: own(outputs[0], targets[0]), whose), whose).reshape(1)
+            found = _answer("loss", task.loss, outputs[0], targets[0])
+            if outputs.requires_grad and not found.requires_grad:
+                raise ValueError(
+                    f"loss {name_of(task.loss)}() returned a number without a gradient; compute it "
+                    "of the outputs with PyTorch alone, without detach() or item()"
+                )
+            return found.reshape(1)
         return vmap(task.loss)(outputs, targets)  # type: ignore[no-any-return]
     if task.kind == "classification":
+        _refuse_misfits(outputs, targets)
         try:
             each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         except IndexError as error:
             raise ValueError(
                 f"the model has {outputs.shape[2]} outputs, but class numbers go up to "
-                f"{task.y.max()}; it needs {task.y.max() + 1}"
+                f"{task.y.max()}; it needs {task.y.max() + 1}, or kind='regression' if these are "
+                "no classes"
             ) from error
     else:
         each = (_like(targets, outputs) - targets).square()
     return each.reshape(len(outputs), -1).mean(1)
 
 
-def _one_number(result: Any, whose: str) -> Tensor:
-    if isinstance(result, (int, float, np.number)):
-        result = torch.tensor(float(result))
-    if not isinstance(result, Tensor) or result.numel() != 1:
-        shape = f" of shape {tuple(result.shape)}" if isinstance(result, Tensor) else ""
+def _answer(role: str, own: Callable[..., Any], outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the one number that a loss or metric of the user's gives."""
+    whose = f"{role} {name_of(own)}()"
+    try:
+        result = called(lambda: own(outputs, targets), whose)
+    except ValueError as error:
+        given = [f"{str(x.dtype)[6:]} of shape {tuple(x.shape)}" for x in (outputs, targets)]
+        hint = (
+            "" if targets.is_floating_point() else "; if it takes no whole numbers, give y as float"
+        )
+        raise ValueError(f"{error}; outputs are {given[0]}, targets {given[1]}{hint}") from error
+    found = result
+    if not isinstance(result, (Tensor, str)):
+        with suppress(TypeError, ValueError):  # a number of Python or NumPy
+            found = torch.tensor(float(result))
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        shape = f" of shape {tuple(result.shape)}" if hasattr(result, "shape") else ""
         raise ValueError(
             f"{whose} returned a {type(result).__name__}{shape}, but should return one number"
         )
-    return result
+    return found
+
+
+def _refuse_misfits(outputs: Tensor, targets: Tensor) -> None:
+    """Refuse outputs that have no value for each class, where the targets have a class number."""
+    found, numbers = outputs.shape[2:], targets.shape[2:]
+    if len(found) == 0 or found[1:] != numbers:
+        wanted = ", ".join(map(str, ("classes", *numbers)))
+        hint = ""
+        if len(found) and found == numbers:
+            hint = "; give y.argmax(1) of one-hot targets, or several labels as float, with a loss"
+        raise ValueError(
+            f"class numbers of shape {tuple(numbers)} for each example need outputs of shape "
+            f"({wanted}), but the model's have {tuple(found)}{hint}"
+        )
 
 
 def _like(targets: Tensor, outputs: Tensor) -> Tensor:
@@ -96,9 +130,7 @@ class Judge:
         assert metric is not None
         if (center, scale) != (0, 1):
             outputs, targets = (center + scale * part for part in (outputs, targets))
-        whose = f"metric {name_of(metric)}()"
-        found = _one_number(called(lambda: metric(outputs, targets), whose), whose)
-        return found.detach().float().reshape(())
+        return _answer("metric", metric, outputs, targets).detach().float().reshape(())
 
     def results(self) -> tuple[list[float], list[float]]:
         """Return score and mean loss of each network; both NaN where the loss is not finite."""

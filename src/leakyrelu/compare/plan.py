@@ -141,7 +141,12 @@ def make_settings(
     """
     if isinstance(activations, (str, Activation)):
         activations = [activations]
-    specs = tuple(parse(activation).spec for activation in activations or ())
+    if not isinstance(activations, Iterable):
+        raise ValueError(
+            f"activations is {activations!r}, but a comparison needs two or more, such as "
+            "['relu', 'elu']"
+        )
+    specs = tuple(parse(activation).spec for activation in activations)
     if len(specs) < 2:
         raise ValueError(f"{len(specs)} activations were given, but a comparison needs two or more")
     _refuse_repeats("activation", specs)
@@ -166,7 +171,7 @@ def make_settings(
     shape = {} if model else {"depth": depth, "width": width}
     for name, value in {**shape, "epochs": epochs, "batch size": batch_size}.items():
         if not isinstance(value, WHOLE) or value < 1:
-            raise ValueError(f"{name} is {value}, but must be a whole number, 1 or more")
+            raise ValueError(f"{name} is {value!r}, but must be a whole number, 1 or more")
     if isinstance(learning_rates, (int, float, str, np.number)):
         learning_rates = (learning_rates,)
     try:

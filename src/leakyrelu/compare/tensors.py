@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from leakyrelu.compare.data import TOO_RARE, load_task
+from leakyrelu.compare.data import TOO_RARE, as_array, load_task
 from leakyrelu.compare.task import Kind, Task, check_kind, name_of
 from leakyrelu.loading import called
 
@@ -42,7 +42,7 @@ def make_task(
             raise ValueError(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
-    if callable(data) and not hasattr(data, "__getitem__"):
+    if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
         task = make_task(called(data, f"{name_of(data)}()"), target, kind, loss, metric, is_table)
         return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
@@ -68,8 +68,8 @@ def tensor_task(
     Parameters
     ----------
     data : (X, y) or map-style data set
-        Arrays or tensors of shape (examples, ...); float64 becomes float32. Or an object with
-        ``len`` and items ``(x, y)``, which are read when they are needed; of a
+        Arrays or tensors of shape (examples, ...); float64 and uint8 become float32. Or an object
+        with ``len`` and items ``(x, y)``, which are read when they are needed; of a
         `torch.utils.data.DataLoader` its data set is taken.
     kind : {"classification", "regression"}, optional
         What the score is. By default classification if the targets are whole numbers, else
@@ -94,9 +94,9 @@ def tensor_task(
     if kind is None:
         kind = "custom" if loss else "classification" if is_whole else "regression"
     notes = []
-    if isinstance(X, np.ndarray) and X.dtype == np.uint8:
-        X = X.astype(np.float32)
-        notes.append("X was made float32 of uint8, not scaled.")
+    first = X[0] if isinstance(X, np.ndarray) else X[0][0]
+    if str(getattr(first, "dtype", "")).endswith("uint8"):
+        notes.append("X is made float32 of uint8, not scaled.")
     if isinstance(X, np.ndarray) and X.dtype.kind == "f":
         broken = int((~np.isfinite(X.reshape(len(X), -1))).any(1).sum())
         if broken:
@@ -110,11 +110,13 @@ def tensor_task(
         if not is_whole or y.min() < 0:
             raise ValueError(
                 "the targets of a classification should be class numbers, 0 and up, but are "
-                f"{y.dtype} from {y.min():g} on"
+                f"{y.dtype} from {y.min():g} on; numbers to predict need kind='regression'"
             )
         classes = [str(label) for label in np.unique(y).tolist()]
         if len(classes) < 2:
             raise ValueError("the targets are of one class only, so there is nothing to learn")
+    elif kind == "regression":
+        y = y.astype(np.float32)
     task = Task(name, kind, X, y, classes, notes, is_table=False, loss=loss, metric=metric)
     if kind == "classification" and y.ndim == 1 and not task.can_stratify:
         notes.append(TOO_RARE)
@@ -131,13 +133,16 @@ def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
         raise ValueError(
             f"data is one array, of shape {tuple(data.shape)}, without targets; give (X, y)"
         )
+    if isinstance(data, tuple):
+        raise ValueError(f"data is a tuple of {len(data)}, but should be (X, y)")
     is_map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     if not is_map_style or isinstance(data, (IterableDataset, dict, str)):
         raise ValueError(
             f"data is a {type(data).__name__}, but should be (X, y), tensors or arrays of shape "
             "(examples, ...), or a data set with len() and items (x, y)"
         )
-    targets = [_target_of(data, row) for row in range(len(data))]
+    examples = called(lambda: len(data), "len() of the data set")
+    targets = [_target_of(data, row) for row in range(examples)]
     if len({target.shape for target in targets}) > 1:
         raise ValueError("the targets of the data set have different shapes; pad them to one shape")
     y = np.stack(targets) if targets else np.zeros(0)
@@ -158,10 +163,7 @@ def _target_of(data: Any, row: int) -> npt.NDArray[Any]:
 
 
 def _array(part: Any, name: str) -> npt.NDArray[Any]:
-    if isinstance(part, torch.Tensor):
-        part = part.detach().cpu().to_dense()
-        part = part.float() if part.dtype == torch.bfloat16 else part
-    array = np.asarray(part)
+    array = as_array(part, name)
     if name == "y" and array.dtype.kind in "UO" and all(isinstance(v, str) for v in array.flat):
         raise ValueError(
             f"y is text such as {str(array.flat[0])!r}; give class numbers, 0 and up, as "
