@@ -19,7 +19,7 @@ from leakyrelu.compare.stackable import reason_against
 from leakyrelu.compare.train import Experiment, Training
 from leakyrelu.compare.trial import Key
 
-__all__ = ["Way", "calibrate", "seconds_a_step"]
+__all__ = ["Way", "calibrate", "seconds_a_step", "told"]
 
 STACKS = (4, 16, 64)
 SECONDS = 0.2  # for which each way is measured, but for at least so many steps
@@ -88,9 +88,8 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         alone, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
         what = experiment.recipe.name or "the network"
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{what} can't be trained on this data, as it was asked: {told}"
+            f"{what} can't be trained on this data, as it was asked: {told(error)}"
         ) from error
     best = Way(1, alone, alone, reason_against(experiment, spec, each))
     most = _memory() * MEMORY_SHARE / max(memory, 1)
@@ -103,6 +102,12 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         elif seconds > 1.5 * best.seconds:
             break
     return best
+
+
+def told(error: BaseException) -> str:
+    """Say in a line what the user's own code has raised; a ValueError is a sentence already."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _batch(spec: str, each: Sequence[tuple[float, int]], size: int) -> Batch:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import leakyrelu
-from leakyrelu.compare.calibrate import calibrate
+from leakyrelu.compare.calibrate import calibrate, told
 from leakyrelu.compare.engine import Results, in_worker, train_batch
 from leakyrelu.compare.plan import Batch
 from leakyrelu.compare.train import Experiment
@@ -86,8 +86,8 @@ class Cluster:
             try:
                 self._experiment = ray.put(experiment)
             except Exception as error:  # whatever the user's objects raise when they are pickled
-                told = _told(error.__cause__ or error)  # Ray's own words repeat all of the data
-                raise ValueError(f"model and data can't be sent to the workers: {told}") from error
+                why = told(error.__cause__ or error)  # Ray's own words repeat all of the data
+                raise ValueError(f"model and data can't be sent to the workers: {why}") from error
         share = list(keys[: max(1, len(keys) // workers)])
         way = _result(self._submit(calibrate, share))
         where = f"on {workers} Ray workers (measured on one of them)"
@@ -139,18 +139,13 @@ def _result(finished: Any) -> Any:
                 "a Ray worker can't read what this process has sent; both need the same token and "
                 f"RAY_AUTH_MODE, so name the cluster by --address and set both here; {KEPT}"
             ) from error
-        raise ValueError(f"on a Ray worker, {_told(error.cause)}; {KEPT}") from error
+        raise ValueError(f"on a Ray worker, {told(error.cause)}; {KEPT}") from error
     except RayError as error:
         first = str(error).strip().partition("\n")[0]
         raise OSError(
             f"the Ray cluster gave up a batch of trials after {RETRIES} retries "
             f"({type(error).__name__}: {first}); {KEPT}"
         ) from error
-
-
-def _told(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _on_worker(
@@ -164,7 +159,7 @@ def _on_worker(
     try:
         return in_worker(work, experiment, *arguments)
     except Exception as error:  # the user's own code may raise anything, also what can't be sent
-        raise ValueError(_told(error)) from error
+        raise ValueError(told(error)) from error
 
 
 @contextmanager

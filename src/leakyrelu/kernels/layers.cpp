@@ -89,7 +89,8 @@ PyObject* rrelu(PyObject*, PyObject* arguments) {
 PyMethodDef methods[] = {
     {"prelu_backward", prelu_backward, METH_VARARGS,
      "dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner"},
-    {"rrelu", rrelu, METH_VARARGS, "dtype, addresses of factor, x, out; n, lower, upper, seeds as bytes, one for each of as many "
+    {"rrelu", rrelu, METH_VARARGS,
+     "dtype, addresses of factor, x, out; n, lower, upper, seeds as bytes, one for each of as many "
      "equal parts"},
     {nullptr, nullptr, 0, nullptr}};
 int fill_module(PyObject* module) {
