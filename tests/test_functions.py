@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakyrelu import (
+    functions,
     leaky_relu,
     leaky_relu_backward,
     leaky_relu_derivative,
@@ -155,6 +156,136 @@ class TestPReLU:
             prelu(x, np.ones((2, 2)))
         with pytest.raises(TypeError, match="integer"):
             prelu(x, [1, 2], axis=0.5)
+
+
+FAST = {"always": 0, "by size": None}  # from which size on the rows of a channel are taken whole
+
+
+@st.composite
+def layouts(draw, shape, dtype):
+    """Draw an array of any strides, byte order and alignment."""
+    x = np.random.default_rng(draw(st.integers(0, 99))).standard_normal(shape).astype(dtype)
+    layout = draw(st.sampled_from(["C", "F", "reversed", "sliced", "swapped", "unaligned"]))
+    if layout == "F":
+        return np.asfortranarray(x)
+    if layout == "reversed":
+        return x[::-1]
+    if layout == "sliced":
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if layout == "swapped":
+        return x.astype(x.dtype.newbyteorder())
+    if layout == "unaligned":
+        odd = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].copy()
+        return np.frombuffer(b"\0" + odd.tobytes(), np.uint8)[1:].view(x.dtype).reshape(shape)
+    return x
+
+
+@st.composite
+def prelu_calls(draw):
+    """Draw x, weight and axis: shapes on both sides of every threshold, of all sorts."""
+    dtype = draw(st.sampled_from(["e", "f", "d", "g"]))
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    if draw(st.booleans()):  # large enough for the fast path
+        shape[draw(st.integers(0, len(shape) - 1))] = draw(st.sampled_from([1000, 40_000]))
+    x = draw(layouts(tuple(shape), dtype))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    if draw(st.booleans()):
+        weight_shape = (shape[axis],)
+    else:
+        weight_shape = tuple(draw(st.sampled_from([1, n])) for n in shape)
+        weight_shape = weight_shape[draw(st.integers(0, len(shape))) :]
+        if len(weight_shape) == 1:
+            axis = -1
+    weight = (
+        draw(layouts(weight_shape, draw(st.sampled_from([dtype, "f", "d"]))))
+        if weight_shape
+        else np.array(0.25, dtype)
+    )
+    return x, weight, axis
+
+
+def broadcast(weight, x, axis):
+    if weight.ndim == 1 and weight.size > 1:
+        return weight.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    return weight
+
+
+@pytest.mark.parametrize("fast", FAST)
+@given(prelu_calls(), st.sampled_from([None, "new", "x", "F", "dtype", "overlapping"]))
+@settings(max_examples=150, deadline=None)
+def test_prelu_of_any_shape(fast, call, out):
+    x, weight, axis = call
+    w = broadcast(weight, x, axis)
+    dtype = np.result_type(x, weight).newbyteorder("=")
+    wide = np.longdouble if dtype.itemsize > 8 else np.float64
+    expected = np.where(x > 0, x.astype(dtype), (x.astype(dtype) * w.astype(dtype)).astype(dtype))
+    slopes = np.where(x > 0, dtype.type(1), np.broadcast_to(w, x.shape).astype(dtype))
+    for function, right in ((prelu, expected), (prelu_derivative, slopes)):
+        given_x = x.copy(order="K")
+        if out is None:
+            to = None
+        elif out == "x":
+            to = given_x if given_x.dtype == dtype else None
+        elif out == "overlapping":
+            room = np.zeros(x.size + 1, dtype)
+            given_x, to = room[1:].reshape(x.shape), room[:-1].reshape(x.shape)
+            given_x[...] = x
+        else:
+            to = np.full(x.shape, 7, {"dtype": np.longdouble}.get(out, dtype))
+            to = np.asfortranarray(to) if out == "F" else to
+        with pytest.MonkeyPatch.context() as patch:
+            if FAST[fast] is not None:
+                for key in functions._SMALLEST:
+                    patch.setitem(functions._SMALLEST, key, FAST[fast])
+            found = function(given_x, weight, axis, out=to)
+        assert to is None or found is to
+        assert found.shape == x.shape
+        assert found.dtype == (dtype if to is None else to.dtype)
+        np.testing.assert_allclose(
+            found.astype(wide), right.astype(wide), rtol=2e-3 if dtype == "e" else 0
+        )
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40_000])
+@pytest.mark.parametrize("weight", [[1.0, 2.0, 3.0], [[1.0], [2.0], [3.0]], 0.5, [[[1.0]]]])
+def test_out_of_another_shape_is_as_for_any_ufunc(rows, weight):
+    """NumPy's rule, whatever the size: x and slopes broadcast to out, or it is an error."""
+    x = -np.ones((rows, 3, 1) if np.ndim(weight) > 1 else (rows, 3))
+    for shape in [x.shape, (2, *x.shape), x.shape[1:], (rows + 1, *x.shape[1:]), (rows * 3,)]:
+        outs = [np.zeros(shape), np.zeros(shape)]
+        answers = []
+        for function, out in zip((prelu, np.multiply), outs, strict=True):
+            try:
+                answers.append(function(x, np.asarray(weight), out=out).copy())
+            except ValueError as error:
+                answers.append(type(error))
+        if isinstance(answers[1], type):
+            assert answers[0] is answers[1], shape
+        else:
+            np.testing.assert_array_equal(*answers)
+
+
+def test_slopes_of_channels_in_images():
+    """The case in which all channels once had the slope of the first."""
+    w = np.arange(1.0, 5)
+    for batch in (1, 4, 6, 8):
+        x = -np.ones((batch, 4, 32, 32))
+        for weight in (w.reshape(1, 4, 1, 1), w.reshape(4, 1, 1), w):
+            assert prelu(x, weight)[0, :, 0, 0].tolist() == [-1, -2, -3, -4]
+            assert prelu_derivative(x, weight)[-1, :, 5, 5].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("function", [rrelu, rrelu_derivative])
+def test_large_bounds_do_not_overflow(function):
+    largest = np.finfo(float).max
+    x = np.array([-1.0, 1e-300])
+    for lower, upper in [(largest, largest), (-largest, largest), (1.7e308, 1.75e308)]:
+        middle = -lower / 2 - upper / 2 if function is rrelu else lower / 2 + upper / 2
+        assert function(x, lower, upper)[0] == middle
+        drawn = function(np.full(100, -1.0), lower, upper, training=True, rng=0)
+        drawn = -drawn if function is rrelu else drawn
+        assert np.isfinite(drawn).all()
+        assert ((drawn >= lower) & (drawn <= upper)).all()
 
 
 class TestRReLU:

@@ -1,229 +1,263 @@
 """Who computes: NumPy's ufunc, or the library that an array belongs to.
 
-NumPy arrays, and whatever speaks NumPy's ufunc protocol (pandas, Dask, xarray, masked
-arrays), go to a C++ ufunc. PyTorch tensors and arrays with an Array API namespace (JAX,
-CuPy) are computed by their own library, so that autograd, ``jit`` and devices work.
+NumPy arrays, and whatever speaks NumPy's ufunc protocol (pandas, masked and awkward arrays), go to
+a C++ ufunc. Arrays with an Array API namespace (JAX, CuPy) are computed by their own library, so
+that ``jit`` and devices work; what other kinds of arrays need is said beside each, with
+`computes`: see `leakyrelu.tensors`, `leakyrelu.containers` and `leakyrelu.sparse`.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
 from leakyrelu.kernels import _kernels
 
-__all__ = ["apply", "library_of", "uniform"]
+__all__ = [
+    "apply",
+    "check_options",
+    "check_real",
+    "computes",
+    "float_dtype",
+    "foreign_dtype",
+    "is_of",
+    "library_of",
+    "must_be_real",
+    "not_real",
+    "refuse_options",
+    "refuse_out",
+    "with_numpy",
+    "wrong_out",
+]
+
+# Of a ufunc, its arguments, out= and the other options of a ufunc.
+Compute = Callable[[np.ufunc, Sequence[Any], Any, dict[str, Any]], Any]
 
 
-def apply(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, ufunc_options: dict[str, Any]
-) -> Any:
+def apply(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     """Compute `ufunc`, or what it stands for in the library of one of its arguments."""
+    if options:
+        check_options(ufunc.__name__, options)
     for value in arguments:
-        library = library_of(value)
-        if library is not None:
-            break
-    else:
-        return _with_numpy(ufunc, arguments, out, ufunc_options)
-    if ufunc_options:
-        raise TypeError(
-            f"{', '.join(f'{option}=' for option in ufunc_options)} is an option for NumPy arrays, "
-            f"but an argument is an array of {library.__name__}; leave the option out"
-        )
-    with_library = _with_torch if library.__name__ == "torch" else _with_array_api
-    return with_library(library, ufunc, arguments, out)
+        compute = _home(type(value))  # type: ignore[arg-type]  # a type can be hashed
+        if compute is None and library_of(value) is not None:
+            compute = _with_array_api
+        if compute is not None:
+            return compute(ufunc, arguments, out, options)
+    return with_numpy(ufunc, arguments, out, options)
 
 
-# Known without a further look, which would take time.
-_WITHOUT_DTYPE = frozenset({float, int, list, tuple})
-_OF_NUMPY = _WITHOUT_DTYPE | {np.ndarray}
+_homes: list[tuple[str, Sequence[str], Compute]] = []
+
+
+def computes(module: str, *classes: str) -> Callable[[Compute], Compute]:
+    """Have arrays of these classes computed by the function that follows."""
+
+    def register(compute: Compute) -> Compute:
+        _homes.append((module, classes, compute))
+        return compute
+
+    return register
+
+
+@functools.lru_cache(maxsize=256)
+def _home(kind: type) -> Compute | None:
+    for name, classes, compute in _homes:
+        module = sys.modules.get(name)  # before it is imported there are no arrays of its
+        if module and issubclass(kind, tuple(getattr(module, each, ()) for each in classes)):
+            return compute
+    return None
 
 
 def library_of(value: Any) -> Any:
     """Return torch, an Array API namespace, or None for what NumPy's ufunc handles."""
-    if type(value) in _OF_NUMPY or isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, (np.ndarray, np.generic, float, int, list, tuple)):
         return None
-    torch = sys.modules.get("torch")  # before torch is imported there are no tensors
-    if torch is not None and isinstance(value, torch.Tensor):
-        return torch
+    if is_of(value, "torch", "Tensor"):
+        return sys.modules["torch"]
     if hasattr(value, "__array_namespace__"):
         return value.__array_namespace__()
     return None
 
 
-def _not_real(ufunc: np.ufunc, dtype: Any) -> TypeError:
+def is_of(value: Any, module: str, *classes: str) -> bool:
+    """Whether `value` is of one of these classes, which need not be imported for the question."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, tuple(getattr(loaded, c) for c in classes))
+
+
+# --- What is refused -----------------------------------------------------------------------
+
+_OPTIONS = ("where", "dtype", "casting", "order", "subok", "signature")
+_KEYWORDS = (*_OPTIONS, "negative_slope", "weight", "axis", "lower", "upper", "training", "rng")
+
+
+def check_options(name: str, options: dict[str, Any]) -> None:
+    """Raise if an option of the function `name` is none of a ufunc."""
+    for option in options:
+        if option not in _OPTIONS:
+            nearest = difflib.get_close_matches(option, (*_KEYWORDS, "out"), n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"{name}() got an unexpected keyword argument {option!r}{hint}")
+
+
+def refuse_options(library: str, options: dict[str, Any]) -> None:
+    """Raise if there are options of a ufunc, for a library that has none."""
+    if options:
+        raise TypeError(
+            f"{', '.join(f'{option}=' for option in options)} is an option for NumPy arrays, "
+            f"but an argument is an array of {library}; leave the option out"
+        )
+
+
+def refuse_out(library: str, out: Any) -> None:
+    """Raise if there is an `out`, for a library whose arrays can't be written to."""
+    if out is not None:
+        raise TypeError(f"{library} arrays can't be written to with out=; use what is returned")
+
+
+def wrong_out(expected: str, out: Any) -> TypeError:
+    """Return what to raise where `out` is not of the library of the arguments."""
+    kind = type(out)
     return TypeError(
-        f"{ufunc.__name__} is defined for real numbers, but was given dtype {dtype}; "
-        "convert to a float dtype first"
+        f"out must be {expected}, as the arguments are, but is of type "
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}".replace("builtins.", "")
     )
+
+
+def foreign_dtype(value: Any) -> str | None:
+    """Return the dtype of `value`, or of one of its columns, if it is not of real numbers."""
+    dtypes = list(value.dtypes) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
+    for dtype in dtypes:
+        if dtype is None or isinstance(dtype, type):
+            dtype = np.asarray(value).dtype
+        kind = getattr(dtype, "kind", "f")
+        if isinstance(dtype, np.dtype) and kind == "O":
+            first = next(iter(np.asarray(value).flat), None)
+            return f"object ({type(first).__name__})"
+        if getattr(dtype, "is_complex", False):  # PyTorch's
+            return str(dtype).removeprefix("torch.")
+        if kind not in "biuf" and not (kind == "V" and dtype.type is not np.void):
+            return str(dtype).removeprefix("torch.")
+    return None
+
+
+def not_real(ufunc: np.ufunc, position: int, value: Any) -> TypeError:
+    """Return what to raise where an argument of `ufunc` is no real number or array of them."""
+    if position > 0 and position == ufunc.nin - 1:
+        return TypeError(f"the slope {must_be_real(value)}")
+    return TypeError(
+        f"{ufunc.__name__} is defined for real numbers, but was given dtype "
+        f"{foreign_dtype(value)}; convert to a float dtype first"
+    )
+
+
+def check_real(ufunc: np.ufunc, arguments: Sequence[Any]) -> None:
+    """Raise if an argument of `ufunc` is no real number or array of them."""
+    for position, value in enumerate(arguments):
+        if foreign_dtype(value):
+            raise not_real(ufunc, position, value)
+
+
+def must_be_real(value: Any) -> str:
+    """Say so of a slope, with what it is."""
+    is_one = value is None or isinstance(value, (str, complex))
+    what = f"is {value!r}" if is_one else f"has dtype {foreign_dtype(value)}"
+    return f"must be a real number or an array of them, but {what}"
 
 
 # --- NumPy ---------------------------------------------------------------------------------
 
 
-def _with_numpy(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, ufunc_options: dict[str, Any]
-) -> Any:
+def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+    """Compute `ufunc` by NumPy's protocol, which arrays of other libraries may follow too."""
+    for value in arguments:
+        _learn(getattr(value, "dtype", None))
+    if not (
+        out is None or isinstance(out, (tuple, EllipsisType)) or hasattr(out, "__array_ufunc__")
+    ):
+        raise wrong_out("an array of NumPy", out)
     *arrays, last = arguments
-    for array in arguments:
-        dtype = None if type(array) in _WITHOUT_DTYPE else getattr(array, "dtype", None)
-        if not isinstance(dtype, np.dtype):
-            continue
-        is_bfloat16 = _is_bfloat16(dtype)
-        if is_bfloat16:
-            _add_bfloat16(dtype)
-        if type(last) is float and (is_bfloat16 or dtype.kind in "biu"):
-            # Beside integers NumPy takes a Python float for a float64, but numpy.sin turns
-            # int8 into float16 and int16 into float32.
-            last = (dtype if is_bfloat16 else np.result_type(dtype, np.float16)).type(last)
     try:
-        return ufunc(*arrays, last, out=out, **ufunc_options)
-    except TypeError as error:
-        for value in arguments:
-            dtype = getattr(value, "dtype", None) or np.asarray(value).dtype
-            if getattr(dtype, "kind", "f") not in "biuf" and not _is_bfloat16(dtype):
-                raise _not_real(ufunc, dtype) from error
+        if arrays and isinstance(last, (float, int)):
+            # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
+            # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
+            return _kernels.with_slope(ufunc.__name__, last)(*arrays, out=out, **options)
+        return ufunc(*arguments, out=out, **options)
+    except TypeError:
+        check_real(ufunc, arguments)
         raise
 
 
-def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "V" and dtype.name == "bfloat16"
+def float_dtype(*dtypes: Any) -> np.dtype[Any]:
+    """Return the dtype of a result for arrays of these dtypes: as `numpy.sin` has it."""
+    for dtype in dtypes:
+        _learn(dtype)
+    return _kernels.relu.resolve_dtypes((np.result_type(*dtypes), None))[-1]
 
 
-_added_bfloat16 = threading.Event()
-_adding = threading.Lock()
+_knows_bfloat16 = threading.Event()
+_learning = threading.Lock()
 
 
-def _add_bfloat16(dtype: Any) -> None:
-    with _adding:
-        if not _added_bfloat16.is_set():
-            _kernels.add_bfloat16(dtype)
-            _added_bfloat16.set()
+def _learn(dtype: Any) -> None:
+    """Teach the ufuncs bfloat16 when it is met, as NumPy has it from another package."""
+    if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
+        with _learning:
+            if not _knows_bfloat16.is_set():
+                _kernels.add_bfloat16(dtype)
+                _knows_bfloat16.set()
 
 
-# --- PyTorch and the Array API -------------------------------------------------------------
-#
-# Both use one formula, the slope at each element, times x for the value: in it a gradient
-# never meets the product of the side that was not chosen (inf * 0).
+# --- Dask ----------------------------------------------------------------------------------
 
 
-def _with_torch(torch: Any, ufunc: np.ufunc, arguments: Sequence[Any], out: Any) -> Any:
-    tensor = next(value for value in arguments if isinstance(value, torch.Tensor))
+@computes("dask.array", "Array")
+def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+    check_real(ufunc, arguments)
     *arrays, last = arguments
-    functional = torch.nn.functional
-    if ufunc is _kernels.leaky_relu and isinstance(last, (float, int)):
-        (x,) = _as_tensors(torch, ufunc, arrays, tensor)
-        if out is None:
-            return functional.leaky_relu(x, last)
-        return torch.ops.aten.leaky_relu.out(x, last, out=out)
-    tensors = _as_tensors(torch, ufunc, arguments, tensor)
-    if ufunc is _kernels.relu:
-        result = functional.relu(*tensors)
-    else:
-        *arrays, slope = tensors
-        one = torch.ones((), dtype=arrays[-1].dtype, device=tensor.device)
-        slope = torch.where(arrays[-1] > 0, one, slope.to(one))
-        result = slope if ufunc is _kernels.leaky_relu_derivative else arrays[0] * slope
-    return result if out is None else out.copy_(result)
+    if arrays and isinstance(last, (float, int)):
+        # A number of the dtype of the result, as blocks are computed where there is no ufunc
+        # but those that can be pickled.
+        dtypes = [value.dtype for value in arrays if hasattr(value, "dtype")]
+        last = float_dtype(*dtypes).type(last)
+    return ufunc(*arrays, last, out=out, **options)
 
 
-def _as_tensors(torch: Any, ufunc: np.ufunc, arguments: Sequence[Any], tensor: Any) -> list[Any]:
-    """Return float tensors; what is none yet takes dtype and device of `tensor`."""
-    dtype = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
-    tensors = []
-    for value in arguments:
-        if not isinstance(value, torch.Tensor):
-            value = torch.as_tensor(value, dtype=dtype, device=tensor.device)
-        if value.is_complex():
-            raise _not_real(ufunc, value.dtype)
-        tensors.append(value if value.is_floating_point() else value.to(dtype))
-    return tensors
+# --- The Array API -------------------------------------------------------------------------
+#
+# The value is the slope at each element times x: in it a gradient never meets the product of
+# the side that was not chosen (inf * 0). The dtype is that to which the library promotes the
+# floats among the arrays, or else its default float; what is no array of the library takes it.
 
 
-def _with_array_api(xp: Any, ufunc: np.ufunc, arguments: Sequence[Any], out: Any) -> Any:
-    if out is not None:
-        raise TypeError(f"{xp.__name__} arrays can't be written to with out=; use what is returned")
-    array = next(value for value in arguments if library_of(value) is not None)
-    is_float = xp.isdtype(array.dtype, "real floating")
-    dtype = array.dtype if is_float else xp.asarray(0.0).dtype
+def _with_array_api(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    ours = [value for value in arguments if library_of(value) is not None]
+    xp = library_of(ours[0])
+    refuse_options(xp.__name__, options)
+    refuse_out(xp.__name__, out)
+    floats = [value for value in ours if xp.isdtype(value.dtype, "real floating")]
+    dtype = xp.result_type(*floats) if floats else xp.asarray(0.0).dtype
+    check_real(ufunc, arguments)
     arrays = []
-    for value in arguments:
+    for position, value in enumerate(arguments):
         if library_of(value) is None:
-            value = xp.asarray(value, dtype=dtype, device=getattr(array, "device", None))
+            value = xp.asarray(value, dtype=dtype, device=getattr(ours[0], "device", None))
         if not xp.isdtype(value.dtype, ("real floating", "integral", "bool")):
-            raise _not_real(ufunc, value.dtype)
-        is_float = xp.isdtype(value.dtype, "real floating")
-        arrays.append(value if is_float else xp.astype(value, dtype))
+            raise not_real(ufunc, position, value)
+        arrays.append(xp.astype(value, dtype))
     if ufunc is _kernels.relu:
         (x,) = arrays
         return xp.where(x <= 0, xp.zeros_like(x), x)
     *arrays, slope = arrays
-    slope = xp.astype(slope, arrays[-1].dtype)
     slope = xp.where(arrays[-1] > 0, xp.ones_like(slope), slope)
     return slope if ufunc is _kernels.leaky_relu_derivative else arrays[0] * slope
-
-
-# --- Random numbers ------------------------------------------------------------------------
-
-
-def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
-    """Draw a number from [lower, upper) for each element of `x`, in its library and dtype."""
-    library = library_of(x)
-    if library is None:
-        return _uniform_with_numpy(x, lower, upper, rng)
-    if library.__name__ == "torch":
-        if isinstance(rng, (int, np.integer)):
-            rng = library.Generator(x.device).manual_seed(int(rng))
-        if rng is not None and not isinstance(rng, library.Generator):
-            raise TypeError(
-                f"rng must be a torch.Generator or a seed for tensors, but is {rng!r}; "
-                "leave it out to use torch's own, which torch.manual_seed sets"
-            )
-        dtype = x.dtype if x.is_floating_point() else library.get_default_dtype()
-        return library.empty_like(x, dtype=dtype, requires_grad=False).uniform_(
-            lower, upper, generator=rng
-        )
-    if library.__name__.startswith("jax"):
-        import jax
-
-        if rng is None:
-            raise TypeError("JAX keeps no random state; pass a key, rng=jax.random.key(0)")
-        key = jax.random.key(rng) if isinstance(rng, (int, np.integer)) else rng
-        dtype = x.dtype if library.isdtype(x.dtype, "real floating") else float
-        return jax.random.uniform(key, x.shape, dtype, lower, upper)
-    noise = library.asarray(
-        _generator(rng).uniform(lower, upper, x.shape), device=getattr(x, "device", None)
-    )
-    return library.astype(noise, x.dtype) if library.isdtype(x.dtype, "real floating") else noise
-
-
-def _uniform_with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
-    given = x.dtype if isinstance(getattr(x, "dtype", None), np.dtype) else np.dtype(float)
-    if given.kind in "biu":
-        given = np.result_type(given, np.float16)
-    package = type(x).__module__.partition(".")[0]
-    if package == "xarray":
-        return x.copy(data=uniform(x.data, lower, upper, rng))
-    if package == "dask" and hasattr(x, "chunks"):
-        import dask.array
-
-        generator: Any = dask.array.random.default_rng(rng)
-        return generator.uniform(lower, upper, x.shape, chunks=x.chunks).astype(given)
-    drawn_in = np.float32 if given.itemsize <= 4 else np.float64
-    noise = np.asarray(_generator(rng).random(np.shape(x), drawn_in))
-    noise *= upper - lower
-    noise += lower
-    return noise.astype(given, copy=False)
-
-
-def _generator(rng: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"rng must be a numpy.random.Generator or a seed, but is {rng!r}"
-        ) from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
 
 import numpy as np
 
-from leakyrelu.arrays import apply, library_of, uniform
+import leakyrelu.tensors  # noqa: F401 (`apply` finds it there)
+from leakyrelu.arrays import apply, check_options, foreign_dtype, is_of, library_of, must_be_real
+from leakyrelu.containers import has_names
+from leakyrelu.draws import generator, uniform
 from leakyrelu.kernels import _kernels
+from leakyrelu.sparse import is_sparse, on_stored
 
 __all__ = [
     "leaky_relu",
@@ -78,8 +83,8 @@ def relu(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
     >>> relu([-2.0, 0.0, 5.0])
     array([0., 0., 5.])
     """
-    if _is_plain(x):
-        return _kernels.relu(x, out, **ufunc_options)
+    if _is_plain(x) and (out is None or type(out) is _ndarray):
+        return _kernels.relu(x, out=out, **ufunc_options)
     return apply(_kernels.relu, (x,), out, ufunc_options)
 
 
@@ -184,8 +189,8 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     >>> leaky_relu([[-1.0, -1.0]], negative_slope=[0.25, 0.5])
     array([[-0.25, -0.5 ]])
     """
-    if _is_plain(x) and _is_plain(negative_slope):
-        return _kernels.leaky_relu(x, negative_slope, out, **ufunc_options)
+    if _is_plain(x) and _is_plain(negative_slope) and (out is None or type(out) is _ndarray):
+        return _kernels.leaky_relu(x, negative_slope, out=out, **ufunc_options)
     return apply(_kernels.leaky_relu, (x, negative_slope), out, ufunc_options)
 
 
@@ -232,8 +237,8 @@ def leaky_relu_derivative(
     >>> leaky_relu_derivative([-2.0, 0.0, 5.0], 0.1)
     array([0.1, 0.1, 1. ])
     """
-    if _is_plain(x) and _is_plain(negative_slope):
-        return _kernels.leaky_relu_derivative(x, negative_slope, out, **ufunc_options)
+    if _is_plain(x) and _is_plain(negative_slope) and (out is None or type(out) is _ndarray):
+        return _kernels.leaky_relu_derivative(x, negative_slope, out=out, **ufunc_options)
     return apply(_kernels.leaky_relu_derivative, (x, negative_slope), out, ufunc_options)
 
 
@@ -275,8 +280,13 @@ def leaky_relu_backward(
     >>> leaky_relu_backward([10.0, 10.0, 10.0], [-2.0, 0.0, 5.0], 0.1)
     array([ 1.,  1., 10.])
     """
-    if _is_plain(gradient) and _is_plain(x) and _is_plain(negative_slope):
-        return _kernels.leaky_relu_backward(gradient, x, negative_slope, out, **ufunc_options)
+    if (
+        _is_plain(gradient)
+        and _is_plain(x)
+        and _is_plain(negative_slope)
+        and (out is None or type(out) is _ndarray)
+    ):
+        return _kernels.leaky_relu_backward(gradient, x, negative_slope, out=out, **ufunc_options)
     return apply(_kernels.leaky_relu_backward, (gradient, x, negative_slope), out, ufunc_options)
 
 
@@ -335,11 +345,9 @@ def prelu(x: Any, weight: Any, axis: int = 1, out: Any = None, **ufunc_options: 
     array([[-0.25, -0.5 ],
            [ 2.  , -1.  ]])
     """
-    if type(weight) is not float:
-        weight = _along(axis, weight, x)
-    if ufunc_options or not _is_large_by_channel(x, weight, out):
-        return leaky_relu(x, weight, out, **ufunc_options)
-    return _by_channel(_kernels.prelu, x, weight, out)
+    if type(weight) is float and not ufunc_options:
+        return leaky_relu(x, weight, out)
+    return _with_weight(leaky_relu, _kernels.prelu, x, weight, axis, out, ufunc_options)
 
 
 def prelu_derivative(
@@ -369,20 +377,44 @@ def prelu_derivative(
     array([[0.25, 0.5 ],
            [1.  , 0.5 ]])
     """
-    if type(weight) is not float:
-        weight = _along(axis, weight, x)
-    if ufunc_options or not _is_large_by_channel(x, weight, out):
-        return leaky_relu_derivative(x, weight, out, **ufunc_options)
-    return _by_channel(_kernels.prelu_derivative, x, weight, out)
+    if type(weight) is float and not ufunc_options:
+        return leaky_relu_derivative(x, weight, out)
+    by_channel = _kernels.prelu_derivative
+    return _with_weight(leaky_relu_derivative, by_channel, x, weight, axis, out, ufunc_options)
+
+
+def _with_weight(
+    function: Any, by_channel: np.ufunc, x: Any, weight: Any, axis: int, out: Any, options: Any
+) -> Any:
+    if options:
+        check_options(by_channel.__name__, options)
+    if is_of(x, "xarray", "Dataset") and not has_names(weight):  # an axis is that of each variable
+        each = functools.partial(_with_weight, function, by_channel)
+        return x.map(each, keep_attrs=True, args=(weight, axis, out, options))
+    slopes = _along(axis, weight, x)
+    if options or not _has_rows(x, slopes, out):
+        return function(x, slopes, out, **options)
+    return _by_rows(by_channel, x, slopes, out)
 
 
 def _along(axis: int, weight: Any, x: Any) -> Any:
     """Shape the weights so that they broadcast along an axis of `x`."""
     if isinstance(weight, (float, int)):
-        return float(weight)
-    if not hasattr(weight, "shape"):
-        weight = np.asarray(weight)
-    shape, x_shape = weight.shape, x.shape if hasattr(x, "shape") else np.shape(x)
+        return weight
+    if is_of(weight, "xarray", "DataArray", "Variable") and not has_names(x):
+        weight = weight.data
+    array = weight if hasattr(weight, "shape") else np.asarray(weight)
+    if foreign_dtype(array):
+        raise TypeError(f"weight {must_be_real(weight)}")
+    weight = array
+    if has_names(x) and has_names(weight):
+        if missing := set(weight.dims) - set(x.dims):
+            raise ValueError(
+                f"weight has a dimension {missing.pop()!r}, but those of x are {tuple(x.dims)}; "
+                "name the dimension of x that the slopes are for"
+            )
+        return weight
+    shape, x_shape = weight.shape, _shape(x)
     if len(shape) != 1:
         _check_broadcast(shape, x_shape)
         return weight
@@ -395,7 +427,7 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
             f"x of shape {tuple(x_shape)} has no axis {axis} for the {shape[0]} slopes of weight; "
             "name the axis of the channels, such as axis=-1"
         )
-    if x_shape[axis] != shape[0] and x_shape[axis] == x_shape[axis]:  # Dask's unknown is NaN
+    if x_shape[axis] not in (shape[0], None):
         raise ValueError(
             f"weight has {shape[0]} slopes, but x of shape {tuple(x_shape)} has {x_shape[axis]} "
             f"channels along axis {axis}; give one slope a channel, or name another axis"
@@ -404,10 +436,21 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
     return _reshape(weight, (shape[0],) + (1,) * after) if after else weight
 
 
+def _shape(x: Any) -> tuple[int | None, ...]:
+    """Return the shape of `x`, None for what is not known before it is computed."""
+    try:
+        shape = x.shape if hasattr(x, "shape") else np.shape(x)
+    except ValueError as error:  # a ragged list, or an awkward array
+        raise ValueError(
+            "x has rows of different lengths, and so no axis for several slopes; give one number"
+        ) from error
+    return tuple(n if isinstance(n, int) else None for n in shape)
+
+
 def _check_broadcast(shape: Any, x_shape: Any) -> None:
     """Raise unless a weight of `shape` broadcasts to `x_shape` without making it larger."""
     lengths = zip(reversed(shape), reversed(x_shape), strict=False)
-    if len(shape) > len(x_shape) or any(n not in (1, m) for n, m in lengths):
+    if len(shape) > len(x_shape) or any(n not in (1, m) and m is not None for n, m in lengths):
         raise ValueError(
             f"weight of shape {tuple(shape)} does not broadcast to x of shape {tuple(x_shape)}; "
             "give a number, or one slope for each channel"
@@ -421,24 +464,34 @@ def _reshape(weight: Any, shape: tuple[int, ...]) -> Any:
     return np.reshape(weight, shape) if library is None else library.reshape(weight, shape)
 
 
-def _is_large_by_channel(x: Any, weight: Any, out: Any) -> bool:
-    """Whether `_by_channel` can do it, and gains something."""
+# Bytes of x from which on `_by_rows` is faster: where the channels are the last axis, and else.
+_SMALLEST = {"last": 1 << 18, "not last": 1 << 16}
+
+
+def _has_rows(x: Any, slopes: Any, out: Any) -> bool:
+    """Whether `_by_rows` can compute it, and gains something."""
     return (
-        type(weight) is type(x) is _ndarray
-        and x.nbytes >= (1 << 16 if weight.ndim > 1 else 1 << 18)
-        and x.dtype.kind == weight.dtype.kind == "f"
-        and weight.size == max(weight.shape, default=0) > 1  # one axis has it all
+        type(slopes) is type(x) is _ndarray
+        and slopes.size == max(slopes.shape, default=0) > 1  # they lie along one axis
+        and x.nbytes >= _SMALLEST["last" if slopes.shape[-1] == slopes.size else "not last"]
+        and x.dtype.kind == slopes.dtype.kind == "f"
         and x.flags.c_contiguous
-        and (out is None or (out is not x and type(out) is _ndarray and out.flags.c_contiguous))
+        and (
+            out is None
+            or (type(out) is _ndarray and out.shape == x.shape and out.flags.c_contiguous)
+        )
+        and out is not x
     )
 
 
-def _by_channel(ufunc: np.ufunc, x: Any, weight: Any, out: Any) -> Any:
-    """Compute channel by channel, with threads; the other way NumPy repeats the slopes first."""
-    inner = math.prod(x.shape[x.ndim - weight.ndim + 1 :]) if weight.ndim > 1 else 1
-    shape = (-1, weight.size, inner) if inner > 1 else (-1, 1, weight.size)
-    slopes = weight.reshape(shape[1:] if inner == 1 else (weight.size, 1))
-    result = ufunc(x.reshape(shape), slopes, out=None if out is None else out.reshape(shape))
+def _by_rows(by_channel: np.ufunc, x: Any, slopes: Any, out: Any) -> Any:
+    """Compute row by row of a channel, with threads; else NumPy would repeat the slopes first."""
+    channels = slopes.size
+    after = slopes.ndim - 1 - slopes.shape.index(channels)
+    inner = math.prod(x.shape[x.ndim - after :])
+    shape = (-1, channels, inner) if inner > 1 else (-1, 1, channels)
+    slopes = slopes.reshape((channels, 1) if inner > 1 else (1, channels))
+    result = by_channel(x.reshape(shape), slopes, out=None if out is None else out.reshape(shape))
     return result.reshape(x.shape) if out is None else out
 
 
@@ -500,7 +553,13 @@ def rrelu(
     >>> bool(-0.3 <= drawn[0] <= -0.1), float(drawn[1])
     (True, 2.0)
     """
+    if training and is_sparse(x):
+        rng = rng if is_of(x, "torch", "Tensor") else generator(rng)
+        drawn = functools.partial(rrelu, lower=lower, upper=upper, training=True, rng=rng)
+        return on_stored(drawn, x)
     slope = _rrelu_slope(x, lower, upper, training, rng)
+    if ufunc_options:
+        check_options("rrelu", ufunc_options)
     return leaky_relu(x, slope, out, **ufunc_options)
 
 
@@ -544,9 +603,20 @@ def rrelu_derivative(
 
 
 def _rrelu_slope(x: Any, lower: float, upper: float, training: bool, rng: Any) -> Any:
+    lower, upper = _bounds(lower, upper)
+    if training:
+        return uniform(x, lower, upper, rng)
+    middle = (lower + upper) / 2
+    return middle if math.isfinite(middle) else lower / 2 + upper / 2
+
+
+def _bounds(lower: Any, upper: Any) -> tuple[float, float]:
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if not hasattr(bound, "__float__"):
+            raise TypeError(f"{name} must be a number, but is {bound!r}")
     if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
         raise ValueError(
             f"slopes are drawn between two finite numbers, but lower={lower} and upper={upper}; "
             "give a lower that is not above upper"
         )
-    return uniform(x, lower, upper, rng) if training else (lower + upper) / 2
+    return float(lower), float(upper)

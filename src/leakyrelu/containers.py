@@ -1,0 +1,164 @@
+"""What holds arrays: names, columns and units stay, the arrays in them are computed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakyrelu.arrays import apply, computes, is_of, refuse_options, refuse_out, with_numpy
+from leakyrelu.kernels import _kernels
+
+__all__ = ["has_names"]
+
+
+# --- Names ---------------------------------------------------------------------------------
+
+
+def has_names(value: Any) -> bool:
+    """Whether the dimensions of `value` have names, by which slopes find theirs."""
+    return is_of(value, "xarray", "DataArray", "Dataset", "Variable")
+
+
+@computes("xarray", "DataArray", "Dataset", "Variable")
+def _with_xarray(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    import xarray
+
+    refuse_out("xarray", out)
+    set_options = xarray.get_options()
+    return xarray.apply_ufunc(
+        lambda *arrays: apply(ufunc, arrays, None, options),
+        *arguments,
+        dask="allowed",
+        join=set_options["arithmetic_join"],
+        keep_attrs=set_options["keep_attrs"] is not False,
+    )
+
+
+# --- Columns -------------------------------------------------------------------------------
+
+
+@computes("pandas", "DataFrame")
+def _with_frame(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    import pandas
+
+    if sum(not isinstance(value, (float, int)) for value in arguments) == 1:
+        return with_numpy(ufunc, arguments, out, options)  # pandas goes by columns itself
+    refuse_out("for more than one argument, pandas", out)
+    refuse_options("pandas", options)
+    frames = [value for value in arguments if isinstance(value, pandas.DataFrame)]
+    frame = functools.reduce(lambda one, other: one.align(other)[0], frames)
+
+    def columns(value: Any) -> Callable[[int], Any]:
+        if isinstance(value, (float, int)):
+            return lambda i: value
+        if isinstance(value, pandas.DataFrame):
+            value = value.align(frame)[0]
+            return lambda i: value.iloc[:, i]
+        if isinstance(value, pandas.Series):  # as in pandas' arithmetic: a value for each column
+            value = value.reindex(frame.columns)
+        value = np.broadcast_to(np.asarray(value), frame.shape)
+        return lambda i: value[:, i]
+
+    of_arguments = [columns(value) for value in arguments]
+    results = [
+        apply(ufunc, [column(i) for column in of_arguments], None, {})
+        for i in range(frame.shape[1])
+    ]
+    if not results:
+        return frame.copy()
+    return pandas.concat(results, axis=1, keys=range(len(results))).set_axis(frame.columns, axis=1)
+
+
+@computes("polars", "Series")
+def _with_polars(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    import polars
+
+    small = (polars.Int8, polars.UInt8, polars.Boolean)  # NumPy takes them to a float16
+    arguments = [
+        value.cast(polars.Int16) if getattr(value, "dtype", None) in small else value
+        for value in arguments
+    ]
+    return with_numpy(ufunc, arguments, out, options)
+
+
+@computes("dask.dataframe", "DataFrame", "Series")
+def _with_dask_frame(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    refuse_out("Dask", out)
+    first, *others = arguments
+    return first.map_partitions(_of_partition, *others, name=ufunc.__name__, options=options)
+
+
+def _of_partition(*arguments: Any, name: str, options: dict[str, Any]) -> Any:
+    return apply(getattr(_kernels, name), arguments, None, options)
+
+
+# --- Units ---------------------------------------------------------------------------------
+#
+# The functions are linear in scale, so that the unit of x is that of the value. Derivatives are
+# plain numbers, and slopes are to be.
+
+
+@computes("astropy.units", "Quantity")
+@computes("pint", "Quantity")
+def _with_units(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    for position, value in enumerate(arguments):
+        if unit := _unit(value):
+            if position > 0 and position == len(arguments) - 1:
+                arguments = [*arguments[:-1], _plain_slope(value)]
+            elif not _has_absolute_zero(value):
+                raise TypeError(
+                    f"{ufunc.__name__} keeps 0 at 0, but 0 {unit} is an offset or a logarithm; "
+                    "convert to a unit that starts at zero first"
+                )
+    unit = None if ufunc is _kernels.leaky_relu_derivative else _unit(arguments[0])
+    if out is not None and _unit(out) != unit:
+        raise TypeError(f"the result has unit {unit}, but out has {_unit(out)}; give them the same")
+    magnitudes = [_magnitude(value) for value in arguments]
+    result = apply(ufunc, magnitudes, None if out is None else _magnitude(out), options)
+    if out is not None:
+        return out
+    if unit is None:
+        return result
+    return result << unit if hasattr(arguments[0], "unit") else type(arguments[0])(result, unit)
+
+
+def _unit(value: Any) -> Any:
+    if is_of(value, "pint", "Quantity"):
+        return value.units
+    return value.unit if is_of(value, "astropy.units", "Quantity") else None
+
+
+def _magnitude(value: Any) -> Any:
+    if is_of(value, "pint", "Quantity"):
+        return value.magnitude
+    return value.value if is_of(value, "astropy.units", "Quantity") else value
+
+
+def _plain_slope(slope: Any) -> Any:
+    try:
+        return slope.to_value("") if hasattr(slope, "unit") else slope.m_as("")
+    except Exception as error:  # each library has its own
+        if type(error).__name__ not in ("UnitConversionError", "DimensionalityError"):
+            raise
+        raise TypeError(
+            f"a slope is a plain number, but has unit {_unit(slope)}; give it without one"
+        ) from error
+
+
+def _has_absolute_zero(value: Any) -> bool:
+    if hasattr(value, "unit"):
+        return not hasattr(value.unit, "physical_unit")  # as logarithmic units have
+    return bool(type(value)(0.0, value.units).to_base_units().magnitude == 0)
