@@ -127,13 +127,16 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     x : array_like or array of another library, any shape
         Real numbers. float16, float32, float64, longdouble and the bfloat16 of `ml_dtypes`
         keep their dtype; integers and booleans are promoted as by `numpy.sin` (PyTorch,
-        JAX and CuPy: to the library's default float).
+        JAX and CuPy: to the library's default float). Arrays of different dtypes are promoted
+        together, as the library does it.
     negative_slope : float or array_like, default 0.01
         The slope `a` for ``x <= 0``. It broadcasts against `x`, so that PReLU is the same
         function. 0 gives ReLU, 1 the identity, -1 the absolute value.
     out : array, optional
-        Where to write the result; ``out=x`` works in place. For NumPy arrays and PyTorch
-        tensors; JAX arrays cannot be written to.
+        Where to write the result; ``out=x`` works in place. For NumPy arrays by the rules of
+        NumPy's ufuncs, for tensors by those of ``out=`` in PyTorch (it is resized, and takes
+        every dtype to which the result can be cast); JAX, sparse and labelled arrays cannot
+        be written to.
     **ufunc_options
         ``where=``, ``dtype=``, ``casting=``, ``order=``, ``subok=``: as for every
         NumPy ufunc. Only where `x` is handled by NumPy.
@@ -142,12 +145,17 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01, out: Any = None, **ufunc_opti
     -------
     scalar, array, or array of the library of `x`
         Shape of `x` and `negative_slope` broadcast. Scalar in, scalar out; list in,
-        array out.
+        array out. Quantities (astropy, pint) keep their unit, sparse arrays (SciPy, PyTorch)
+        their layout.
 
     Raises
     ------
     TypeError
-        If `x` is complex or not a number, or an option does not exist for the library of `x`.
+        If `x` or the slope is complex or not a number, an option does not exist for the
+        library of `x`, `out` is of another library, or the unit of `x` does not start at zero
+        (degrees Celsius, decibel).
+    ValueError
+        If shapes do not broadcast, or a slope for a sparse array is not finite.
 
     See Also
     --------
@@ -215,12 +223,12 @@ def leaky_relu_derivative(
     Returns
     -------
     scalar, array, or array of the library of `x`
-        Shape and dtype as `leaky_relu` returns them.
+        Shape and dtype as `leaky_relu` returns them; without a unit.
 
     Raises
     ------
     TypeError
-        If `x` is complex or not a number, or an option does not exist for the library of `x`.
+        As for `leaky_relu`, and if `x` is sparse and the slope not 0: the derivative is dense.
 
     See Also
     --------
@@ -301,7 +309,8 @@ def prelu(x: Any, weight: Any, axis: int = 1, out: Any = None, **ufunc_options: 
         Real numbers, of any dtype that `leaky_relu` takes.
     weight : float or array_like
         The slopes: a single one, or one for each position along `axis`, or (with two or
-        more dimensions) any shape that broadcasts to that of `x`.
+        more dimensions) any shape that broadcasts to that of `x`. Slopes of xarray find the
+        dimensions of `x` by name, a pandas Series the columns of a frame by label.
     axis : int, default 1
         Where the channels are, as PyTorch has it: dimension 1 of ``(N, C)`` and of
         ``(N, C, H, W)``. Use -1 for channels last, and for ONNX's way with a
@@ -319,7 +328,8 @@ def prelu(x: Any, weight: Any, axis: int = 1, out: Any = None, **ufunc_options: 
     Raises
     ------
     ValueError
-        If `weight` has neither one slope nor one for each channel, or `x` has no such axis.
+        If `weight` has neither one slope nor one for each channel, or `x` has no such axis or
+        dimension.
     TypeError
         As for `leaky_relu`.
 
@@ -520,7 +530,8 @@ def rrelu(
         Whether to draw. Otherwise every slope is the middle of the interval.
     rng : optional
         What to draw with. For NumPy: a `numpy.random.Generator` or a seed, by default a
-        fresh one. For tensors: a `torch.Generator` or a seed, by default PyTorch's own. For
+        fresh one; each block of a Dask array draws by itself, the same whenever it is
+        computed. For tensors: a `torch.Generator` or a seed, by default PyTorch's own. For
         JAX: a key or a seed, which must be given.
     out : array, optional
         Where to write the result; ``out=x`` works in place.
@@ -537,7 +548,8 @@ def rrelu(
     ValueError
         If `lower` is above `upper`, or one of them is not finite.
     TypeError
-        If `rng` is not for the library of `x`; otherwise as for `leaky_relu`.
+        If a bound is not a number, or `rng` not for the library of `x`; otherwise as for
+        `leaky_relu`.
 
     References
     ----------

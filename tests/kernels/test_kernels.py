@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 import leakyrelu
 from leakyrelu import leaky_relu, leaky_relu_backward, leaky_relu_derivative, prelu, relu
 from leakyrelu.functions import prelu_derivative
+from leakyrelu.kernels import _kernels
 
 NATIVE = [np.float16, np.float32, np.float64, np.longdouble]
 SPECIAL = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1.5, -1.5, 6e-8, -6e-8]
@@ -162,6 +163,42 @@ def test_any_layout(dtype, size, threads):
             assert_same_bits(np.array(out), backward_formula(gradient, plain, a))
 
 
+@pytest.mark.parametrize("slope", [0.01, 0.3, -1.0, 0.0, 1e-9, 1e30, 7])
+@pytest.mark.parametrize("size", [24, LARGE])
+@pytest.mark.parametrize("dtype", [*NATIVE, "bfloat16"])
+def test_a_slope_filled_in(dtype, size, slope, threads):
+    """The ufunc of one input less has the numbers of the one with a slope of the dtype of x."""
+    dtype = bfloat16().type if dtype == "bfloat16" else dtype
+    leaky_relu(np.zeros(1, dtype))  # bfloat16 is known from now on
+    x = np.random.default_rng(0).standard_normal(size).astype(dtype)
+    with np.errstate(all="ignore"):
+        a = np.asarray(slope, np.float64).astype(dtype)
+        for view in layouts(x).values():
+            for ufunc, arrays in (
+                (_kernels.leaky_relu, [view]),
+                (_kernels.leaky_relu_derivative, [view]),
+                (_kernels.leaky_relu_backward, [view[::-1], view]),
+            ):
+                filled = _kernels.with_slope(ufunc.__name__, slope)
+                assert filled.nin == len(arrays)
+                found = np.asarray(filled(*arrays), dtype)
+                assert_same_bits(found, np.asarray(ufunc(*arrays, a), dtype))
+
+
+def test_a_slope_too_large_for_the_dtype_is_warned_of():
+    with pytest.warns(RuntimeWarning, match="overflow encountered in leaky_relu"):
+        found = _kernels.with_slope("leaky_relu", 1e300)(np.float32([-1, 2]))
+    assert found.tolist() == [-np.inf, 2]
+
+
+def test_a_slope_needs_a_ufunc_that_has_one():
+    for name in ("relu", "prelu", "sin"):
+        with pytest.raises(ValueError, match=f"no elementwise ufunc {name} with a slope"):
+            _kernels.with_slope(name, 0.1)
+    with pytest.raises(TypeError):
+        _kernels.with_slope("leaky_relu", None)
+
+
 @pytest.mark.parametrize("shift", [-70_000, -513, -3, -1, 0, 1, 3, 513, 70_000])
 @pytest.mark.parametrize("step", [1, -1, 2])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -189,8 +226,6 @@ def test_out_may_be_a_part_of_the_slopes_or_gradient(threads):
 
 def test_ufunc_methods_take_element_after_element(threads):
     """Each element may depend on the one before: no vectors, no threads."""
-    from leakyrelu import _kernels
-
     x = np.random.default_rng(0).standard_normal(LARGE)
     expected = list(itertools.accumulate(x.tolist(), lambda x, a: x if x > 0 else a * x))
     np.testing.assert_array_equal(_kernels.leaky_relu.accumulate(x), expected)
@@ -258,7 +293,5 @@ def test_stores_past_the_caches_for_each_channel(threads):
 
 
 def test_the_ufuncs_are_loaded_for_this_processor():
-    from leakyrelu import _kernels
-
     assert _kernels.instruction_set in ("baseline", "avx2", "avx512")
     assert leakyrelu.relu is not _kernels.relu
