@@ -251,6 +251,14 @@ class TestXarray:
         with pytest.raises(ValueError, match=r"weight has a dimension 'chanel', but those of x"):
             prelu(self.x, xr.DataArray(np.ones(3), dims="chanel"))
 
+    def test_datasets_of_slopes(self):
+        data, slopes = xr.Dataset({"v": self.x}), xr.DataArray([1.0, 2.0, 3.0], dims="channel")
+        weight = xr.Dataset({"v": slopes})
+        np.testing.assert_array_equal(prelu(data, weight)["v"], prelu(self.x, slopes))
+        np.testing.assert_array_equal(prelu(self.x.values, slopes), prelu(self.x, slopes))
+        with pytest.raises(TypeError, match="weight is a Dataset, but x has no variables"):
+            prelu(self.x.values, weight)
+
     def test_slopes_without_names_go_by_axis(self):
         for slopes in (np.arange(1.0, 4), [1.0, 2.0, 3.0]):
             np.testing.assert_array_equal(prelu(self.x, slopes), prelu(self.x.values, slopes))
@@ -486,7 +494,15 @@ def test_a_slope_that_is_no_number(x, slope):
         prelu(x, slope)
 
 
-@pytest.mark.parametrize("bound", [None, "text", 1j])
+def test_rows_of_different_lengths():
+    for function in (relu, leaky_relu, rrelu):
+        with pytest.raises(ValueError, match="given a list whose rows differ in length"):
+            function([[1.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match="x has rows of different lengths, and so no axis"):
+        prelu([[1.0], [1.0, 2.0]], [0.1, 0.2])
+
+
+@pytest.mark.parametrize("bound", [None, "text", 1j, np.array([0.1])], ids=str)
 def test_bounds_that_are_no_numbers(bound):
     for x in (-1.0, torch.ones(2), pd.Series([1.0])):
         with pytest.raises(TypeError, match=r"lower must be a number, but is"):
@@ -506,6 +522,7 @@ def test_what_holds_no_real_numbers():
         (pd.DataFrame({"a": [1.0], "b": ["x"]}), "str"),
         (pd.Series(pd.to_datetime(["2020-01-01"])), "datetime64"),
         (np.zeros(2, [("a", float)]), r"\[\('a'"),
+        (np.rec.array([(1.0,)], dtype=[("a", float)]), r"\(numpy.record"),
         (torch.ones(2) * 1j, "complex64"),
         (sp.eye_array(2) * 1j, "complex128"),
         (xr.DataArray(["a"]), "<U1"),

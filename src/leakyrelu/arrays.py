@@ -144,7 +144,7 @@ def foreign_dtype(value: Any) -> str | None:
             return f"object ({type(first).__name__})"
         if getattr(dtype, "is_complex", False):  # PyTorch's
             return str(dtype).removeprefix("torch.")
-        if kind not in "biuf" and not (kind == "V" and dtype.type is not np.void):
+        if kind not in "biuf" and not (kind == "V" and not issubclass(dtype.type, np.void)):
             return str(dtype).removeprefix("torch.")
     return None
 
@@ -164,6 +164,17 @@ def check_real(ufunc: np.ufunc, arguments: Sequence[Any]) -> None:
     for position, value in enumerate(arguments):
         if foreign_dtype(value):
             raise not_real(ufunc, position, value)
+
+
+def is_ragged(value: Any) -> bool:
+    """Whether `value` is a list that is no array, as its rows differ in length."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    try:
+        np.shape(value)
+    except ValueError:
+        return True
+    return False
 
 
 def must_be_real(value: Any) -> str:
@@ -191,7 +202,12 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
             # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
             return _kernels.with_slope(ufunc.__name__, last)(*arrays, out=out, **options)
         return ufunc(*arguments, out=out, **options)
-    except TypeError:
+    except (TypeError, ValueError) as error:
+        if any(map(is_ragged, arguments)):
+            raise ValueError(
+                f"{ufunc.__name__} was given a list whose rows differ in length; "
+                "call it for each row"
+            ) from error
         check_real(ufunc, arguments)
         raise
 

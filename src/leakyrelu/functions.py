@@ -411,19 +411,20 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
     """Shape the weights so that they broadcast along an axis of `x`."""
     if isinstance(weight, (float, int)):
         return weight
-    if is_of(weight, "xarray", "DataArray", "Variable") and not has_names(x):
-        weight = weight.data
-    array = weight if hasattr(weight, "shape") else np.asarray(weight)
-    if foreign_dtype(array):
-        raise TypeError(f"weight {must_be_real(weight)}")
-    weight = array
-    if has_names(x) and has_names(weight):
+    if has_names(weight) and has_names(x):
         if missing := set(weight.dims) - set(x.dims):
             raise ValueError(
                 f"weight has a dimension {missing.pop()!r}, but those of x are {tuple(x.dims)}; "
                 "name the dimension of x that the slopes are for"
             )
         return weight
+    if is_of(weight, "xarray", "Dataset"):
+        raise TypeError("weight is a Dataset, but x has no variables; give one of its variables")
+    weight = weight.data if has_names(weight) else weight
+    array = weight if hasattr(weight, "shape") else np.asarray(weight)
+    if foreign_dtype(array):
+        raise TypeError(f"weight {must_be_real(weight)}")
+    weight = array
     shape, x_shape = weight.shape, _shape(x)
     if len(shape) != 1:
         _check_broadcast(shape, x_shape)
@@ -624,7 +625,7 @@ def _rrelu_slope(x: Any, lower: float, upper: float, training: bool, rng: Any) -
 
 def _bounds(lower: Any, upper: Any) -> tuple[float, float]:
     for name, bound in (("lower", lower), ("upper", upper)):
-        if not hasattr(bound, "__float__"):
+        if not hasattr(bound, "__float__") or np.ndim(bound) > 0:
             raise TypeError(f"{name} must be a number, but is {bound!r}")
     if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
         raise ValueError(
