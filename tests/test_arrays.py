@@ -144,7 +144,7 @@ class TestArrayAPI:
         x = self.xp.asarray(X)
         with pytest.raises(TypeError, match="array_api_strict arrays can't be written to"):
             relu(x, out=x)
-        with pytest.raises(TypeError, match="relu is defined for real numbers"):
+        with pytest.raises(TypeError, match=r"real numbers, but was given dtype .*complex128"):
             relu(self.xp.asarray([1j]))
 
 

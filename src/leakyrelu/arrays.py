@@ -155,7 +155,7 @@ def not_real(ufunc: np.ufunc, position: int, value: Any) -> TypeError:
         return TypeError(f"the slope {must_be_real(value)}")
     return TypeError(
         f"{ufunc.__name__} is defined for real numbers, but was given dtype "
-        f"{foreign_dtype(value)}; convert to a float dtype first"
+        f"{foreign_dtype(value) or value.dtype}; convert to a float dtype first"
     )
 
 
