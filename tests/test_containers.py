@@ -496,7 +496,7 @@ def test_a_slope_that_is_no_number(x, slope):
 
 def test_rows_of_different_lengths():
     for function in (relu, leaky_relu, rrelu):
-        with pytest.raises(ValueError, match="given a list whose rows differ in length"):
+        with pytest.raises(ValueError, match="a list whose rows differ in length is no array"):
             function([[1.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="x has rows of different lengths, and so no axis"):
         prelu([[1.0], [1.0, 2.0]], [0.1, 0.2])

@@ -134,17 +134,19 @@ def wrong_out(expected: str, out: Any) -> TypeError:
 
 def foreign_dtype(value: Any) -> str | None:
     """Return the dtype of `value`, or of one of its columns, if it is not of real numbers."""
-    dtypes = list(value.dtypes) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
-    for dtype in dtypes:
+    if isinstance(value, (float, int)):
+        return None
+    for dtype in (
+        list(value.dtypes) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
+    ):
         if dtype is None or isinstance(dtype, type):
             dtype = np.asarray(value).dtype
-        kind = getattr(dtype, "kind", "f")
-        if isinstance(dtype, np.dtype) and kind == "O":
+        kind = getattr(dtype, "kind", "f")  # others than NumPy tell nothing, or is_complex
+        if kind == "O" and isinstance(dtype, np.dtype):
             first = next(iter(np.asarray(value).flat), None)
             return f"object ({type(first).__name__})"
-        if getattr(dtype, "is_complex", False):  # PyTorch's
-            return str(dtype).removeprefix("torch.")
-        if kind not in "biuf" and not (kind == "V" and not issubclass(dtype.type, np.void)):
+        is_small_float = kind == "V" and not issubclass(dtype.type, np.void)  # of ml_dtypes
+        if getattr(dtype, "is_complex", False) or not (kind in "biuf" or is_small_float):
             return str(dtype).removeprefix("torch.")
     return None
 
@@ -166,17 +168,6 @@ def check_real(ufunc: np.ufunc, arguments: Sequence[Any]) -> None:
             raise not_real(ufunc, position, value)
 
 
-def is_ragged(value: Any) -> bool:
-    """Whether `value` is a list that is no array, as its rows differ in length."""
-    if not isinstance(value, (list, tuple)):
-        return False
-    try:
-        np.shape(value)
-    except ValueError:
-        return True
-    return False
-
-
 def must_be_real(value: Any) -> str:
     """Say so of a slope, with what it is."""
     is_one = value is None or isinstance(value, (str, complex))
@@ -189,6 +180,9 @@ def must_be_real(value: Any) -> str:
 
 def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     """Compute `ufunc` by NumPy's protocol, which arrays of other libraries may follow too."""
+    arguments = [
+        _as_array(value) if isinstance(value, (list, tuple)) else value for value in arguments
+    ]
     for value in arguments:
         _learn(getattr(value, "dtype", None))
     if not (
@@ -196,20 +190,28 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     ):
         raise wrong_out("an array of NumPy", out)
     *arrays, last = arguments
+    if isinstance(last, (float, int)) and not all(map(_is_float_array, arrays)):
+        # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
+        # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
+        ufunc, arguments = _kernels.with_slope(ufunc.__name__, last), arrays
     try:
-        if arrays and isinstance(last, (float, int)):
-            # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
-            # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
-            return _kernels.with_slope(ufunc.__name__, last)(*arrays, out=out, **options)
         return ufunc(*arguments, out=out, **options)
-    except (TypeError, ValueError) as error:
-        if any(map(is_ragged, arguments)):
-            raise ValueError(
-                f"{ufunc.__name__} was given a list whose rows differ in length; "
-                "call it for each row"
-            ) from error
+    except TypeError:
         check_real(ufunc, arguments)
         raise
+
+
+def _is_float_array(value: Any) -> bool:
+    return type(value) is np.ndarray and value.dtype.kind == "f"
+
+
+def _as_array(rows: Any) -> Any:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(
+            "a list whose rows differ in length is no array; call the function for each row"
+        ) from error
 
 
 def float_dtype(*dtypes: Any) -> np.dtype[Any]:

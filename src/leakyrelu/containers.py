@@ -19,7 +19,9 @@ __all__ = ["has_names"]
 
 def has_names(value: Any) -> bool:
     """Whether the dimensions of `value` have names, by which slopes find theirs."""
-    return is_of(value, "xarray", "DataArray", "Dataset", "Variable")
+    return type(value) is not np.ndarray and is_of(
+        value, "xarray", "DataArray", "Dataset", "Variable"
+    )
 
 
 @computes("xarray", "DataArray", "Dataset", "Variable")

@@ -398,7 +398,8 @@ def _with_weight(
 ) -> Any:
     if options:
         check_options(by_channel.__name__, options)
-    if is_of(x, "xarray", "Dataset") and not has_names(weight):  # an axis is that of each variable
+    if has_names(x) and is_of(x, "xarray", "Dataset") and not has_names(weight):
+        # An axis is that of each variable.
         each = functools.partial(_with_weight, function, by_channel)
         return x.map(each, keep_attrs=True, args=(weight, axis, out, options))
     slopes = _along(axis, weight, x)
@@ -412,19 +413,10 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
     if isinstance(weight, (float, int)):
         return weight
     if has_names(weight) and has_names(x):
-        if missing := set(weight.dims) - set(x.dims):
-            raise ValueError(
-                f"weight has a dimension {missing.pop()!r}, but those of x are {tuple(x.dims)}; "
-                "name the dimension of x that the slopes are for"
-            )
+        _check_names(weight, x)
         return weight
-    if is_of(weight, "xarray", "Dataset"):
-        raise TypeError("weight is a Dataset, but x has no variables; give one of its variables")
-    weight = weight.data if has_names(weight) else weight
-    array = weight if hasattr(weight, "shape") else np.asarray(weight)
-    if foreign_dtype(array):
-        raise TypeError(f"weight {must_be_real(weight)}")
-    weight = array
+    if not _is_plain(weight):
+        weight = _as_weight(weight)
     shape, x_shape = weight.shape, _shape(x)
     if len(shape) != 1:
         _check_broadcast(shape, x_shape)
@@ -447,8 +439,30 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
     return _reshape(weight, (shape[0],) + (1,) * after) if after else weight
 
 
+def _as_weight(weight: Any) -> Any:
+    """Return an array, or raise if it is none of real numbers."""
+    if is_of(weight, "xarray", "Dataset"):
+        raise TypeError("weight is a Dataset, but x has no variables; give one of its variables")
+    if has_names(weight):
+        weight = weight.data
+    array = weight if hasattr(weight, "shape") else np.asarray(weight)
+    if foreign_dtype(array):
+        raise TypeError(f"weight {must_be_real(weight)}")
+    return array
+
+
+def _check_names(weight: Any, x: Any) -> None:
+    if missing := set(weight.dims) - set(x.dims):
+        raise ValueError(
+            f"weight has a dimension {missing.pop()!r}, but those of x are {tuple(x.dims)}; "
+            "name the dimension of x that the slopes are for"
+        )
+
+
 def _shape(x: Any) -> tuple[int | None, ...]:
     """Return the shape of `x`, None for what is not known before it is computed."""
+    if type(x) is _ndarray:
+        return x.shape  # type: ignore[no-any-return]
     try:
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
     except ValueError as error:  # a ragged list, or an awkward array
@@ -625,7 +639,8 @@ def _rrelu_slope(x: Any, lower: float, upper: float, training: bool, rng: Any) -
 
 def _bounds(lower: Any, upper: Any) -> tuple[float, float]:
     for name, bound in (("lower", lower), ("upper", upper)):
-        if not hasattr(bound, "__float__") or np.ndim(bound) > 0:
+        is_number = isinstance(bound, (float, int))
+        if not is_number and (np.ndim(bound) > 0 or not hasattr(bound, "__float__")):
             raise TypeError(f"{name} must be a number, but is {bound!r}")
     if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
         raise ValueError(

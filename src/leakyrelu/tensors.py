@@ -24,17 +24,16 @@ def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     if any(map(is_sparse, arguments)):
         return with_sparse(ufunc, arguments, out, options)
     x, last = arguments[0], arguments[-1]
-    if ufunc is _kernels.leaky_relu and isinstance(last, (float, int)):
+    has_number = ufunc is _kernels.leaky_relu and isinstance(last, (float, int))
+    if has_number or ufunc is _kernels.relu:  # functions that PyTorch has
         if not x.is_floating_point():
             (x,) = _as_floats(torch, ufunc, (x,))
-        if out is None:
-            return torch.nn.functional.leaky_relu(x, last)
-        return _write(torch, torch.ops.aten.leaky_relu.out, out, x, last)
-    tensors = _as_floats(torch, ufunc, arguments)
-    if ufunc is _kernels.relu:
-        (x,) = tensors
+        if has_number:
+            if out is None:
+                return torch.nn.functional.leaky_relu(x, last)
+            return _write(torch, torch.ops.aten.leaky_relu.out, out, x, last)
         return torch.relu(x) if out is None else _write(torch, torch.clamp_min, out, x, 0)
-    *arrays, slope = tensors
+    *arrays, slope = _as_floats(torch, ufunc, arguments)
     one = torch.ones((), dtype=slope.dtype, device=slope.device)
     positive = arrays[-1] > 0
     if ufunc is _kernels.leaky_relu_derivative:
