@@ -39,6 +39,18 @@ def test_value_and_derivative_are_those_of_torch(spec):
     np.testing.assert_allclose(parse(spec).derivative(x.detach()), x.grad, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_no_number_is_too_large_or_too_small(spec):
+    torch = pytest.importorskip("torch")
+    x = np.array([5e-324, 1e-308, 1e-160, 38.0, 40.0, 800.0, 1e154, 1e160, 1e300, 1.7e308])
+    x = np.concatenate([-x, x])
+    leaf = torch.tensor(x, requires_grad=True)
+    y = parse(spec).module().to(torch.float64).eval()(leaf)
+    y.sum().backward()
+    np.testing.assert_allclose(parse(spec).value(x), y.detach(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(parse(spec).derivative(x), leaf.grad, rtol=1e-9, atol=1e-14)
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0, -1.0])
 def test_gain_of_the_leaky_family_is_that_of_he(slope):
     assert parse(f"leaky_relu:{slope}").gain == pytest.approx(

@@ -53,6 +53,7 @@ class Kind:
 
 
 def _normal_density(x: Array) -> Array:
+    x = np.minimum(np.abs(x), 40)  # it is 0 beyond, where the square would overflow
     return np.asarray(np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
 
