@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import pandas as pd
 
 from leakyrelu.compare.condition import START, reach, silent
 from leakyrelu.compare.trial import Trial
+from leakyrelu.files import check_file, replacing
 from leakyrelu.report.words import names_of
 
 if TYPE_CHECKING:
@@ -26,36 +25,6 @@ __all__ = ["ENDINGS", "PAGES", "check_file", "check_runs", "export", "replacing"
 
 ENDINGS = (".csv", ".parquet", ".json")
 PAGES = (".html", ".htm")
-
-
-def check_file(path: Path, endings: Sequence[str]) -> None:
-    """Refuse what can't be written, or is of something else, before work is done for it."""
-    if path.suffix.lower() not in endings:
-        raise ValueError(f"{path} should end in {', '.join(endings[:-1])} or {endings[-1]}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory; name a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} can't be written: there is no directory {path.parent}")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write to, which takes the place of `path` when it is whole.
-
-    Raises
-    ------
-    OSError
-        If it can't be written; what was there before is kept.
-    """
-    target = path.resolve()  # a link stays one
-    part = target.with_name(f".{os.getpid()}-{target.name}")
-    try:
-        yield part
-        os.replace(part, target)
-    except OSError as error:
-        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def export(comparisons: Sequence[Comparison], path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["check_file", "replacing"]
+
+
+def check_file(path: Path, endings: Sequence[str]) -> None:
+    """Refuse what can't be written, or is of something else, before work is done for it."""
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{path} should end in {', '.join(endings[:-1])} or {endings[-1]}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory; name a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: there is no directory {path.parent}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write to, which takes the place of `path` when it is whole.
+
+    Raises
+    ------
+    OSError
+        If it can't be written; what was there before is kept.
+    """
+    target = path.resolve()  # a link stays one
+    part = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
