@@ -69,18 +69,75 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message):
     assert len(result.output.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.parametrize("ending", ["png", "svg", "jpg", "WEBP", "tif", "eps"])
 def test_plot(tmp_path, ending):
     result = run("plot", "relu", "prelu:0.3", "--output", tmp_path / f"picture.{ending}")
     assert result.exit_code == 0
     assert (tmp_path / f"picture.{ending}").stat().st_size > 1000
 
 
-def test_plot_bad_input(tmp_path):
-    result = run("plot", "relo", "-o", tmp_path / "x.png")
+FUNCTIONS = """
+import math
+
+def swish(x):
+    return x / (1 + math.exp(-x))
+
+class Mine:
+    cube = staticmethod(lambda x: x**3)
+
+names = ["relu"]
+name = "leaky_relu:0.5"
+"""
+
+
+def test_plot_of_modules_and_functions(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("users_functions.py").write_text(FUNCTIONS)
+    given = ["torch.nn:Mish", "users_functions:swish", "users_functions:Mine.cube", "relu"]
+    result = run("plot", *given, "numpy:tanh", " leaky_relu:0.3", "rrelu:.1:.3", "-o", "x.svg")
+    assert result.exit_code == 0, result.output
+    picture = Path("x.svg").read_text()
+    labels = ["Mish()", "swish", "lambda", "relu", "tanh", "leaky_relu:0.3", "rrelu:0.1:0.3"]
+    assert all(f">{label}</text>" in picture for label in labels)
+    sys.modules.pop("users_functions")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relo"], "did you mean 'relu'"),
+        (["leaky_rely:0.2"], "did you mean 'leaky_relu'"),
+        (["rrely:0.2:0.3"], "did you mean 'rrelu'"),
+        (["leaky_relu:steep"], "must be finite numbers"),
+        (["leaky_relu:"], "must be finite numbers"),
+        (["torch.nn:Mist"], "module 'torch.nn' has no 'Mist'; did you mean 'Mish'?"),
+        (["no_such_module:mish"], "module 'no_such_module' of 'no_such_module:mish' can't be"),
+        (["math:pi"], "math:pi is a float, but should be a torch module or a function"),
+        (["torch.nn:Linear"], "Linear can't be made without arguments"),
+        (["numpy:sum"], "sum is not elementwise"),
+        (["torch:softmax"], "softmax can't be drawn"),
+        (["relu", "--limit", "1e308"], "from 1e-280 to 1e+300, but is 1e+308"),
+        (["relu", "--limit", "1e999"], "from 1e-280 to 1e+300, but is inf"),
+        (["relu", "--limit", "nan"], "but is nan"),
+        (["relu", "--limit", "-3"], "but is -3.0"),
+        (["relu", "-o", "no/x.png"], "no/x.png can't be written: there is no directory no"),
+        (["relu", "-o", "x.docx"], "x.docx should end in one of .avif, .eps,"),
+        (["relu", "-o", "."], "should end in one of"),
+    ],
+)
+def test_plot_bad_input(arguments, message):
+    result = run("plot", "-o", "x.png", *arguments)
     assert result.exit_code == 2
-    assert "did you mean 'relu'" in result.output
-    assert run("plot", "relu").exit_code == 2  # no window in tests: says to name a file
+    assert message in result.output
+    assert result.output.startswith("leakyrelu: ")
+    assert len(result.output.strip().splitlines()) == 1
+    assert not Path("x.png").exists()
+
+
+def test_plot_without_a_window_says_to_name_a_file():
+    result = run("plot", "relu")
+    assert result.exit_code == 2
+    assert "--output picture.png" in result.output
 
 
 def test_version_and_help():

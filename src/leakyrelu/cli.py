@@ -64,6 +64,19 @@ def _named(spec: str | None) -> Any:
     return load_object(spec)
 
 
+def _drawn(text: str) -> Any:
+    """Return a spec as it is, and the module or function that ``module:name`` names."""
+    name, _, rest = text.strip().partition(":")
+    if name in KINDS or not all(part.isidentifier() for part in rest.split(".")):
+        return text
+    found = _named(text.strip())
+    if not callable(found):
+        raise ValueError(
+            f"{text} is a {type(found).__name__}, but should be a torch module or a function"
+        )
+    return found
+
+
 def _window() -> tuple[Figure, Callable[[], None]]:
     """Return an empty figure in a window of its own, and what opens the window."""
     try:
@@ -360,18 +373,23 @@ def plot(
     activations: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"What to draw, of {', '.join(KINDS)}. \\[default: relu leaky_relu:0.1]"
+            help=f"What to draw, of {', '.join(KINDS)}; or module:name of a torch module or of a "
+            "function, such as torch.nn:Mish. \\[default: relu leaky_relu:0.1]"
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write a .png, .svg or .pdf in place of a window."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write a .png, .svg, .pdf, .jpg, .webp or other picture in place of a window.",
+        ),
     ] = None,
-    limit: Annotated[float, typer.Option(help="Draw from -LIMIT to LIMIT.")] = 4.0,
+    limit: Annotated[float, typer.Option(help="Draw from -LIMIT to LIMIT, 1e-280 to 1e300.")] = 4.0,
 ) -> None:
     """Draw activations and their derivatives, such as: leakyrelu plot relu leaky_relu:0.2."""
     with _clear_errors():
-        chosen = activations or ("relu", "leaky_relu:0.1")
+        chosen = [_drawn(text) for text in activations or ("relu", "leaky_relu:0.1")]
         if output is not None:
             leakyrelu.plot(chosen, output, limit=limit)
             typer.echo(f"wrote {output}")
