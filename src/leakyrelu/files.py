@@ -18,6 +18,8 @@ def check_file(path: Path, endings: Sequence[str]) -> None:
         raise IsADirectoryError(f"{path} is a directory; name a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} can't be written: there is no directory {path.parent}")
+    if path.exists() and not os.access(path, os.W_OK):  # it could be replaced nevertheless
+        raise PermissionError(f"{path} can't be written: it is read-only")
 
 
 @contextmanager

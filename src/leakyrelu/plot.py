@@ -71,7 +71,8 @@ def plot(
     Raises
     ------
     TypeError
-        If what is to be drawn is neither spec, module nor function, or `path` is no path.
+        If what is to be drawn is neither spec, module nor function, `path` is no path, or
+        `figure` no figure.
     ValueError
         If an activation is unknown, fails, is not elementwise or has values that can't be
         drawn; none is given; `limit` is out of its range; or the ending of `path` is not a
@@ -95,12 +96,18 @@ def plot(
     ['relu', 'leaky_relu:0.2', 'tanh']
     """
     try:
+        from matplotlib.figure import Figure
+
         from leakyrelu._figure import NotebookFigure
     except ImportError as error:
         raise ImportError(NEEDS_MATPLOTLIB) from error
 
     if is_new := figure is None:
         figure = NotebookFigure(figsize=FIGURE_SIZE)
+    if not isinstance(figure, Figure):
+        raise TypeError(
+            f"figure must be a matplotlib.figure.Figure, but is a {type(figure).__name__}"
+        )
     if path is not None:
         path = _checked_path(path, figure)
     drawn = curves(activations, _checked_limit(limit))
