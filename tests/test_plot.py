@@ -282,8 +282,9 @@ def test_a_module_is_drawn_in_evaluation_and_stays_as_it_is(module, dtype):
 
 def test_a_class_and_inference_mode():
     with torch.inference_mode():
-        assert list(drawn(leakyrelu.plot([nn.Mish, leakyrelu.nn.RReLU]))) == [
+        assert list(drawn(leakyrelu.plot([nn.Mish, nn.PReLU(), leakyrelu.nn.RReLU]))) == [
             "Mish()",
+            "PReLU(num_parameters=1)",
             "RReLU(lower=0.125, upper=0.3333333333333333)",
         ]
     with pytest.raises(ValueError, match="Linear can't be made without arguments; give a module"):

@@ -175,7 +175,8 @@ def _ways(label: str, given: Any) -> Iterator[tuple[Call, Call | None, Any]]:
     torch = _torch()
     if torch and isinstance(given, torch.nn.Module):
         try:
-            module = copy.deepcopy(given).eval()  # the user's stays as it is
+            with torch.inference_mode(False):
+                module = copy.deepcopy(given).eval()  # the user's stays as it is
         except Exception as error:
             raise ValueError(f"{label} can't be drawn, as it can't be copied: {error}") from error
         tensors = itertools.chain(module.parameters(), module.buffers())
