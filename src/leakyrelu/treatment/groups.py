@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 __all__ = ["parameter_groups"]
 
@@ -12,7 +13,8 @@ __all__ = ["parameter_groups"]
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Keep the slopes of PReLU layers out of weight decay.
 
-    Weight decay pulls a slope to 0: towards ReLU, whose units can die.
+    Weight decay pulls a slope to 0: towards ReLU, whose units can die. Where slopes are computed
+    from other parameters, by pruning or a parametrization, it is these that are kept out.
 
     Parameters
     ----------
@@ -49,12 +51,24 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
     slopes = {
-        id(module.weight): module.weight
+        id(parameter): parameter
         for module in model.modules()
         if isinstance(module, nn.PReLU)
+        for parameter in _slopes_of(module)
     }
     others = [parameter for parameter in model.parameters() if id(parameter) not in slopes]
     return [
         {"params": others, "weight_decay": weight_decay},
         {"params": list(slopes.values()), "weight_decay": 0.0},
     ]
+
+
+def _slopes_of(module: Any) -> list[nn.Parameter]:
+    """Return the parameter that holds the slopes, or all that they are computed from."""
+    own = dict(module.named_parameters(recurse=False))
+    if "weight" in own:
+        return [own["weight"]]
+    if parametrize.is_parametrized(module, "weight"):
+        return list(module.parametrizations["weight"].parameters())
+    # Of pruning, and of the older weight_norm and spectral_norm: weight_orig, weight_g, weight_v.
+    return [parameter for name, parameter in own.items() if name.startswith("weight_")]
