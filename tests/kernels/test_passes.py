@@ -161,20 +161,43 @@ def test_the_references_have_the_published_answers():
     assert [int(x) for x in xoshiro([1, 2, 3, 4], 3)] == [5, 12295, 25178119]
 
 
+def bits_of(seed, size):
+    """Return the random numbers of a pass, of 24 bits each."""
+    groups = -(-size // 8192)
+    seeds = np.array(list(splitmix(seed, 32 * groups)), dtype=np.uint64).reshape(groups, 2, 16)
+    states = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=2)
+    bits = [np.stack(list(xoshiro(state.reshape(4, 16), 512))) for state in states]
+    return np.concatenate([group.ravel() for group in bits])[:size] >> np.uint32(8)
+
+
 @pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 511, 8192, 8193, 20_000])
 def test_slopes_are_drawn_by_xoshiro(name, size):
     dtype, seed, lower, upper = dtype_of(name), 0x123456789ABCDEF, 0.125, 0.5
     x = np.full(size, -1.0, dtype)
     found = -rrelu(x, x, np.empty_like(x), lower, upper, seed)
-    groups = -(-size // 8192)
-    seeds = np.array(list(splitmix(seed, 32 * groups)), dtype=np.uint64).reshape(groups, 2, 16)
-    states = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=2)
-    bits = [np.stack(list(xoshiro(state.reshape(4, 16), 512))) for state in states]
-    bits = np.concatenate([group.ravel() for group in bits])[:size] >> np.uint32(8)
     computed = wide(x).dtype.type
-    expected = computed(lower) + computed((upper - lower) / 2**24) * bits.astype(computed)
+    bits = bits_of(seed, size).astype(computed)
+    expected = computed(lower) + computed((upper - lower) / 2**24) * bits
     assert np.array_equal(wide(found), wide(expected.astype(dtype)))
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("ends", [(-1, 1), (-1, 0), (-1, -1), (-0.9, 0.2), (0, 1), (0.999, 1)])
+def test_slopes_up_to_the_largest_number(name, ends):
+    x = np.full(20_000, -1.0, dtype_of(name))
+    lower, upper = (end * float(np.finfo(wide(x).dtype).max) for end in ends)
+    found = -wide(rrelu(x, x, np.empty_like(x), lower, upper, 5)).astype(np.float64)
+    # In units of the largest number, as the distance of the bounds is none.
+    expected = ends[0] + (ends[1] - ends[0]) * bits_of(5, x.size) / 2**24
+    roundoff = {"bfloat16": 2**-8, "float32": 2**-23, "float64": 2**-52}[name]
+    is_finite = np.isfinite(found)
+    error = np.abs(found / float(np.finfo(wide(x).dtype).max) - expected)
+    assert error[is_finite].max(initial=0) <= 2 * roundoff
+    # The largest number of bfloat16 is less than that of float32.
+    assert np.all(np.abs(expected[~is_finite]) > 1 - roundoff)
+    assert is_finite.all() or name == "bfloat16"
+    assert not np.isnan(found).any()
 
 
 @pytest.mark.parametrize("name", FLOATS)
@@ -214,6 +237,31 @@ def test_an_unknown_dtype_is_refused():
 def test_parts_that_are_not_equal_are_refused(seeds):
     with pytest.raises(ValueError, match=f"5 elements are no {seeds} equal parts"):
         _layers.rrelu("float32", 0, 0, 0, 5, 0.1, 0.3, bytes(8 * seeds))
+
+
+@pytest.mark.parametrize("missing", range(5))
+def test_prelu_refuses_an_address_of_0(missing):
+    addresses = [array.ctypes.data for array in np.ones((5, 6), np.float32)]
+    addresses[missing] = 0
+    with pytest.raises(ValueError, match=r"an address of \d elements is 0"):
+        _layers.prelu_backward("float32", *addresses, 2, 3, 1)
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_rrelu_refuses_an_address_of_0(missing):
+    addresses = [array.ctypes.data for array in np.ones((3, 6), np.float32)]
+    addresses[missing] = 0
+    with pytest.raises(ValueError, match="an address of 6 elements is 0"):
+        _layers.rrelu("float32", *addresses, 6, 0.1, 0.3, bytes(8))
+
+
+@pytest.mark.parametrize("sizes", [(-1, 1, 1), (1, -1, 1), (1, 1, -1), (-2, 3, -1)])
+def test_sizes_below_0_are_refused(sizes):
+    address = np.ones(6, np.float32).ctypes.data
+    with pytest.raises(ValueError, match="a size is below 0"):
+        _layers.prelu_backward("float32", *[address] * 5, *sizes)
+    with pytest.raises(ValueError, match="a size is below 0"):
+        _layers.rrelu("float32", *[address] * 3, min(sizes), 0.1, 0.3, bytes(8))
 
 
 FORKED = """

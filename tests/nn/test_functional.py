@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from leakyrelu.nn import functional
+from leakyrelu.nn._memory import is_plain
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 ROUNDOFF = {
@@ -115,6 +116,142 @@ def test_any_view_has_the_gradients_of_pytorch(data):
     torch.testing.assert_close(ours[2], theirs[2], rtol=1e-5, atol=1e-5)
 
 
+# --- Whatever is drawn ---------------------------------------------------------------------
+
+ANY_GRADIENT = {
+    **GRADIENTS,
+    "all zeros": lambda y: torch._efficientzerotensor(y.shape, dtype=y.dtype),
+    "all zeros, a view": lambda y: torch._efficientzerotensor((3, *y.shape), dtype=y.dtype)[1],
+    "negated": lambda y: torch._neg_view(torch.randn_like(y)),
+    "of another dtype": lambda y: torch.randn(
+        y.shape, dtype=torch.float32 if y.dtype == torch.float64 else torch.float64
+    ),
+    "in another order": lambda y: torch.randn(y.shape[::-1], dtype=y.dtype).permute(
+        *reversed(range(y.dim()))
+    ),
+    "of a subclass": lambda y: torch.randn_like(y).as_subclass(Logged),
+}
+
+
+class Logged(torch.Tensor):
+    pass
+
+
+@st.composite
+def inputs(draw):
+    """Draw an input of any shape, order, gaps, overlaps, dtype, and on which side of the size."""
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+    shape[-1] *= draw(st.sampled_from([1, 1, 13, 70]))
+    dtype = draw(st.sampled_from(FLOATS))
+    steps = [draw(st.sampled_from([1, 1, 1, 2])) for _ in shape]
+    torch.manual_seed(draw(st.integers(0, 2**32)))
+    base = random(*(size * step for size, step in zip(shape, steps, strict=True)), dtype=dtype)
+    x = base[tuple(slice(None, None, step) for step in steps)]
+    x = x.permute(draw(st.permutations(range(x.dim()))))
+    kind = draw(st.sampled_from(["as it is", "expanded", "negated", "channels_last"]))
+    if kind == "expanded":
+        x = x.select(0, 0).expand(x.shape)
+    elif kind == "negated":
+        x = torch._neg_view(x)
+    elif kind == "channels_last" and x.dim() in (4, 5):
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        x = x.to(memory_format=formats[x.dim()])
+    is_small = draw(st.booleans())
+    functional._SMALLEST["cpu"] = x.numel() + is_small  # the fixture restores it
+    return x, is_small
+
+
+def slopes_for(data, x):
+    """Draw slopes, and how they lie in memory."""
+    channels = x.shape[1] if x.dim() > 1 else 1
+    shape = data.draw(st.sampled_from([(1,), (channels,), ()]), label="shape of the slopes")
+    weight = torch.randn(shape, dtype=torch.float64).to(x.dtype)
+    kind = data.draw(st.sampled_from(["own", "strided", "expanded", "negated"]))
+    if kind == "strided" and shape:
+        return torch.stack([weight, weight], 1)[:, 0]
+    if kind == "expanded":
+        return weight.reshape(-1)[:1].expand(shape) if shape else weight
+    return torch._neg_view(weight) if kind == "negated" else weight
+
+
+@settings(max_examples=300, deadline=None)
+@given(drawn=inputs(), kind=st.sampled_from(sorted(ANY_GRADIENT)), data=st.data())
+def test_any_prelu_has_the_numbers_of_float64(drawn, kind, data):
+    x, is_small = drawn
+    weight = slopes_for(data, x)
+    gradient = ANY_GRADIENT[kind](torch.prelu(x, weight))
+    y, of_x, of_weight = differentiated(functional.prelu, x, weight, gradient)
+    rounded = gradient.as_subclass(torch.Tensor).to(x.dtype)
+    exact = differentiated(torch.prelu, x.double(), weight.double(), rounded.double())
+    assert torch.equal(y, exact[0].to(x.dtype))
+    assert torch.equal(of_x, exact[1].to(x.dtype))
+    terms = (x.double() * rounded.double()).abs().sum()
+    error = (of_weight.double() - exact[2]).abs().max()
+    computed = torch.float64 if x.dtype == torch.float64 else torch.float32
+    is_ours = type(y.grad_fn).__name__ == "_PReLUBackward"
+    assert is_ours == (not is_small and is_plain(x) and is_plain(weight))
+    is_a_pass = is_ours and is_plain(gradient) and type(gradient) is torch.Tensor
+    # Where it is PyTorch's, terms and sums are rounded to the dtype.
+    sums = 17 * ROUNDOFF[computed] if is_a_pass else x.numel() * ROUNDOFF[x.dtype]
+    assert error <= sums * terms + ROUNDOFF[x.dtype] * exact[2].abs().max() * 1.01 + 1e-7
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    drawn=inputs(),
+    kind=st.sampled_from(sorted(ANY_GRADIENT)),
+    bounds=st.tuples(st.floats(-2, 2), st.floats(-2, 2)).map(sorted),
+    inplace=st.booleans(),
+)
+def test_any_rrelu_goes_back_by_the_slopes_of_its_way(drawn, kind, bounds, inplace):
+    x, _ = drawn
+    lower, upper = bounds
+    inplace = inplace and lower > 0 and x.is_contiguous() and not x.is_neg()
+    if x.dtype == torch.float16:
+        assume(not x.is_neg())  # PyTorch has none
+
+    def way(gradient_of):
+        torch.manual_seed(3)
+        leaf = x.detach().requires_grad_()
+        y = functional.rrelu(leaf * 1 if inplace else leaf, lower, upper, True, inplace)
+        gradient = gradient_of(y.detach())
+        y.backward(gradient)
+        return y.detach(), leaf.grad, gradient.as_subclass(torch.Tensor).to(x.dtype).double()
+
+    _, slopes, _ = way(torch.ones_like)
+    y, of_x, gradient = way(ANY_GRADIENT[kind])
+    is_drawn = x <= 0
+    unit = ROUNDOFF[x.dtype]
+    assert torch.equal(slopes[~is_drawn], torch.ones_like(slopes[~is_drawn]))
+    assert torch.all(slopes[is_drawn] >= lower - unit * 4)
+    assert torch.all(slopes[is_drawn] <= upper + unit * 4)
+    options = {"rtol": 2.01 * unit, "atol": 1e-6}
+    torch.testing.assert_close(y.double(), x.double() * slopes.double(), **options)
+    torch.testing.assert_close(of_x.double(), gradient * slopes.double(), **options)
+
+
+@pytest.mark.parametrize("shape", [(127, 129), (128, 128), (5, 3277)])  # around 2^14 elements
+@pytest.mark.parametrize("kind", ANY_GRADIENT)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_around_the_smallest_size_of_a_pass(shape, kind, dtype, monkeypatch):
+    monkeypatch.undo()
+    torch.manual_seed(0)
+    x = random(*shape, dtype=dtype)
+    for channels in (1, shape[1]):
+        weight = torch.rand(channels).to(dtype)
+        gradient = ANY_GRADIENT[kind](x)
+        y, *ours = differentiated(functional.prelu, x, weight, gradient)
+        assert (type(y.grad_fn).__name__ == "_PReLUBackward") == (x.numel() >= 2**14)
+        theirs = differentiated(torch.prelu, x, weight, gradient)
+        assert torch.equal(y, theirs[0])
+        assert torch.equal(ours[0], theirs[1])
+        exact = differentiated(torch.prelu, x.double(), weight.double(), gradient.double())[2]
+        # PyTorch's in bfloat16 is far from it.
+        tolerance = {"rtol": 2**-7, "atol": 1.0} if dtype == torch.bfloat16 else {}
+        if x.numel() >= 2**14:
+            torch.testing.assert_close(ours[1], exact.to(dtype), **tolerance)
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 4), (5, 3), (2, 3, 65), (2, 3, 2, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_prelu_passes_gradcheck(shape, channels):
@@ -195,10 +332,6 @@ def test_saved_tensors_may_be_packed():
         y = functional.prelu(x, weight)
     for found, theirs in zip(torch.autograd.grad(y.sum(), (x, weight)), expected, strict=True):
         torch.testing.assert_close(found, theirs)
-
-
-class Logged(torch.Tensor):
-    pass
 
 
 def test_what_is_no_plain_tensor_goes_to_pytorch():
@@ -357,6 +490,48 @@ def test_rrelu_refuses_what_pytorch_refuses(lower, upper):
         assert ours == theirs
     else:
         torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [10, 2**14])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("ends", [(-1, 1), (-1, 0.5), (0.5, 1), (1, 1)])
+def test_bounds_up_to_the_largest_number(ends, inplace, size, monkeypatch):
+    monkeypatch.undo()  # so that one size is small
+    largest = torch.finfo(torch.float64).max
+    lower, upper = (end * largest for end in ends)
+    x = -torch.ones(size, dtype=torch.float64)
+    torch.manual_seed(0)
+    leaf = x.clone().requires_grad_()
+    y = functional.rrelu(leaf * 1, lower, upper, training=True, inplace=inplace)
+    y.backward(torch.ones_like(y))
+    slopes = -y.detach() / largest
+    assert torch.all((slopes >= ends[0]) & (slopes <= ends[1]))
+    assert torch.equal(leaf.grad, -y)
+    if size > 10:
+        assert abs(slopes.mean() - sum(ends) / 2) < 0.02
+        assert abs(slopes.std() - (ends[1] - ends[0]) / math.sqrt(12)) < 0.01
+    middle = functional.rrelu(x.clone(), lower, upper, inplace=inplace)
+    assert torch.equal(middle, x * (lower / 2 + upper / 2))
+
+
+@pytest.mark.parametrize("x", [-torch.ones(3, 4).half(), -torch.ones(3, 8).half()[:, ::2]])
+@pytest.mark.parametrize("lower", [-0.2, 0.1])
+def test_float16_in_place_which_pytorch_has_not(x, lower):
+    leaf = x.clone().requires_grad_()
+    inside = leaf.mul(1) if x.is_contiguous() else torch.cat([leaf, leaf], 1)[:, ::2]
+    y = functional.rrelu(inside, lower, 0.3, training=True, inplace=True)
+    assert y.data_ptr() == inside.data_ptr()
+    assert torch.all((-y >= lower - 1e-3) & (-y <= 0.301))
+    y.backward(torch.ones_like(y))
+    assert torch.isfinite(leaf.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("size", [10, 2**14])
+def test_bounds_too_large_for_the_dtype_are_refused(size, dtype, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match="without overflow"):
+        functional.rrelu(-torch.ones(size, dtype=dtype), 0.1, 1e39, training=True)
 
 
 def test_a_copy_of_a_graph_output():

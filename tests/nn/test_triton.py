@@ -98,6 +98,23 @@ def test_rrelu(kernels, n, dtype):
     torch.testing.assert_close(out, x * slopes, rtol=1e-2 if x.itemsize == 2 else 1e-6, atol=1e-6)
 
 
+def test_bounds_up_to_the_largest_number(kernels):
+    largest = torch.finfo(torch.float32).max
+    x, slopes = -torch.ones(5000), torch.empty(5000)
+    kernels.rrelu(torch.ones_like(x), x, slopes, -largest, largest, 7)
+    assert torch.isfinite(slopes).all()
+    assert abs((slopes / largest).mean()) < 0.03
+    assert abs((slopes / largest).std() - 1 / 3**0.5) < 0.02
+
+
+def test_no_memory_no_kernel(kernels):
+    x, zeros = torch.randn(4, 3, 5), torch._efficientzerotensor((4, 3, 5))
+    with pytest.raises(RuntimeError, match="need 60 numbers"):
+        kernels.prelu_backward(zeros, x, torch.ones(3), torch.empty_like(x), 3, 5)
+    with pytest.raises(RuntimeError, match="need 60 numbers"):
+        kernels.rrelu(zeros, x, torch.empty_like(x), 0.1, 0.3, 5)
+
+
 def test_the_layers_work_with_them(kernels, monkeypatch):
     """As on a GPU, but for where the memory is."""
     monkeypatch.setitem(functional._SMALLEST, "cpu", 1)

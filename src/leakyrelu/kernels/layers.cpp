@@ -4,7 +4,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <new>
 #include <vector>
 
@@ -33,6 +35,19 @@ const leakyrelu::Passes* passes_of(const char* dtype) {
 using Address = unsigned long long;
 void* memory(Address address) { return reinterpret_cast<void*>(address); }
 
+// Whether n elements can be at each address; else sets an error.
+bool can_be_at(std::initializer_list<Address> addresses, Py_ssize_t n) {
+  if (n < 0) {
+    PyErr_SetString(PyExc_ValueError, "a size is below 0");
+    return false;
+  }
+  if (n > 0 && std::count(addresses.begin(), addresses.end(), Address(0))) {
+    PyErr_Format(PyExc_ValueError, "an address of %zd elements is 0: that tensor has no memory", n);
+    return false;
+  }
+  return true;
+}
+
 template <class Work>
 PyObject* without_lock(const Work& work) {
   bool had_memory = true;
@@ -56,6 +71,9 @@ PyObject* prelu_backward(PyObject*, PyObject* arguments) {
     return nullptr;
   const leakyrelu::Passes* const passes = passes_of(dtype);
   if (passes == nullptr) return nullptr;
+  const Py_ssize_t n = std::min(outer, inner) < 0 ? -1 : outer * channels * inner;
+  if (!can_be_at({weight, grad_weight}, channels) || !can_be_at({gradient, x, out}, n))
+    return nullptr;
   return without_lock([&] {
     passes->prelu_backward(memory(gradient), memory(x), memory(weight), memory(out),
                            memory(grad_weight), outer, channels, inner);
@@ -79,6 +97,7 @@ PyObject* rrelu(PyObject*, PyObject* arguments) {
     PyErr_Format(PyExc_ValueError, "%zd elements are no %zu equal parts", n, seeds.size());
     return nullptr;
   }
+  if (!can_be_at({factor, x, out}, n)) return nullptr;
   std::memcpy(seeds.data(), bytes, seeds.size() * sizeof(std::uint64_t));
   return without_lock([&] {
     passes->rrelu(memory(factor), memory(x), memory(out), n / seeds.size(), lower, upper,

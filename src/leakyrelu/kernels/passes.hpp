@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "loop.hpp"
@@ -241,6 +242,9 @@ class Generators {
 template <class T>
 void rrelu(const T* factor, const T* x, T* out, npy_intp n, double lower, double upper,
            const std::uint64_t* seeds, npy_intp parts) {
+  // Bounds too far apart for their distance to be a Wide<T> are halved, what is drawn is doubled.
+  const bool is_wide = !(upper - lower <= std::numeric_limits<Wide<T>>::max());
+  if (is_wide) lower /= 2, upper /= 2;
   const Wide<T> step = static_cast<Wide<T>>((upper - lower) / (1 << 24));
   const npy_intp groups = (n + drawn - 1) / drawn;
   split(parts * groups, 1, 4 * parts * n * sizeof(Wide<T>), [&](auto start, auto stop) {
@@ -251,6 +255,8 @@ void rrelu(const T* factor, const T* x, T* out, npy_intp n, double lower, double
       for (npy_intp i = first; i < end; i += block) {
         Wide<T> slopes[block], wide_factor[block], wide_x[block], result[block];
         generators.draw(static_cast<Wide<T>>(lower), step, slopes, block);
+        if (is_wide)
+          for (Wide<T>& slope : slopes) slope *= 2;
         const npy_intp m = std::min(block, end - i);
         const Wide<T>* const f = widened(factor + i, wide_factor, m);
         const Wide<T>* const z = factor == x ? f : widened(x + i, wide_x, m);

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 import leakyrelu._layers as _layers  # after torch: they share its threads
+from leakyrelu.nn._memory import addresses
 
 __all__ = ["prelu_backward", "rrelu"]
 
 _NAMES = {
-    torch.float16: "float16",
-    torch.bfloat16: "bfloat16",
-    torch.float32: "float32",
-    torch.float64: "float64",
+    dtype: str(dtype).removeprefix("torch.")
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 }
 
 
@@ -29,9 +28,11 @@ def prelu_backward(
     """
     weight = weight.contiguous()
     grad_weight = torch.empty_like(weight)
-    addresses = [tensor.data_ptr() for tensor in (gradient, x, weight, out, grad_weight)]
-    outer = out.numel() // (channels * inner) if out.numel() else 0
-    _layers.prelu_backward(_NAMES[x.dtype], *addresses, outer, channels, inner)
+    n = out.numel()
+    outer = n // (channels * inner) if n else 0
+    each = [(gradient, n), (x, n), (weight, channels), (out, n), (grad_weight, channels)]
+    at = addresses(-1, out.dtype, each)
+    _layers.prelu_backward(_NAMES[out.dtype], *at, outer, channels, inner)
     return grad_weight
 
 
@@ -40,6 +41,7 @@ def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, *s
 
     With several seeds, each is for one of as many equal parts, in the order of memory.
     """
-    addresses = [tensor.data_ptr() for tensor in (factor, x, out)]
+    n = out.numel()
+    at = addresses(-1, out.dtype, [(factor, n), (x, n), (out, n)])
     packed = struct.pack(f"{len(seeds)}Q", *seeds)
-    _layers.rrelu(_NAMES[x.dtype], *addresses, out.numel(), lower, upper, packed)
+    _layers.rrelu(_NAMES[out.dtype], *at, n, lower, upper, packed)

@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from leakyrelu.nn._memory import addresses
+
 __all__ = ["prelu_backward", "rrelu"]
 
 _SHORTEST_ROW = 64
@@ -81,6 +83,8 @@ def prelu_backward(
         return torch.zeros_like(weight)
     with torch.cuda.device_of(x):
         weight = weight.contiguous()
+        each = [(gradient, n), (x, n), (weight, channels), (out, n)]
+        addresses(out.get_device(), out.dtype, each)
         if inner >= _SHORTEST_ROW:
             block = min(triton.next_power_of_2(inner), _LONGEST_BLOCK)
             segments = triton.cdiv(inner, block)
@@ -121,14 +125,17 @@ def prelu_backward(
 
 @triton.jit
 def _rrelu(factor, x, out, n, lower, upper, seed, BLOCK: tl.constexpr, COMPUTED: tl.constexpr):
-    """Compute four blocks of elements, as the generator draws four numbers at once."""
+    """Compute four blocks of elements, as the generator draws four numbers at once.
+
+    The bounds are half of the slopes', so that their distance is finite.
+    """
     program = tl.program_id(0).to(tl.int64)
     position = program * BLOCK + tl.arange(0, BLOCK)
     u0, u1, u2, u3 = tl.rand4x(seed, position)
     at = program * 4 * BLOCK + tl.arange(0, BLOCK)
     for block in tl.static_range(4):
         uniform = u0 if block == 0 else u1 if block == 1 else u2 if block == 2 else u3
-        slope = (lower + (upper - lower) * uniform).to(COMPUTED)
+        slope = (2 * (lower + (upper - lower) * uniform)).to(COMPUTED)
         inside = at < n
         f = tl.load(factor + at, mask=inside, other=0).to(COMPUTED)
         z = tl.load(x + at, mask=inside, other=0).to(COMPUTED)
@@ -141,6 +148,8 @@ def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, se
     n, block = out.numel(), 512
     computed = tl.float64 if x.dtype == torch.float64 else tl.float32
     if n:
+        addresses(out.get_device(), out.dtype, [(factor, n), (x, n), (out, n)])
         with torch.cuda.device_of(x):
             grid = (triton.cdiv(n, 4 * block),)
-            _rrelu[grid](factor, x, out, n, lower, upper, seed, BLOCK=block, COMPUTED=computed)
+            bounds = lower / 2, upper / 2
+            _rrelu[grid](factor, x, out, n, *bounds, seed, BLOCK=block, COMPUTED=computed)

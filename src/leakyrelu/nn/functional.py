@@ -20,6 +20,7 @@ from torch.nn.functional import leaky_relu, leaky_relu_
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from leakyrelu.nn import _cpu
+from leakyrelu.nn._memory import is_plain
 
 __all__ = ["leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"]
 
@@ -28,7 +29,8 @@ __all__ = ["leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"]
 _SMALLEST = {"cpu": 1 << 14, "cuda": 1 << 22}
 
 _DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-_PLAIN = frozenset({Tensor, torch.nn.Parameter})
+_LARGEST, _LARGEST_FLOAT32 = (torch.finfo(dtype).max for dtype in (torch.float64, torch.float32))
+_NO_SUBCLASS = frozenset({Tensor, torch.nn.Parameter})
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -86,17 +88,16 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.prelu(input, weight)
-    input, weight = _as_in_autocast(input, weight)
-    channels = weight.numel()
     if (
-        torch.is_grad_enabled()
+        type(input) in _NO_SUBCLASS  # nor a proxy of torch.fx
+        and type(weight) in _NO_SUBCLASS
+        and torch.is_grad_enabled()
         and (input.requires_grad or weight.requires_grad)
-        and _passes_for(input, weight)
-        and weight.dim() <= 1
-        and (channels == 1 or (input.dim() > 1 and input.shape[1] == channels))
     ):
-        result: Tensor = _PReLU.apply(input, weight)
-        return result
+        computed, slopes = _as_in_autocast(input, weight)
+        if _passes_for(computed, slopes) and _fits(slopes, computed):
+            result: Tensor = _PReLU.apply(computed, slopes)
+            return result
     return torch.prelu(input, weight)
 
 
@@ -131,7 +132,8 @@ def rrelu(
     Raises
     ------
     RuntimeError
-        As PyTorch's function does, if `lower` is above `upper`.
+        As PyTorch's function does, if `lower` is above `upper`, or in training one of them is
+        not finite in float32 (for float64, in float64).
 
     See Also
     --------
@@ -167,10 +169,18 @@ def rrelu(
         arguments = (input, lower, upper, training, inplace)
         handled: Tensor = handle_torch_function(rrelu, (input,), *arguments)
         return handled
-    if training and -math.inf < lower <= upper < math.inf:
+    if not training and abs(lower + upper) == math.inf:
+        middle = lower / 2 + upper / 2
+        return (leaky_relu_ if inplace else leaky_relu)(input, middle)
+    largest = _LARGEST if input.dtype is torch.float64 and input.is_cpu else _LARGEST_FLOAT32
+    if training and -largest <= lower <= upper <= largest:
         # In place, backward has the signs of the output to go by.
         can_overwrite = lower > 0 and _is_dense(input)
-        passes = _passes_for(input, is_rrelu=True) if can_overwrite or not inplace else None
+        # PyTorch has no RReLU for float16 on a CPU, nor for bounds as far apart as these.
+        only_here = input.is_cpu and (input.dtype is torch.float16 or upper - lower == math.inf)
+        if only_here and inplace and not can_overwrite:
+            return input.copy_(rrelu(input.clone(), lower, upper, training))
+        passes = _passes_for(input, of_any_size=only_here) if can_overwrite or not inplace else None
         if passes is not None:
             # Of the generator for CPUs: to ask a GPU's would be to wait for it.
             seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
@@ -213,43 +223,44 @@ def rrelu_(
     return rrelu(input, lower, upper, training, inplace=True)
 
 
-def _passes_for(x: Tensor, *others: Tensor, is_rrelu: bool = False) -> ModuleType | None:
+def _passes_for(x: Tensor, *others: Tensor, of_any_size: bool = False) -> ModuleType | None:
     """Return the module that computes it, if one can: they know memory and no more."""
     if (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        or x.dtype not in _DTYPES
-        or x.device.type not in _SMALLEST
-        or not all(
-            type(tensor) in _PLAIN
-            and tensor.dtype == x.dtype
-            and tensor.device == x.device
-            and tensor.layout == torch.strided
-            and not tensor.is_neg()
-            and torch._C._has_storage(tensor)
-            for tensor in (x, *others)
-        )
         or torch.autograd.forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
+        or x.dtype not in _DTYPES
     ):
         return None
-    is_large = x.numel() >= _SMALLEST[x.device.type]
-    if x.device.type == "cpu":
-        # PyTorch has no RReLU for float16 on a CPU, so that none is too small.
-        return _cpu if is_large or (is_rrelu and x.dtype == torch.float16) else None
+    dtype, device = x.dtype, x.get_device()
+    for tensor in (x, *others):
+        if not (
+            type(tensor) in _NO_SUBCLASS
+            and is_plain(tensor)
+            and tensor.dtype is dtype
+            and tensor.get_device() == device
+        ):
+            return None
+    is_large = x.numel() >= _SMALLEST["cpu" if x.is_cpu else "cuda"]
+    if x.is_cpu:
+        return _cpu if is_large or of_any_size else None
     # A graph of CUDA would repeat one seed.
     return _triton() if is_large and not torch.cuda.is_current_stream_capturing() else None
 
 
+def _fits(weight: Tensor, x: Tensor) -> bool:
+    channels = weight.numel()
+    return weight.dim() <= 1 and (channels == 1 or (x.dim() > 1 and x.shape[1] == channels))
+
+
 def _as_in_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors in the dtype in which PyTorch computes PReLU in this context."""
-    device = tensors[0].device.type
-    if (
-        torch.compiler.is_compiling()
-        or device not in _SMALLEST
-        or not torch.is_autocast_enabled(device)
-    ):
+    if torch.compiler.is_compiling() or not (tensors[0].is_cpu or tensors[0].is_cuda):
+        return tensors
+    device = "cpu" if tensors[0].is_cpu else "cuda"
+    if not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(
@@ -307,9 +318,9 @@ class _PReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        passes = _passes_for(x, weight, gradient)
-        if passes is None or torch.is_grad_enabled():
+        x, weight = ctx.saved_tensors  # or what a hook made of them
+        passes = None if torch.is_grad_enabled() else _passes_for(x, weight, gradient)
+        if passes is None or gradient.shape != x.shape or not _fits(weight, x):
             return _differentiable_backward(ctx, x, weight, gradient)
         out = torch.empty_like(x)
         gradient, x = _in_order_of(out, gradient, x)
@@ -351,11 +362,12 @@ class _RReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
-        out = torch.empty_strided(x.shape, ctx.strides, dtype=x.dtype, device=x.device)
-        if torch.is_grad_enabled() or not _passes_for(x, gradient, is_rrelu=True):
-            ones = torch.ones_like(out)
-            (x,) = _in_order_of(out, x.detach())
-            ctx.rrelu(ones, x, out, *ctx.drawn)
+        dtype, device = gradient.dtype, gradient.device
+        out = torch.empty_strided(gradient.shape, ctx.strides, dtype=dtype, device=device)
+        passes = None if torch.is_grad_enabled() else _passes_for(x, gradient, of_any_size=True)
+        if passes is None or gradient.shape != x.shape:
+            out.copy_(x.detach())  # a copy, as a hook may return a tensor of any kind for x
+            ctx.rrelu(torch.ones_like(out), out, out, *ctx.drawn)
             return gradient * out, None, None, None
         gradient, x = _in_order_of(out, gradient, x)
         ctx.rrelu(gradient, x, out, *ctx.drawn)
