@@ -3,6 +3,8 @@
 import copy
 import functools
 import io
+import itertools
+import math
 import os
 import pickle
 import subprocess
@@ -13,8 +15,22 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-from torch.nn.utils import parametrize
+from torch.ao import quantization
+from torch.ao.quantization import quantize_fx
+from torch.fx.experimental import optimization
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.split_module import split_module
+from torch.nn.utils import (
+    parameters_to_vector,
+    parametrizations,
+    parametrize,
+    prune,
+    vector_to_parameters,
+)
+from torch.package import PackageExporter, PackageImporter
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from leakyrelu import nn
 
@@ -187,9 +203,231 @@ def test_torch_jit():
     assert not torch.equal(scripted(x), scripted(x))
 
 
+# --- What tools do with layers of PyTorch --------------------------------------------------
+
+
+class TwoParts(torch.nn.Module):
+    def forward(self, one, other):
+        return one + other
+
+    def right_inverse(self, weight):
+        return weight / 2, weight / 2
+
+
+def packaged(model):
+    buffer = io.BytesIO()
+    with PackageExporter(buffer) as exporter:
+        exporter.extern(["torch.**", "leakyrelu.**"])
+        exporter.save_pickle("model", "model.pkl", model)
+    buffer.seek(0)
+    return PackageImporter(buffer).load_pickle("model", "model.pkl")
+
+
+def safely_loaded(model):
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    with torch.serialization.safe_globals([*{type(module) for module in model.modules()}, set]):
+        return torch.load(buffer, weights_only=True)
+
+
+def scripted(model):
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(model), buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
+
+
+def split(model):
+    numbers = itertools.count()
+    traced = torch.fx.symbolic_trace(model)
+    return split_module(traced, model, lambda _: next(numbers) // 2)
+
+
+def traced_with_shapes(model):
+    traced = torch.fx.symbolic_trace(model)
+    ShapeProp(traced).propagate(torch.randn(4, 3, 16, 16))
+    assert [node.meta["tensor_meta"].shape[0] for node in traced.graph.nodes] == [4] * 8
+    return traced
+
+
+def scaled(model):
+    vector = parameters_to_vector(model.parameters())
+    vector_to_parameters(vector * 1.1, model.parameters())
+    return model
+
+
+def reshaped(change):
+    """Return a tool that changes how each slope is made."""
+
+    def tool(model):
+        for module in model.modules():
+            if isinstance(module, torch.nn.PReLU):
+                change(module)
+        return model
+
+    return tool
+
+
+def clipped(model):
+    model(torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5))).sum().backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    torch.optim.SGD(model.parameters(), 1.0).step()
+    return model
+
+
+def with_parameters(model):
+    doubled = {name: 2 * value for name, value in model.state_dict().items()}
+    return lambda x: torch.func.functional_call(model, doubled, (x,))
+
+
+def counted(model):
+    def call(x):
+        with FlopCounterMode(display=False) as counter:
+            y = model(x)
+        assert counter.get_total_flops() > 0
+        return y
+
+    return call
+
+
+TOOLS = {
+    "torch.fx": torch.fx.symbolic_trace,
+    "torch.fx, shapes": traced_with_shapes,
+    "torch.fx, pickled": lambda model: pickle.loads(pickle.dumps(torch.fx.symbolic_trace(model))),
+    "torch.fx, split": split,
+    "torch.fx, interpreted": lambda model: torch.fx.Interpreter(torch.fx.symbolic_trace(model)).run,
+    "torch.fx, fuse": optimization.fuse,
+    "torch.fx, optimize_for_inference": optimization.optimize_for_inference,
+    "quantization, fuse_fx": quantize_fx.fuse_fx,
+    "quantization, dynamic": quantization.quantize_dynamic,
+    "make_fx": lambda model: make_fx(model)(torch.randn(4, 3, 16, 16)),
+    "AOTAutograd": lambda model: torch.compile(model, fullgraph=True, backend="aot_eager"),
+    "export": lambda model: (
+        torch.export.export(model, (torch.randn(4, 3, 16, 16),)).run_decompositions().module()
+    ),
+    "torch.jit.script": scripted,
+    "torch.package": packaged,
+    "weights_only": safely_loaded,
+    "copy": copy.copy,
+    "AveragedModel": torch.optim.swa_utils.AveragedModel,
+    "DataParallel": torch.nn.DataParallel,
+    "vectors": scaled,
+    "gradients clipped": clipped,
+    "functional_call": with_parameters,
+    "FLOPs": counted,
+    "prune": reshaped(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),
+    "prune, for good": reshaped(
+        lambda layer: prune.remove(prune.l1_unstructured(layer, "weight", 0.5), "weight")
+    ),
+    "parametrize": reshaped(
+        lambda layer: parametrize.register_parametrization(layer, "weight", TwoParts())
+    ),
+    "weight_norm": reshaped(parametrizations.weight_norm),
+    "weight_norm, older": reshaped(torch.nn.utils.weight_norm),
+    "spectral_norm": reshaped(torch.nn.utils.spectral_norm),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_tool_does_what_it_does_with_pytorchs(tool):
+    x, found = torch.randn(4, 3, 16, 16), []
+    for is_converted in (False, True):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            *[torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.PReLU(), torch.nn.RReLU(0.1, 0.3)],
+            *[torch.nn.Flatten(), torch.nn.Linear(2048, 16), torch.nn.PReLU(16)],
+        ).eval()
+        if is_converted:
+            assert nn.convert(model) == ["1", "2", "5"]
+        found.append(TOOLS[tool](model)(x))
+    torch.testing.assert_close(*found)
+
+
+def test_graphs_hold_the_layers_whole():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.RReLU())
+    traced = torch.fx.symbolic_trace(model)
+    calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    assert calls == ["0", "1", "2"]
+    assert traced.get_submodule("1") is model[1]
+    x = torch.randn(2, 3, 8, 8)
+    assert not torch.equal(traced.train()(x), traced(x))
+    assert torch.equal(traced.eval()(x), traced(x))
+
+
+def test_what_a_subclass_computes_is_traced():
+    class Twice(nn.PReLU):
+        def forward(self, x):
+            return super().forward(2 * x)
+
+    traced = torch.fx.symbolic_trace(torch.nn.Sequential(Twice()))
+    assert torch.prelu in [node.target for node in traced.graph.nodes]
+    x = torch.randn(4, 5)
+    assert torch.equal(traced(x), torch.prelu(2 * x, torch.tensor([0.25])))
+
+
+def test_the_functions_are_traced():
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.rand(8))
+
+        def forward(self, x):
+            return nn.functional.rrelu(nn.functional.prelu(x, self.weight), 0.1, 0.3)
+
+    model, x = Both(), torch.randn(SHAPE)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("in_training", [False, True])
+def test_quantization_in_a_graph_leaves_the_layers_in_float(in_training):
+    model = network().train(in_training)
+    x = torch.randn(8, 3, 16, 16)
+    if in_training:
+        mapping = quantization.get_default_qat_qconfig_mapping("fbgemm")
+        prepared = quantize_fx.prepare_qat_fx(copy.deepcopy(model), mapping, (x,))
+    else:
+        mapping = quantization.get_default_qconfig_mapping("fbgemm")
+        prepared = quantize_fx.prepare_fx(copy.deepcopy(model), mapping, (x,))
+    prepared(x)
+    quantized = quantize_fx.convert_fx(prepared.eval())
+    assert type(quantized.get_submodule("1")) is nn.PReLU
+    assert (quantized(x) - model(x)).abs().max() < 0.1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_eager_quantization_after_the_way_back():
+    def quantized(model):
+        model = torch.nn.Sequential(quantization.QuantStub(), model, quantization.DeQuantStub())
+        model.eval().qconfig = quantization.default_qconfig
+        quantization.prepare(model, inplace=True)
+        model(x)
+        return quantization.convert(model)
+
+    x = torch.randn(16, 8)
+    theirs = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.PReLU())
+    ours = copy.deepcopy(theirs)
+    assert nn.convert(ours) == nn.convert(ours, back=True) == ["1"]
+    assert vars(ours[1]).keys() == vars(theirs[1]).keys()
+    expected, found = quantized(theirs), quantized(ours)
+    assert type(found[1][1]) is torch.ao.nn.quantized.PReLU
+    assert torch.equal(found(x), expected(x))
+
+
+def test_layers_without_memory_of_their_own():
+    layer = torch.nn.utils.skip_init(nn.PReLU, 8)
+    assert layer.weight.shape == (8,)
+    with torch.device("meta"):
+        assert nn.PReLU(8).weight.is_meta
+
+
 DISTRIBUTED = """
 import sys, torch
 from torch import distributed
+from torch.distributed import device_mesh, fsdp
+import leakyrelu
 from leakyrelu import nn
 
 rank = int(sys.argv[1])
@@ -201,6 +439,19 @@ x = torch.randn(2, 4, 3, 34, 34)
 y = model(x[rank])
 assert type(y.grad_fn).__name__ == "_PReLUBackward", y.grad_fn
 y.square().mean().backward()
+
+sharded = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), nn.PReLU(8))
+sharded.load_state_dict(layer.state_dict())
+mesh = device_mesh.init_device_mesh("cpu", (2,))
+for module in (*sharded, sharded):
+    fsdp.fully_shard(module, mesh=mesh)
+y = sharded(x[rank])
+y.square().mean().backward()
+for whole, part in zip(layer.parameters(), sharded.parameters()):
+    torch.testing.assert_close(part.grad.full_tensor(), whole.grad)
+decayed, slopes = leakyrelu.parameter_groups(sharded, 0.1)
+assert slopes["params"] == [sharded[1].weight]
+torch.optim.AdamW([decayed, slopes]).step()
 distributed.destroy_process_group()
 alone = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.PReLU(8))
 alone.load_state_dict(layer.state_dict())
@@ -367,3 +618,50 @@ def test_no_extra_memory_of_full_size():
 
 def test_small_tensors_go_to_pytorch():
     assert not passes(nn.PReLU()(torch.randn(10)))
+
+
+# --- Bad slopes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("init", [math.nan, math.inf, -math.inf, 1e39, 10**400])
+def test_slopes_are_finite_at_first(init):
+    with pytest.raises(ValueError, match=r"init must be a finite number of torch.float32, but is"):
+        nn.PReLU(init=init)
+
+
+@pytest.mark.parametrize("init", ["0.25", None, [0.25], torch.ones(2)])
+def test_slopes_are_numbers(init):
+    with pytest.raises(TypeError, match=r"init must be a number, but is"):
+        nn.PReLU(init=init)
+
+
+def test_slopes_that_their_dtype_holds():
+    with pytest.raises(ValueError, match=r"of torch.float16, but is 70000"):
+        nn.PReLU(init=70000, dtype=torch.float16)
+    for init in (-1.7e308, 0, 1, -0.5, 1.7e308, torch.tensor(0.5), np.float32(0.5)):
+        assert nn.PReLU(2, init, dtype=torch.float64).weight.tolist() == [float(init)] * 2
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_bounds_are_finite(bad):
+    for bounds in [(bad, 0.5), (0.1, bad)]:
+        with pytest.raises(ValueError, match=r"(lower|upper) must be a finite number"):
+            nn.RReLU(*bounds)
+
+
+def test_bounds_are_ordered():
+    with pytest.raises(ValueError, match=r"not be above upper, but lower=0.5, upper=0.1"):
+        nn.RReLU(0.5, 0.1)
+    with pytest.raises(TypeError, match=r"upper must be a number, but is 'a'"):
+        nn.RReLU(0.5, "a")
+    for bounds in [(0.5, 0.5), (-1, 1), (0, 0)]:
+        assert (nn.RReLU(*bounds).lower, nn.RReLU(*bounds).upper) == bounds
+
+
+def test_the_largest_bounds():
+    for size in (10, 20_000):
+        x = -torch.ones(size, dtype=torch.float64)
+        layer = nn.RReLU(-1.7e308, 1.7e308)
+        assert torch.isfinite(layer(x)).all()
+        assert torch.equal(layer.eval()(x), 0 * x)
+        assert torch.equal(nn.RReLU(1.7e308, 1.7e308).eval()(x), 1.7e308 * x)

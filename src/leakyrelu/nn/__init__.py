@@ -9,6 +9,8 @@ True
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import LeakyReLU
@@ -32,6 +34,11 @@ class PReLU(torch.nn.PReLU):
     device, dtype : optional
         Those of the slopes.
 
+    Raises
+    ------
+    ValueError
+        If `init` is not finite in that dtype.
+
     Attributes
     ----------
     weight : torch.nn.Parameter of shape (num_parameters,)
@@ -48,6 +55,18 @@ class PReLU(torch.nn.PReLU):
     >>> PReLU(2)(torch.tensor([[-2.0, 3.0]]))
     tensor([[-0.5000,  3.0000]], grad_fn=<PreluKernelBackward0>)
     """
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        _refuse_unless_finite("init", init, dtype or torch.get_default_dtype())
+        super().__init__(num_parameters, init, device, dtype)
+        if type(self) is PReLU:
+            _make_leaf(self)
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.prelu(input, self.weight)
@@ -67,6 +86,11 @@ class RReLU(torch.nn.RReLU):
     inplace : bool, default False
         Overwrite the input.
 
+    Raises
+    ------
+    ValueError
+        If `lower` is above `upper`, or one of them is not finite.
+
     See Also
     --------
     leakyrelu.nn.functional.rrelu : How slopes are drawn; references.
@@ -79,6 +103,17 @@ class RReLU(torch.nn.RReLU):
     tensor([-0.5000,  3.0000])
     """
 
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        _refuse_unless_finite("lower", lower, torch.float64)
+        _refuse_unless_finite("upper", upper, torch.float64)
+        if lower > upper:
+            raise ValueError(f"lower must not be above upper, but lower={lower}, upper={upper}")
+        super().__init__(lower, upper, inplace)
+        if type(self) is RReLU:
+            _make_leaf(self)
+
     def forward(self, input: Tensor) -> Tensor:
         return functional.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
@@ -86,8 +121,25 @@ class RReLU(torch.nn.RReLU):
 _FASTER = {torch.nn.PReLU: PReLU, torch.nn.RReLU: RReLU}
 
 
-def convert(model: torch.nn.Module) -> list[str]:
-    """Make the PReLU and RReLU layers of a model those of this module.
+def _refuse_unless_finite(name: str, number: float, dtype: torch.dtype) -> None:
+    try:
+        size = math.fabs(number)
+    except OverflowError:  # of a large int
+        size = math.inf
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number, but is {number!r}") from None
+    largest = torch.finfo(dtype).max if dtype.is_floating_point else math.inf
+    if not size <= largest:
+        raise ValueError(f"{name} must be a finite number of {dtype}, but is {number}")
+
+
+def _make_leaf(module: torch.nn.Module) -> None:
+    """Have `torch.fx` keep a layer whole in its graphs, which it asks this of PyTorch's."""
+    module.__module__ = "torch.nn"
+
+
+def convert(model: torch.nn.Module, back: bool = False) -> list[str]:
+    """Make the PReLU and RReLU layers of a model those of this module, or PyTorch's again.
 
     Parameters
     ----------
@@ -95,6 +147,9 @@ def convert(model: torch.nn.Module) -> list[str]:
         Changed in place. The layers stay the same objects, with their weights, hooks and
         names: an optimizer made before goes on working. Subclasses of PyTorch's layers stay as
         they are, as they may compute something else.
+    back : bool, default False
+        Make the layers of this module PyTorch's: for a tool that knows a layer by its exact type,
+        as eager-mode quantization does.
 
     Returns
     -------
@@ -115,12 +170,21 @@ def convert(model: torch.nn.Module) -> list[str]:
     ['1']
     >>> model[1]
     PReLU(num_parameters=8)
+    >>> convert(model, back=True)
+    ['1']
+    >>> type(model[1]) is torch.nn.PReLU
+    True
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    others = {ours: theirs for theirs, ours in _FASTER.items()} if back else _FASTER
     changed = []
     for name, module in model.named_modules():
-        if type(module) in _FASTER:
-            module.__class__ = _FASTER[type(module)]
+        if type(module) in others:
+            module.__class__ = others[type(module)]
+            if back:
+                vars(module).pop("__module__", None)
+            else:
+                _make_leaf(module)
             changed.append(name)
     return changed
