@@ -534,6 +534,15 @@ def test_bounds_too_large_for_the_dtype_are_refused(size, dtype, monkeypatch):
         functional.rrelu(-torch.ones(size, dtype=dtype), 0.1, 1e39, training=True)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_what_is_no_tensor_is_refused(training):
+    for function in (functional.rrelu, torch.nn.functional.rrelu):
+        with pytest.raises(TypeError, match="must be Tensor, not list"):
+            function([1.0], training=training)
+    with pytest.raises(TypeError, match="must be Tensor, not list"):
+        functional.prelu([1.0], torch.ones(1))
+
+
 def test_a_copy_of_a_graph_output():
     y = functional.prelu(torch.randn(4, 3), torch.rand(3))
     assert torch.equal(copy.deepcopy(y), y)

@@ -65,7 +65,7 @@ class PReLU(torch.nn.PReLU):
     ) -> None:
         _refuse_unless_finite("init", init, dtype or torch.get_default_dtype())
         super().__init__(num_parameters, init, device, dtype)
-        if type(self) is PReLU:
+        if type(self) is PReLU:  # what a subclass computes is to be seen
             _make_leaf(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class RReLU(torch.nn.RReLU):
         if lower > upper:
             raise ValueError(f"lower must not be above upper, but lower={lower}, upper={upper}")
         super().__init__(lower, upper, inplace)
-        if type(self) is RReLU:
+        if type(self) is RReLU:  # what a subclass computes is to be seen
             _make_leaf(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _refuse_unless_finite(name: str, number: float, dtype: torch.dtype) -> None:
 
 
 def _make_leaf(module: torch.nn.Module) -> None:
-    """Have `torch.fx` keep a layer whole in its graphs, which it asks this of PyTorch's."""
+    """Have `torch.fx` keep a layer whole: it does so if a layer says that it is `torch.nn`'s."""
     module.__module__ = "torch.nn"
 
 
@@ -145,8 +145,8 @@ def convert(model: torch.nn.Module, back: bool = False) -> list[str]:
     ----------
     model : torch.nn.Module
         Changed in place. The layers stay the same objects, with their weights, hooks and
-        names: an optimizer made before goes on working. Subclasses of PyTorch's layers stay as
-        they are, as they may compute something else.
+        names: an optimizer made before goes on working. Subclasses stay as they are, as they may
+        compute something else; so does a layer while it is parametrized.
     back : bool, default False
         Make the layers of this module PyTorch's: for a tool that knows a layer by its exact type,
         as eager-mode quantization does.

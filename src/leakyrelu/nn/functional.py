@@ -172,8 +172,7 @@ def rrelu(
     if not training and abs(lower + upper) == math.inf:
         middle = lower / 2 + upper / 2
         return (leaky_relu_ if inplace else leaky_relu)(input, middle)
-    largest = _LARGEST if input.dtype is torch.float64 and input.is_cpu else _LARGEST_FLOAT32
-    if training and -largest <= lower <= upper <= largest:
+    if training and type(input) in _NO_SUBCLASS and _are_bounds(lower, upper, input):
         # In place, backward has the signs of the output to go by.
         can_overwrite = lower > 0 and _is_dense(input)
         # PyTorch has no RReLU for float16 on a CPU, nor for bounds as far apart as these.
@@ -221,6 +220,12 @@ def rrelu_(
 ) -> Tensor:
     """`rrelu` in place."""
     return rrelu(input, lower, upper, training, inplace=True)
+
+
+def _are_bounds(lower: float, upper: float, x: Tensor) -> bool:
+    # Slopes for 16 bits and on a GPU are computed in float32.
+    largest = _LARGEST if x.dtype is torch.float64 and x.is_cpu else _LARGEST_FLOAT32
+    return -largest <= lower <= upper <= largest
 
 
 def _passes_for(x: Tensor, *others: Tensor, of_any_size: bool = False) -> ModuleType | None:
