@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.noise import kept_generators
 from leakyrelu.compare.plan import Batch
 from leakyrelu.compare.stackable import reason_against
 from leakyrelu.compare.train import Experiment, Training
@@ -125,7 +126,7 @@ def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float
     # However many steps are measured, the schedule has not come to its end.
     endless = dataclasses.replace(experiment.settings, epochs=10**6)
     experiment = dataclasses.replace(experiment, settings=endless)
-    with torch.random.fork_rng(devices=[]):
+    with kept_generators():
         training = Training(experiment, batch, stacked)
         steps = chain.from_iterable(training.epoch() for _ in count())
         with _bytes_saved() as saved:

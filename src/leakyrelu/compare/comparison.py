@@ -152,8 +152,8 @@ class Comparison:
 
     @property
     def trained(self) -> list[Candidate]:
-        """The candidates that did not diverge."""
-        return [candidate for candidate in self.candidates if not candidate.diverged]
+        """The candidates that have trials to be judged by."""
+        return [candidate for candidate in self.candidates if not candidate.lost]
 
     @functools.cached_property
     def relations(self) -> list[Relation]:
@@ -205,13 +205,14 @@ class Comparison:
         """What a careful reader should know beside the verdict, in sentences."""
         notes = list(self.task.notes)
         grid = self.settings.learning_rates
-        lost = {t.key[:2] for t in self._trials if not math.isfinite(t.test_score)}
+        notes += verdict.undefined_scores(self._trials, self.task.metric)
+        lost = {t.key[:2] for t in self._trials if t.diverged}
         for rate in grid:
             if self.trained and all(
                 (activation, rate) in lost for activation in self.settings.activations
             ):
                 notes.append(f"At the learning rate {rate:g} every activation diverged.")
-        diverged = [c.activation for c in self.candidates if c.diverged]
+        diverged = [c.activation for c in self.candidates if c.lost == "diverged"]
         if diverged:
             notes.append(
                 f"{', '.join(diverged)} diverged with some seed at every learning rate of the "
@@ -290,8 +291,9 @@ class Comparison:
         """Return one row a trial: what it is, its scores, and its condition before and after.
 
         ``chosen`` tells whether it is at the learning rate that its activation is judged by.
-        ``silent`` is the share of units that never fire, ``first_gradient`` the gradient of the
-        first weights as a multiple of that of the last.
+        ``diverged`` tells whether its loss was not finite; where scores are missing otherwise, they
+        are not defined. ``silent`` is the share of units that never fire, ``first_gradient`` the
+        gradient of the first weights as a multiple of that of the last.
         """
         chosen = {trial.key for candidate in self.candidates for trial in candidate.trials}
         rows = [
@@ -301,6 +303,7 @@ class Comparison:
                 "seed": trial.seed,
                 "validation_score": trial.validation_score,
                 "test_score": trial.test_score,
+                "diverged": trial.diverged,
                 "seconds": trial.seconds,
                 "chosen": trial.key in chosen,
                 "silent_start": silent(trial, START),
@@ -389,7 +392,7 @@ class Comparison:
 
 def _place(candidate: Candidate) -> float:
     """Order by the difference to the reference; by score where that has none."""
-    if candidate.diverged:
+    if candidate.lost:
         return math.inf
     if candidate.difference is None:
         return 0.0

@@ -19,7 +19,7 @@ from leakyrelu.compare.network import (
     Parameters,
     generator_for,
 )
-from leakyrelu.compare.noise import own_noise
+from leakyrelu.compare.noise import own_noise, seed_generators
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.health.calls import Call, CallTracer
 from leakyrelu.health.counts import FiringCounts
@@ -80,7 +80,7 @@ class SingleModel:
 
     def __init__(self, recipe: Recipe, activation: Activation, seed: int) -> None:
         self.model = recipe.build(activation, seed)
-        torch.manual_seed(_noise_seed(seed))
+        seed_generators(_noise_seed(seed))
 
     def parameters(self, own: slice) -> Parameters:
         """Return what an optimizer steps on: weights, and slopes of PReLUs."""

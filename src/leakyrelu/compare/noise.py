@@ -1,18 +1,48 @@
-"""Dropout and RReLU for a stack of networks: each draws what it would draw alone."""
+"""What is random: the generators of a network alone, and dropout and RReLU for a stack.
+
+Each network of a stack draws what it would draw alone.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-__all__ = ["own_noise"]
+__all__ = ["kept_generators", "own_noise", "seed_generators", "where_others_stand"]
+
+
+def seed_generators(seed: int) -> None:
+    """Seed what people draw from unless they make a generator: that of PyTorch and two more."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def where_others_stand() -> tuple[Any, ...]:
+    """Return the states of NumPy's and Python's generator, to be compared."""
+    state: Any = np.random.get_state()
+    return state[1].tobytes(), state[2:], random.getstate()
+
+
+@contextmanager
+def kept_generators() -> Iterator[None]:
+    """Leave all three generators as they were."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)
 
 
 class _Draw(torch.autograd.Function):

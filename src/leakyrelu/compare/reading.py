@@ -25,7 +25,7 @@ __all__ = ["APPLICATION_ID", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"
 FILE_NAME = "trials.sqlite"
 # Marks the file as ours, in the header that SQLite writes (PRAGMA application_id).
 APPLICATION_ID = int.from_bytes(b"lkRL", "big")
-FORMAT = 2
+FORMAT = 3
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -84,7 +84,7 @@ def trials(connection: sqlite3.Connection) -> list[Trial]:
     """Read every finished trial."""
     rows = connection.execute(
         "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
-        " history FROM trial ORDER BY learning_rate, activation, seed"
+        " history, undefined FROM trial ORDER BY learning_rate, activation, seed"
     )
     return [
         _whole(
@@ -97,6 +97,7 @@ def trials(connection: sqlite3.Connection) -> list[Trial]:
                 seconds,
                 json.loads(layers),
                 [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
+                bool(undefined),
             )
         )
         for (
@@ -108,6 +109,7 @@ def trials(connection: sqlite3.Connection) -> list[Trial]:
             seconds,
             layers,
             history,
+            undefined,
         ) in rows
     ]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from leakyrelu.activations import Activation
 from leakyrelu.compare.fingerprint import hash_of
+from leakyrelu.compare.noise import kept_generators, seed_generators
 from leakyrelu.compare.task import Task, name_of
 from leakyrelu.loading import called
 from leakyrelu.treatment.replace import replace
@@ -52,17 +54,18 @@ class Recipe:
     notes: list[str] = field(default_factory=list)
 
     def make(self, seed: int) -> Any:
-        """Call the user's function, with PyTorch's generator in the state of a seed."""
+        """Call the user's function, with the generators of a seed: PyTorch's and others."""
         assert self.model is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with kept_generators():
+            seed_generators(seed)
             return self.model()
 
     def build(self, activation: Activation, seed: int) -> nn.Module:
         """Make a network whose rectifiers are `activation`.
 
         Its initial weights are those that the user's function draws after
-        ``torch.manual_seed(seed)``, the same for every activation up to the gain.
+        ``torch.manual_seed(seed)``, and the same of NumPy's and Python's generator. They are the
+        same for every activation up to the gain.
         """
         model = self.make(seed)
         if not isinstance(model, nn.Module):
@@ -74,6 +77,31 @@ class Recipe:
             warnings.simplefilter("ignore")  # said once, by make_recipe
             return replace(model, activation, rescale=True, inplace=True)
 
+    def make_optimizer(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+        """Call the user's function, and refuse what can't be stepped by gradients alone."""
+        _refuse_if_asking("optimizer", getattr(self.optimizer, "func", self.optimizer))
+        optimizer = self.optimizer(groups, lr=rate)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ValueError(
+                f"the optimizer is a {type(optimizer).__name__}, but should be a "
+                "torch.optim.Optimizer"
+            )
+        _refuse_if_asking("optimizer", optimizer)
+        return optimizer
+
+    def make_schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> Any:
+        """Call the user's function, and refuse what does not go by the number of steps."""
+        _refuse_if_asking("schedule", getattr(self.schedule, "func", self.schedule))
+        _refuse_other_numbers(self.schedule)
+        schedule = self.schedule(optimizer, steps)
+        if not hasattr(schedule, "step"):
+            raise ValueError(
+                f"the schedule is a {type(schedule).__name__}, but should have a method step(), as "
+                "those of torch.optim.lr_scheduler do"
+            )
+        _refuse_if_asking("schedule", schedule)
+        return schedule
+
     @property
     def name(self) -> str | None:
         """What people call the model."""
@@ -81,6 +109,62 @@ class Recipe:
             return None
         inner = getattr(self.model, "func", self.model)
         return f"{getattr(inner, '__module__', '')}:{name_of(self.model)}".removeprefix("__main__:")
+
+
+_INSTEAD = {
+    "optimizer": "take one that needs the gradients alone, such as torch.optim.Adam or SGD",
+    "schedule": "take one that goes by the number of steps, such as CosineAnnealingLR, the default",
+}
+# What the classes of torch.optim.lr_scheduler call a number of steps.
+_STEPS = {"T_max", "T_0", "total_iters"}
+
+
+def _refuse_if_asking(role: str, own: Any) -> None:
+    """Refuse an object, or the class of one, whose step has to be given something."""
+    if not hasattr(own, "step"):
+        return
+    parameters = inspect.signature(own.step).parameters.values()
+    needed = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    needed = [name for name in needed if name != "self"]
+    if needed:
+        name = getattr(own, "__name__", type(own).__name__)
+        raise ValueError(
+            f"{role} {name} can't be used: its step() needs {', '.join(needed)}, but is called "
+            f"after each batch with nothing; {_INSTEAD[role]}"
+        )
+
+
+def _refuse_other_numbers(schedule: Callable[..., Any]) -> None:
+    """Refuse a class of PyTorch, or a partial of it, that would take the steps for something else.
+
+    Some would go on without an error: steps as the factor of an ExponentialLR.
+    """
+    own = getattr(schedule, "func", schedule)
+    if not (isinstance(own, type) and own.__module__ == "torch.optim.lr_scheduler"):
+        return
+    parameters = list(inspect.signature(schedule).parameters.values())
+    free = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    if not free or free[0] not in _STEPS:
+        takes = f"takes {free[0]} after the optimizer" if free else "takes the optimizer alone"
+        example = _EXAMPLES.get(own.__name__, "optimizer, ...")
+        raise ValueError(
+            f"schedule {own.__name__} {takes}, not the number of steps; give a function of both: "
+            f"lambda optimizer, steps: {own.__name__}({example})"
+        )
+
+
+_EXAMPLES = {
+    "OneCycleLR": "optimizer, [g['lr'] for g in optimizer.param_groups], total_steps=steps + 1",
+    "StepLR": "optimizer, max(steps // 3, 1)",
+    "MultiStepLR": "optimizer, [steps // 2, 3 * steps // 4]",
+    "ExponentialLR": "optimizer, 0.01 ** (1 / steps)",
+    "LinearLR": "optimizer, 1.0, 0.01, steps",
+    "ConstantLR": "optimizer, 0.1, steps // 10",
+}
 
 
 def make_recipe(
@@ -116,11 +200,38 @@ def make_recipe(
             except ValueError as error:
                 raise ValueError(f"{recipe.name}(): {error}") from error
         recipe.notes.extend(f"The model: {warning.message}." for warning in caught)
+        recipe.notes.extend(_beginnings(recipe))
     if recipe.build(Activation("relu"), 0) is made:
         raise ValueError(
             f"{recipe.name}() returned the same network twice; make a new one each time"
         )
     return recipe
+
+
+def _beginnings(recipe: Recipe) -> Iterator[str]:
+    """Say where the weights that networks begin with do not follow the seed."""
+    first, again, other = (_state(recipe.make(seed)) for seed in (0, 0, 1))
+    changing = [name for name, value in first.items() if not _is_same(value, again.get(name))]
+    if changing:
+        yield (
+            f"{recipe.name}() draws other numbers each time, also for the same seed "
+            f"({changing[0]} for one): networks of a seed are not paired in them. Draw from "
+            "PyTorch's, NumPy's or Python's own generator, which are seeded before each call."
+        )
+    elif first and all(_is_same(value, other.get(name)) for name, value in first.items()):
+        yield (
+            f"{recipe.name}() begins with the same weights for every seed, as after "
+            "torch.manual_seed() in it or where weights are loaded: seeds then differ in split, "
+            "order and dropout only."
+        )
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor | None) -> bool:
+    return other is not None and torch.equal(one, other)
 
 
 def fingerprint(task: Task, recipe: Recipe) -> str | None:

@@ -119,7 +119,7 @@ class Relation:
 
 def relations(candidates: Sequence[Candidate]) -> list[Relation]:
     """Tell how each quantity goes with the test score, at the chosen learning rates."""
-    groups = [candidate.trials for candidate in candidates if not candidate.diverged]
+    groups = [candidate.trials for candidate in candidates if not candidate.lost]
     tests = {"within activations": _within, "across activations": _across}
     least = CHANCE / (len(QUANTITIES) * len(tests))
     found = []

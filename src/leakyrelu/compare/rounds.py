@@ -5,6 +5,10 @@ without the rates whose validation scores are clearly worse. After each round an
 as long as more seeds may change what is said of it: it may still be the best, or its difference to
 the reference is undecided.
 
+A seed whose examples give no network a score, as R² of targets that are all equal, is left out. A
+score that is missing where other networks of the seed have one is the network's own failure: as
+with one that diverges, to leave it out would flatter the activation, so its learning rate is out.
+
 Looking several times gives chance several tries. So the looks divide the 5% of false claims
 among them: the interval at a look is wide enough that it is wrong in no more than its share of
 experiments. Whatever makes an activation stop, and at which look, all claims together are then
@@ -85,17 +89,19 @@ def tried(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int
     """Return the trials of an activation up to a look, whether stored or not.
 
     After the first round, these are at the learning rates that may be the best by the validation
-    scores of that round, and at which none of the seeds so far has diverged.
+    scores of that round, and at which no network so far has diverged or failed to get a score.
     """
     first = settings.seeds[: looks(len(settings.seeds))[0]]
     rates = list(settings.learning_rates)
     keys = {rate: [(spec, rate, seed) for seed in settings.seeds[:seeds]] for rate in rates}
     in_first_round = {rate: [(spec, rate, seed) for seed in first] for rate in rates}
     if all(key in stored for each in in_first_round.values() for key in each):
-        rates = [r for r in rates if all(_is_sound(stored[k]) for k in keys[r] if k in stored)]
         scores = {
-            r: np.array([stored[k].validation_score for k in in_first_round[r]]) for r in rates
+            r: np.array(_validation_scores(stored, in_first_round[r]))
+            for r in rates
+            if all(_is_sound(stored, k) for k in keys[r] if k in stored)
         }
+        rates = [rate for rate in scores if scores[rate].size]
         best = max(rates, key=lambda rate: scores[rate].mean(), default=0.0)
         rates = [
             rate
@@ -109,7 +115,7 @@ def at_look(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: i
     """Return the trials that an activation is judged by at a look, whether stored or not.
 
     They are those `tried` until all of these are there. Then its learning rate is the one with the
-    best mean validation score; there is no trial if all have diverged.
+    best mean validation score; there is no trial if no rate is left.
     """
     keys = tried(settings, stored, spec, seeds)
     if not keys or any(key not in stored for key in keys):
@@ -117,16 +123,25 @@ def at_look(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: i
     by_rate: dict[float, list[Key]] = {}
     for key in keys:
         by_rate.setdefault(key[1], []).append(key)
-    sound = [each for each in by_rate.values() if all(_is_sound(stored[key]) for key in each)]
+    sound = [each for each in by_rate.values() if all(_is_sound(stored, key) for key in each)]
 
     def validation_score(each: list[Key]) -> float:
-        return float(np.mean([stored[key].validation_score for key in each]))
+        return float(np.mean(_validation_scores(stored, each)))
 
     return max(sound, key=validation_score, default=[])
 
 
-def _is_sound(trial: Trial) -> bool:
-    return math.isfinite(trial.validation_score) and math.isfinite(trial.test_score)
+def _validation_scores(stored: Mapping[Key, Trial], keys: Sequence[Key]) -> list[float]:
+    return [stored[key].validation_score for key in keys if stored[key].is_scored]
+
+
+def _is_sound(stored: Mapping[Key, Trial], key: Key) -> bool:
+    """Whether a trial has scores, or lacks them as all others of its seed do."""
+    trial = stored[key]
+    return trial.is_scored or not (
+        trial.diverged
+        or any(other.is_scored for other in stored.values() if other.seed == trial.seed)
+    )
 
 
 def coarseness(settings: Settings, trials: Sequence[Trial], score_step: float) -> float:
@@ -179,7 +194,7 @@ def wanted(
             return missing
         judged = {spec: at_look(settings, stored, spec, look) for spec in racing}
         scores = {
-            spec: np.array([stored[key].test_score for key in each])
+            spec: np.array([stored[key].test_score for key in each if stored[key].is_scored])
             for spec, each in judged.items()
             if each
         }
@@ -199,6 +214,8 @@ def _going_on(
     comparisons = len(settings.activations) - 1
     if look == most or not scores:
         return []
+    if min(each.size for each in scores.values()) < 2:  # the others of the seeds are left out
+        return list(scores)
 
     def may_be_best(spec: str) -> bool:
         return all(

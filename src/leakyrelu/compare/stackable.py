@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from leakyrelu.activations import parse
 from leakyrelu.compare.models import SingleModel
+from leakyrelu.compare.noise import kept_generators, where_others_stand
 from leakyrelu.compare.plan import Batch
 from leakyrelu.compare.recipe import default_schedule
 from leakyrelu.compare.train import Experiment, Training
@@ -27,7 +28,8 @@ _OF_ANY_MODULE = set(vars(nn.Module()))
 def reason_against(experiment: Experiment, spec: str, each: Sequence[tuple[float, int]]) -> str:
     """Say what speaks against training networks as a stack, empty if there is nothing.
 
-    Those of the user's own are trained for a few steps, two as a stack and each alone.
+    Those of the user's own, or by a loss of the user's own, are trained for a few steps, two as a
+    stack and each alone.
 
     Parameters
     ----------
@@ -38,10 +40,10 @@ def reason_against(experiment: Experiment, spec: str, each: Sequence[tuple[float
         Learning rates and seeds.
     """
     rate, seed = each[0]
-    with torch.random.fork_rng(devices=[]):  # a single network draws from PyTorch's generator
+    with kept_generators():  # from which a single network draws
         if not Training(experiment, Batch(parse(spec), (rate,), (seed,)), stacked=False).can_stack:
             return "the optimizer does not treat each number by itself"
-        if experiment.recipe.model is None:
+        if experiment.recipe.model is None and experiment.task.loss is None:
             return ""
         try:
             return _difference_in_training(experiment, spec, each)
@@ -55,30 +57,36 @@ def _difference_in_training(
 ) -> str:
     rate, seed = each[0]
     seeds = seed, next((other for _, other in each if other != seed), seed)
-    models = [experiment.recipe.build(parse(spec), seed) for seed in seeds]
-    if any(map(_has_hooks, models)):
-        return "its parameters have hooks"
-    attributes = list(map(_attributes, models))
-    if name := _difference(*attributes):
-        return f"{name} differs from seed to seed, but is no parameter or buffer"
+    attributes: list[dict[str, Any]] = []
+    if experiment.recipe.model is not None:
+        models = [experiment.recipe.build(parse(spec), seed) for seed in seeds]
+        if any(map(_has_hooks, models)):
+            return "its parameters have hooks"
+        attributes = list(map(_attributes, models))
+        if name := _difference(*attributes):
+            return f"{name} differs from seed to seed, but is no parameter or buffer"
 
     # Plain gradient descent: Adam makes much of differences that are mere rounding.
     plain = dataclasses.replace(
         experiment.recipe, optimizer=torch.optim.SGD, schedule=default_schedule
     )
 
-    def trained(*seeds: int) -> Training:
+    def trained(*seeds: int) -> tuple[Training, bool]:
         batch = Batch(parse(spec), (rate,) * len(seeds), seeds)
         training = Training(dataclasses.replace(experiment, recipe=plain), batch, len(seeds) > 1)
+        before = where_others_stand()
         for _ in islice(training.epoch(), STEPS):
             pass
-        return training
+        return training, where_others_stand() != before
 
-    stack = trained(*seeds)
+    stack, _ = trained(*seeds)
     for network, seed in enumerate(seeds):
-        alone = trained(seed)
-        assert isinstance(alone.networks, SingleModel)
-        if name := _difference(attributes[network], _attributes(alone.networks.model)):
+        alone, draws = trained(seed)
+        if draws:
+            return "NumPy's or Python's generator is drawn from while it trains"
+        if isinstance(alone.networks, SingleModel) and (
+            name := _difference(attributes[network], _attributes(alone.networks.model))
+        ):
             return f"it changes {name}, which is no parameter or buffer"
         if not (
             _are_close([stack.outputs(network)], [alone.outputs(0)])

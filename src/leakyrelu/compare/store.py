@@ -23,11 +23,12 @@ _SCHEMA = """
         activation TEXT NOT NULL,
         learning_rate REAL NOT NULL,
         seed INTEGER NOT NULL,
-        validation_score REAL,  -- NULL: the trial diverged
+        validation_score REAL,  -- NULL: the trial diverged, or the score is not defined
         test_score REAL,
         seconds REAL NOT NULL,
         layers TEXT NOT NULL,  -- JSON list of names
         history TEXT NOT NULL,  -- JSON list of checkpoints
+        undefined INTEGER NOT NULL,  -- 1: it has not diverged, but a score is not defined
         PRIMARY KEY (activation, learning_rate, seed)
     );
 """
@@ -159,6 +160,7 @@ class Store:
                 trial.seconds,
                 json.dumps(trial.layers),
                 json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
+                int(trial.undefined),
             )
             for trial in trials
         ]
@@ -172,7 +174,7 @@ class Store:
                     )
                 # Another process may have run the same trial: the first to finish counts.
                 self._connection.executemany(
-                    "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
+                    "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
                 )
         except sqlite3.Error as error:
             raise OSError(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from leakyrelu.compare.fingerprint import hash_of
 
-__all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "name_of"]
+__all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
 ITEMS_HASHED = 16  # of a data set, which may be large
@@ -32,6 +32,19 @@ def name_of(function: Callable[..., Any]) -> str:
     """Return the name of a function, or of the function that a partial is of."""
     inner = getattr(function, "func", function)
     return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def left_out_by(loss: Any) -> int:
+    """Return the class number that a loss leaves out, PyTorch's -100 if it names none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> left_out_by(torch.nn.CrossEntropyLoss(ignore_index=255))
+    255
+    """
+    words = getattr(loss, "keywords", {})  # of a functools.partial
+    return int(words.get("ignore_index", getattr(loss, "ignore_index", -100)))
 
 
 def _shape_of(X: Any) -> str:
@@ -129,8 +142,8 @@ class Task:
         """The smallest difference between two scores: one test example for accuracy."""
         if self.score != "accuracy":
             return 0.0
-        targets_of_each = self.y.size // len(self.y)
-        return 1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each)
+        targets_of_each = (self.y != left_out_by(self.loss)).sum() / len(self.y)
+        return float(1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each))
 
     @property
     def info(self) -> TaskInfo:

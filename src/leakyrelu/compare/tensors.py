@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from leakyrelu.compare.data import TOO_RARE, as_array, load_task
-from leakyrelu.compare.task import Kind, Task, check_kind, name_of
+from leakyrelu.compare.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu.loading import called
 
 __all__ = ["make_task", "tensor_task"]
@@ -107,12 +107,14 @@ def tensor_task(
             y = y[:, 0]
         if (y == np.round(y)).all():
             y, is_whole = y.astype(np.int64), True
-        if not is_whole or y.min() < 0:
+        numbers = y if loss is None else y[y != left_out_by(loss)]
+        if not is_whole or numbers.min(initial=0) < 0:
             raise ValueError(
                 "the targets of a classification should be class numbers, 0 and up, but are "
-                f"{y.dtype} from {y.min():g} on; numbers to predict need kind='regression'"
+                f"{y.dtype} from {y.min():g} on; numbers to predict need kind='regression', and "
+                "for positions of no class, such as -100, give loss=torch.nn.CrossEntropyLoss()"
             )
-        classes = [str(label) for label in np.unique(y).tolist()]
+        classes = [str(label) for label in np.unique(numbers).tolist()]
         if len(classes) < 2:
             raise ValueError("the targets are of one class only, so there is nothing to learn")
     elif kind == "regression":

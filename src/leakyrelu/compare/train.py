@@ -22,6 +22,7 @@ from leakyrelu.compare.examples import Examples, Part
 from leakyrelu.compare.goal import Judge, losses
 from leakyrelu.compare.models import ModelStack, SingleModel
 from leakyrelu.compare.network import Look, Networks, StackedMLP, generator_for
+from leakyrelu.compare.noise import kept_generators
 from leakyrelu.compare.pace import Pace
 from leakyrelu.compare.plan import Batch, Settings
 from leakyrelu.compare.recipe import Recipe
@@ -94,14 +95,9 @@ class Training:
         train = self._examples.train
         self._batch_size = min(settings.batch_size, len(train))
         self._orders = [generator_for(seed, "order") for seed in batch.seeds]
-        self._optimizer = recipe.optimizer(self._groups(), lr=batch.learning_rates[0])
         steps = settings.epochs * (len(train) // self._batch_size)
-        self._schedule = recipe.schedule(self._optimizer, steps)
-        if not hasattr(self._schedule, "step"):
-            raise ValueError(
-                f"the schedule is a {type(self._schedule).__name__}, but should have a method "
-                "step(), as those of torch.optim.lr_scheduler do"
-            )
+        self._optimizer = recipe.make_optimizer(self._groups(), batch.learning_rates[0])
+        self._schedule = recipe.make_schedule(self._optimizer, steps)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Give each stretch of networks its own learning rate."""
@@ -141,16 +137,16 @@ class Training:
             yield
 
     @torch.no_grad()
-    def scores(self, part: Part) -> list[float]:
-        """Return the score of each network; NaN where its loss is not finite."""
+    def _judged(self, part: Part) -> tuple[list[float], list[float]]:
+        """Return score and mean loss of each network: see `Judge.results`."""
         judge = Judge(self._task)
         for x, y in part.batches(EVALUATION_ROWS):
             judge.add(self.networks.predict(x), y)
-        return judge.results()[0]
+        return judge.results()
 
-    def test_scores(self) -> list[float]:
-        """Return the score of each network on its test part."""
-        return self.scores(self._examples.test)
+    def test(self) -> tuple[list[float], list[float]]:
+        """Return score and mean loss of each network on its test part."""
+        return self._judged(self._examples.test)
 
     @torch.no_grad()
     def outputs(self, network: int) -> torch.Tensor:
@@ -165,11 +161,11 @@ class Training:
         return 4 * sum(sizes) / len(self.batch)
 
     @torch.no_grad()
-    def look(self) -> tuple[list[Look], list[float]]:
-        """Return what is seen of each network, and its validation score."""
+    def look(self) -> tuple[list[Look], list[float], list[float]]:
+        """Return what is seen of each network, and its score and mean loss in validation."""
         batches = list(self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES))
         looks = self.networks.look(batches, self._loss_of)
-        return looks, self.scores(self._examples.validation)
+        return looks, *self._judged(self._examples.validation)
 
 
 def train(
@@ -201,7 +197,7 @@ def train(
         pace.begin()
     looked_at = set(np.linspace(0, epochs, CHECKPOINTS).round().astype(int).tolist())
     histories: list[list[Checkpoint]] = [[] for _ in batch.seeds]
-    with torch.random.fork_rng(devices=[]):  # a single network draws from PyTorch's generator
+    with kept_generators():  # from which a single network draws
         training = Training(experiment, batch, stacked)
         for epoch in range(epochs + 1):
             if epoch > 0:
@@ -212,26 +208,21 @@ def train(
                         pace.took(now - last)
                     last = now
             if epoch in looked_at:
-                looks, scores = training.look()
+                looks, scores, validation_losses = training.look()
                 for history, look, score in zip(histories, looks, scores, strict=True):
                     loss = look.loss if math.isfinite(look.loss) else math.nan
                     parts = look.never_fired, look.gradient, look.slopes
                     history.append(Checkpoint(epoch, loss, score, *parts))
             if on_epoch is not None:
                 on_epoch(epoch, float(np.mean(scores)))
-        test_scores = training.test_scores()
+        test_scores, test_losses = training.test()
     seconds = (time.perf_counter() - start) / len(batch)
-    each = zip(batch.learning_rates, batch.seeds, test_scores, looks, histories, strict=True)
-    return [
-        Trial(
-            batch.activation.spec,
-            learning_rate,
-            seed,
-            history[-1].validation_score,
-            test_score,
-            seconds,
-            look.layers,
-            history,
-        )
-        for learning_rate, seed, test_score, look, history in each
-    ]
+    found = []
+    for network, (rate, seed) in enumerate(zip(batch.learning_rates, batch.seeds, strict=True)):
+        look, history = looks[network], histories[network]
+        all_losses = look.loss, validation_losses[network], test_losses[network]
+        all_scores = history[-1].validation_score, test_scores[network]
+        is_undefined = math.isfinite(sum(all_losses)) and not math.isfinite(sum(all_scores))
+        name = batch.activation.spec, rate, seed
+        found.append(Trial(*name, *all_scores, seconds, look.layers, history, is_undefined))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["LOOK_EXAMPLES", "Checkpoint", "Key", "Trial"]
@@ -16,7 +17,10 @@ Key = tuple[str, float, int]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State of one trial after some epochs; a number that is not finite stands for divergence.
+    """State of one trial after some epochs.
+
+    A loss that is not finite is NaN, and so is its score; beside a finite loss a score is NaN
+    where it is not defined.
 
     Attributes
     ----------
@@ -44,7 +48,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trained network and how it did; scores are NaN if it diverged.
+    """One trained network and how it did.
 
     Attributes
     ----------
@@ -53,12 +57,14 @@ class Trial:
     learning_rate : float
     seed : int
     validation_score, test_score : float
-        After the last epoch.
+        After the last epoch; NaN if it diverged, or where the score is not defined.
     seconds : float
         Its share of the time that its batch took.
     layers : list of str
         The layers of activations, as `Checkpoint.never_fired` counts them.
     history : list of Checkpoint
+    undefined : bool
+        A score is missing though the losses of training, validation and test examples are finite.
     """
 
     activation: str
@@ -69,6 +75,17 @@ class Trial:
     seconds: float
     layers: list[str]
     history: list[Checkpoint]
+    undefined: bool = False
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether both scores are numbers."""
+        return math.isfinite(self.validation_score) and math.isfinite(self.test_score)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a score is missing because the loss was not finite."""
+        return not (self.is_scored or self.undefined)
 
     @property
     def key(self) -> Key:

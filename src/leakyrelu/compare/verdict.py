@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +28,14 @@ from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.rounds import at_look, coarseness, confidence_at, looks, seeds_to_decide
 from leakyrelu.compare.trial import Key, Trial
 
-__all__ = ["Candidate", "Estimate", "candidates", "number_of_seeds", "sentence"]
+__all__ = [
+    "Candidate",
+    "Estimate",
+    "candidates",
+    "number_of_seeds",
+    "sentence",
+    "undefined_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,11 @@ class Candidate:
     activation : str
         Its spec.
     learning_rate : float
-        The one with the best mean validation score, of those still in the race; NaN if trials
-        diverged at each.
+        The one with the best mean validation score, of those still in the race; NaN if none is
+        left.
     trials : list of Trial
-        Those at that learning rate that it is judged by, a seed each.
+        Those at that learning rate that it is judged by, a seed each; without the seeds whose
+        examples give no network a score.
     score : Estimate
         Test score with its 95% interval.
     difference : Estimate or None
@@ -64,6 +73,8 @@ class Candidate:
     dropped : bool
         It got fewer seeds than others: its difference to the reference was decided, and more
         seeds would hardly have made it the best.
+    undefined : bool
+        There are no trials as scores are not defined, though at some rate no network diverged.
     """
 
     activation: str
@@ -77,32 +88,40 @@ class Candidate:
     seeds_to_decide: int | None = None
     probability_best: float | None = None
     dropped: bool = False
+    undefined: bool = False
 
     @property
     def diverged(self) -> bool:
         """No learning rate of the grid trained with every seed."""
-        return not self.trials
+        return self.lost == "diverged"
+
+    @property
+    def lost(self) -> Literal["diverged", "undefined"] | None:
+        """Why there are no trials, if there are none."""
+        if self.trials:
+            return None
+        return "undefined" if self.undefined else "diverged"
 
     def silent(self, checkpoint: int = -1) -> float:
         """Share of hidden units that never fire at a checkpoint, over layers and seeds."""
-        if self.diverged:
+        if self.lost:
             return math.nan
         return float(np.mean([silent(trial, checkpoint) for trial in self.trials]))
 
     @property
     def dead(self) -> float:
         """Share of units dead at the end: they never fire and get no gradient."""
-        return self.silent() if self.diverged or parse(self.activation).can_die else 0.0
+        return self.silent() if self.lost or parse(self.activation).can_die else 0.0
 
     @property
     def born_dead(self) -> float:
         """Share of units dead before the first update."""
-        return self.silent(0) if self.diverged or parse(self.activation).can_die else 0.0
+        return self.silent(0) if self.lost or parse(self.activation).can_die else 0.0
 
     @property
     def stuck_negative(self) -> float:
         """Share of units that never fire at the end but still get a gradient."""
-        return self.silent() if self.diverged or not parse(self.activation).can_die else 0.0
+        return self.silent() if self.lost or not parse(self.activation).can_die else 0.0
 
 
 def candidates(
@@ -137,30 +156,31 @@ def candidates(
 
     def at(look: int, spec: str) -> list[Trial]:
         # At the learning rate of that look: a claim stays what it was when it was made.
-        return [stored[key] for key in at_look(settings, stored, spec, look)]
+        keys = at_look(settings, stored, spec, look)
+        return [stored[key] for key in keys if stored[key].is_scored]
 
-    judged = {spec: at(_last_look(settings, stored, spec), spec) for spec in settings.activations}
-    reference = judged[settings.reference]
-    most = max(len(own) for own in judged.values())
-    firsts = _first_places(judged, at, score_step)
+    last = {spec: _last_look(settings, stored, spec) for spec in settings.activations}
+    judged = {spec: at(look, spec) for spec, look in last.items()}
+    racing = {spec: last[spec] for spec, own in judged.items() if own}
+    firsts = _first_places(racing, at, score_step)
     comparisons = len(settings.activations) - 1
     nothing = Estimate(math.nan, math.nan, math.nan)
     found = []
     for spec, own in judged.items():
         scores = [trial.test_score for trial in own]
         difference, word, probability, needed = None, None, None, None
-        dropped = 0 < len(own) < most
+        dropped = 0 < len(own) < max(map(len, judged.values()))
         if spec != settings.reference:
             difference = nothing
-            look = min(len(own), len(reference))
-            if look:
+            if own and judged[settings.reference]:
+                look = min(last[spec], last[settings.reference])
                 both = zip(at(look, spec), at(look, settings.reference), strict=True)
                 differences = [one.test_score - other.test_score for one, other in both]
                 confidence = confidence_at(look, len(settings.seeds), comparisons)
                 difference = corrected_interval(differences, confidence=confidence, step=score_step)
                 probability = probability_above(differences, step=score_step)
                 word = difference.verdict(rope)
-                if word == "undecided" and look > 1 and not dropped:
+                if word == "undecided" and len(differences) > 1 and not dropped:
                     needed = seeds_to_decide(differences, comparisons, rope, score_step)
         found.append(
             Candidate(
@@ -175,6 +195,7 @@ def candidates(
                 seeds_to_decide=needed,
                 probability_best=firsts.get(spec),
                 dropped=dropped,
+                undefined=not own and _is_undefined(settings, trials, spec),
             )
         )
     return found
@@ -196,20 +217,26 @@ def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: str) -> in
     return last
 
 
+def _is_undefined(settings: Settings, trials: Sequence[Trial], spec: str) -> bool:
+    """Whether there is a learning rate at which no network has diverged."""
+    lost = {trial.learning_rate for trial in trials if trial.activation == spec and trial.diverged}
+    return lost != set(settings.learning_rates)
+
+
 def _first_places(
-    judged: Mapping[str, list[Trial]], at: Callable[[int, str], list[Trial]], step: float
+    last: Mapping[str, int], at: Callable[[int, str], list[Trial]], step: float
 ) -> dict[str, float]:
     """Return the probability of each to be the best; who was dropped keeps what it had then."""
-    racing = [spec for spec, own in judged.items() if own]
+    racing = list(last)
     found: dict[str, float] = {}
     left = 1.0
     while racing:
-        look = min(len(judged[spec]) for spec in racing)
-        if look < 2:
-            return {}
+        look = min(last[spec] for spec in racing)
         scores = np.transpose([[trial.test_score for trial in at(look, spec)] for spec in racing])
+        if len(scores) < 2:
+            return {}
         now = dict(zip(racing, left * probability_best(scores, step=step), strict=True))
-        racing = [spec for spec in racing if len(judged[spec]) > look]
+        racing = [spec for spec in racing if last[spec] > look]
         found |= {spec: float(share) for spec, share in now.items() if spec not in racing}
         left = sum(now[spec] for spec in racing)
     return found
@@ -218,17 +245,19 @@ def _first_places(
 def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: float = 0.0) -> str:
     """Say in one sentence what the differences show."""
     reference = settings.reference
-    others = [c for c in found if c.difference is not None and not c.diverged]
+    others = [c for c in found if c.difference is not None and not c.lost]
     own = next(c for c in found if c.activation == reference)
-    diverged = [c.activation for c in found if c.diverged]
     tail = ""
-    if not own.diverged and parse(reference).can_die:
+    if not own.lost and parse(reference).can_die:
         tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
         tail += f" ({own.born_dead:.1%} were born dead)"
-    if diverged:
+    if diverged := [c.activation for c in found if c.lost == "diverged"]:
         tail += f"; {_listing(diverged)} diverged with some seed at every learning rate"
-    if own.diverged:
-        return f"Nothing can be said of differences to {reference}, which diverged{tail}."
+    if undefined := [c.activation for c in found if c.lost == "undefined"]:
+        tail += f"; of {_listing(undefined)}, {metric} is undefined at every learning rate"
+    if own.lost:
+        why = "which diverged" if own.lost == "diverged" else f"whose {metric} is undefined"
+        return f"Nothing can be said of differences to {reference}, {why}{tail}."
     if len(settings.seeds) < 2:
         return f"One seed shows no difference that chance could not make; use several{tail}."
     if not others:
@@ -264,6 +293,43 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: 
         verb = "is" if len(equivalent) == 1 else "are"
         text += f"; {_listing(equivalent)} {verb} equivalent to it"
     return f"{text} ({basis}){tail}."
+
+
+def undefined_scores(trials: Sequence[Trial], metric: str) -> list[str]:
+    """Say in sentences which scores are not defined though the network has trained."""
+    undefined = [trial for trial in trials if trial.undefined]
+    scored = {trial.seed for trial in trials if trial.is_scored}
+    found = []
+    parts = {part: set[int]() for part in ("validation", "test")}
+    for part, seeds in parts.items():
+        seeds |= {t.seed for t in undefined if math.isnan(getattr(t, f"{part}_score"))} - scored
+    told = [f"in the {part} part of seed {_few(sorted(s))}" for part, s in parts.items() if s]
+    if told:
+        why = {
+            "R²": "R² is undefined for targets that are all equal",
+            "accuracy": "accuracy is undefined where no target is a class",
+        }.get(metric, f"{metric} is undefined: it gave no finite number for any network")
+        found.append(f"{why}, as {' and '.join(told)}: left out; larger parts may have it.")
+    failed: dict[tuple[str, float], list[int]] = {}
+    for trial in undefined:
+        if trial.seed in scored:
+            failed.setdefault((trial.activation, trial.learning_rate), []).append(trial.seed)
+    each = [f"{spec} at {rate:g} (seed {_few(seeds)})" for (spec, rate), seeds in failed.items()]
+    if each:
+        found.append(
+            f"{metric} is undefined, which is not diverged, for networks of {_few(each)}, but not "
+            "for others of these seeds: to leave them out would flatter, so these learning rates "
+            "are out. A metric should return a number for any outputs, also if they are all equal."
+        )
+    return found
+
+
+MOST_NAMED = 6
+
+
+def _few(items: Sequence[object]) -> str:
+    shown = ", ".join(map(str, items[:MOST_NAMED]))
+    return f"{shown} and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else shown
 
 
 def number_of_seeds(trained: Sequence[Candidate]) -> str:

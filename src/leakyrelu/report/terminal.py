@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -183,7 +182,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         ),
         "dead": lambda c: percent(c.dead),
         "stuck": lambda c: percent(c.stuck_negative),
-        "lr": lambda c: "diverged" if math.isnan(c.learning_rate) else f"{c.learning_rate:g}",
+        "lr": lambda c: c.lost or f"{c.learning_rate:g}",
         "time": lambda c: f"{c.seconds:.1f} s",
     }
     # Told where there is room for it, what says most first.

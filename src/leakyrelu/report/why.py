@@ -34,12 +34,14 @@ def explain(
     list of str
         One for each activation that is better or worse, for each PReLU, and for the relations.
     """
-    trained = [c for c in candidates if not c.diverged]
+    trained = [c for c in candidates if not c.lost]
     own = next((c for c in trained if c.activation == reference), None)
     told = [_reason(c, own) for c in trained if own and c.verdict in ("better", "worse")]
     if own is None or len(trained) < 2:
+        lost = [c for c in candidates if c.lost and (own or c.activation == reference)]
+        why = "diverged" if all(c.lost == "diverged" for c in lost) else "have no score"
         others = "the others" if own else reference
-        told = [f"There is nothing to explain: {others} diverged, so nothing could be compared."]
+        told = [f"There is nothing to explain: {others} {why}, so nothing could be compared."]
     elif not told:
         told = [f"No activation is better or worse than {reference}: there is nothing to explain."]
     told += [_slopes(c) for c in trained if c.trials[0].history[END].slopes]
