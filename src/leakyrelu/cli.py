@@ -130,7 +130,10 @@ def compare(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="module:function of outputs and targets; higher is better."),
+        typer.Option(
+            help="A metric of scikit-learn by name, such as f1_macro, balanced_accuracy, roc_auc, "
+            "log_loss, mae or rmse; or module:function of outputs and targets. Higher is better."
+        ),
     ] = None,
     optimizer: Annotated[
         str | None,
@@ -187,7 +190,7 @@ def compare(
                 target,
                 kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
                 loss=_named(loss),
-                metric=_named(metric),
+                metric=_named(metric) if metric and ":" in metric else metric,
                 optimizer=_named(optimizer),
                 schedule=_named(schedule),
                 activations=_listed(activations),

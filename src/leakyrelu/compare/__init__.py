@@ -22,7 +22,7 @@ def compare(
     *,
     kind: Literal["classification", "regression"] | None = None,
     loss: Callable[[Any, Any], Any] | None = None,
-    metric: Callable[[Any, Any], Any] | None = None,
+    metric: str | Callable[[Any, Any], Any] | None = None,
     optimizer: Callable[..., Any] | None = None,
     schedule: Callable[[Any, int], Any] | None = None,
     activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
@@ -66,10 +66,13 @@ def compare(
         mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a
         `loss` of your own, the score is minus that loss.
     loss : callable, optional
-        Given outputs and targets of a batch, returns the mean loss. The values of a table are
-        scaled to mean 0 and standard deviation 1.
-    metric : callable, optional
-        Given outputs and targets of all examples of a part, in the unit of the data, returns the
+        Given outputs and targets of a batch, returns the mean loss. Both have one shape where they
+        only differ by axes of one value: (examples,) for (examples, 1) and (examples,). The values
+        of a table are scaled to mean 0 and standard deviation 1.
+    metric : str or callable, optional
+        A metric of scikit-learn by name, such as ``"f1_macro"``, ``"roc_auc"`` or ``"mae"`` (the
+        error with a minus), for which outputs of classes are logits. Or given outputs and targets
+        of all examples of a part, in the unit of the data and shaped as for a loss, returns the
         score, where higher is better.
     optimizer : callable, optional
         Called with parameter groups and ``lr=``, as ``torch.optim.AdamW`` or

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.models import SingleModel
 from leakyrelu.compare.noise import kept_generators
 from leakyrelu.compare.plan import Batch
 from leakyrelu.compare.stackable import reason_against
@@ -86,6 +87,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     spec = keys[0][0]
     each = sorted((rate, seed) for activation, rate, seed in keys if activation == spec)
     try:
+        _look_before(experiment, _batch(spec, each, 1))
         alone, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
         what = experiment.recipe.name or "the network"
@@ -103,6 +105,32 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         elif seconds > 1.5 * best.seconds:
             break
     return best
+
+
+def _look_before(experiment: Experiment, batch: Batch) -> None:
+    """Look at a network as it will be looked at while it trains, and refuse what tells nothing."""
+    with kept_generators():
+        training = Training(experiment, batch, stacked=False)
+        own = training.networks
+        swapped = own.swapped if isinstance(own, SingleModel) else {}
+        called: set[str] = set()
+        for name, module in swapped.items():
+            module.register_forward_hook(lambda *_, name=name: called.add(name))
+        (look,) = training.look()[0]
+        next(training.epoch())
+    if not swapped:  # the networks made here call it
+        return
+    names, verb = ", ".join(swapped), "is" if len(swapped) == 1 else "are"
+    if not called:
+        raise ValueError(
+            f"{names} {verb} made but never called in forward, so every activation would train the "
+            "same network; call what is to be compared there"
+        )
+    if not look.layers:
+        raise ValueError(
+            f"{names} {verb} called in training mode only, but networks are judged in evaluation "
+            "mode; call what is to be compared in both"
+        )
 
 
 def told(error: BaseException) -> str:

@@ -23,6 +23,8 @@ from leakyrelu.compare.noise import own_noise, seed_generators
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.health.calls import Call, CallTracer
 from leakyrelu.health.counts import FiringCounts
+from leakyrelu.treatment.places import REPLACED
+from leakyrelu.treatment.sites import MODULES
 
 __all__ = ["ModelStack", "SingleModel"]
 
@@ -81,6 +83,12 @@ class SingleModel:
     def __init__(self, recipe: Recipe, activation: Activation, seed: int) -> None:
         self.model = recipe.build(activation, seed)
         seed_generators(_noise_seed(seed))
+
+    @property
+    def swapped(self) -> dict[str, nn.Module]:
+        """The modules of the activation that is compared, by name."""
+        named = self.model.named_modules()
+        return {name: m for name, m in named if isinstance(m, MODULES) and REPLACED in vars(m)}
 
     def parameters(self, own: slice) -> Parameters:
         """Return what an optimizer steps on: weights, and slopes of PReLUs."""

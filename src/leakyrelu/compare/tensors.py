@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from leakyrelu.compare.data import TOO_RARE, as_array, load_task
+from leakyrelu.compare.metrics import check_metric, named_metric
 from leakyrelu.compare.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu.loading import called
 
@@ -27,11 +28,25 @@ def make_task(
     target: str | None,
     kind: Kind | None,
     loss: Callable[..., Any] | None,
-    metric: Callable[..., Any] | None,
+    metric: Callable[..., Any] | str | None,
     is_table: bool,
 ) -> Task:
     """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
     check_kind(kind)
+    own = named_metric(metric, loss) if isinstance(metric, str) else metric
+    task = _task_of(data, target, kind, loss, own, is_table)
+    check_metric(task)
+    return task
+
+
+def _task_of(
+    data: Any,
+    target: str | None,
+    kind: Kind | None,
+    loss: Callable[..., Any] | None,
+    metric: Callable[..., Any] | None,
+    is_table: bool,
+) -> Task:
     for name, function in (("loss", loss), ("metric", metric)):
         if isinstance(function, type):
             raise ValueError(
@@ -43,7 +58,7 @@ def make_task(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
     if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
-        task = make_task(called(data, f"{name_of(data)}()"), target, kind, loss, metric, is_table)
+        task = _task_of(called(data, f"{name_of(data)}()"), target, kind, loss, metric, is_table)
         return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")

@@ -18,7 +18,7 @@ from leakyrelu.treatment import flow
 from leakyrelu.treatment.graph import Graph
 from leakyrelu.treatment.places import REPLACED, Place, chosen, each_call, places_of
 from leakyrelu.treatment.rewrite import call_modules, names_of
-from leakyrelu.treatment.sites import MODULES, Site
+from leakyrelu.treatment.sites import MODULES, OTHER_MODULES, Site, others_of
 from leakyrelu.treatment.warm_up import WarmUpLeakyReLU
 from leakyrelu.treatment.weights import change_weight, drawn
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from leakyrelu.health.watch import Watch
 
 __all__ = ["replace"]
+
+MOST_NAMED = 4  # places of one kind of activation that stays
 
 
 def replace(
@@ -83,7 +85,9 @@ def replace(
     UserWarning
         If a call is out of reach, such as one that another function makes on behalf of a
         method, if the calls of a loop share one PReLU, or if weights to rescale or reinitialize
-        are computed from others. It says what to change.
+        are computed from others. It says what to change. And without `where`, if the model has
+        activations of other kinds, such as Hardswish, Mish, SELU, Tanh or GLU: it names them, as
+        they stay.
 
     Raises
     ------
@@ -165,6 +169,8 @@ def replace(
             else "model has no rectifier module, and its methods call no rectifier that could be "
             f"found, such as torch.relu(x){_hint(model)}"
         )
+    if where is None and not goes_back and (others := _others(model)):
+        warnings.warn(f"only rectifiers are swapped: {others} as before", stacklevel=2)
     places = chosen(places, where)
     within_reach = [place for place in places if not isinstance(place.what, str)]
     texts = (f"{place.layer}: {place.what}" for place in places if isinstance(place.what, str))
@@ -213,7 +219,23 @@ def _is_lazy(module: nn.Module) -> bool:
 def _hint(model: nn.Module) -> str:
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return "; code that is compiled can't be rewritten, so give it as before torch.jit.script"
-    return ""
+    others = _others(model)
+    return f"; only rectifiers are swapped: {others} as before" if others else ""
+
+
+def _others(model: nn.Module) -> str:
+    """Name activations that are no rectifiers: ``"Tanh (1, 3) stay"``."""
+    found: dict[str, list[str]] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, OTHER_MODULES) and not isinstance(module, MODULES):
+            found.setdefault(type(module).__name__, []).append(path)
+        for name in others_of(module):
+            found.setdefault(f"{name}()", []).append(path or "forward")
+    told = []
+    for kind, paths in found.items():
+        more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+        told.append(f"{kind} ({', '.join(paths[:MOST_NAMED])}{more})")
+    return f"{', '.join(told)} {'stays' if len(told) == 1 else 'stay'}" if told else ""
 
 
 def _parameters_near(model: nn.Module) -> dict[nn.Module, Tensor]:

@@ -19,9 +19,31 @@ from leakyrelu.activations import KINDS
 from leakyrelu.health.calls import RECTIFIERS
 from leakyrelu.treatment.source import Source
 
-__all__ = ["FUNCTIONS", "MODULES", "Site", "is_among", "methods_of", "rectifier_in", "sites_of"]
+__all__ = [
+    "FUNCTIONS",
+    "MODULES",
+    "OTHER_MODULES",
+    "Site",
+    "is_among",
+    "methods_of",
+    "others_of",
+    "rectifier_in",
+    "sites_of",
+]
 
 MODULES = (nn.ReLU6, *(getattr(nn, kind.torch_class) for kind in KINDS.values()))
+# Activations for which nothing is put; a sigmoid or softmax is a gate or an output.
+_OTHER_NAMES = (
+    *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
+    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+)
+OTHER_MODULES = tuple(getattr(nn, name) for name in _OTHER_NAMES)
+_OTHER_FUNCTIONS = {
+    getattr(owner, name)
+    for owner in (F, torch, torch.Tensor)
+    for name in ("prelu", *map(str.lower, _OTHER_NAMES), "celu_", "selu_", "tanh_", "threshold_")
+    if hasattr(owner, name)
+}
 
 _CLAMPS = {function for function in RECTIFIERS if function.__name__.startswith("clamp")}
 # A prelu that is called has slopes of its own already, and a hardtanh two ends.
@@ -92,6 +114,29 @@ def _sites_of(cls: Any) -> tuple[list[Site], list[str]]:
             sites += _sites_in(source, name)
             out_of_reach += _hidden_in(source, cls, seen={method})
     return sites, list(dict.fromkeys(out_of_reach))
+
+
+def others_of(module: nn.Module) -> list[str]:
+    """Name the functions that a module uses as activations and that are no rectifiers."""
+    cls: Any = type(module)
+    found = [value for value in vars(module).values() if is_among(value, _OTHER_FUNCTIONS)]
+    return [*(f.__name__ for f in found), *_others_of(getattr(cls, "_leakyrelu_base", cls))]
+
+
+@functools.cache
+def _others_of(cls: Any) -> list[str]:
+    found = []
+    methods = methods_of(cls)
+    for name in sorted(_used_by_forward(cls, methods) & set(methods)):
+        source = Source.of(_function_of(methods[name]))
+        for call in source.calls if source else ():
+            function, meaning = call.func, source and source.meaning(call.func)
+            is_named = isinstance(function, ast.Attribute) and function.attr in ("tanh", "tanh_")
+            if is_among(meaning, _OTHER_FUNCTIONS):
+                found.append(str(getattr(meaning, "__name__", "")).rstrip("_"))
+            elif meaning is None and is_named and not (call.args or call.keywords):  # x.tanh()
+                found.append("tanh")
+    return list(dict.fromkeys(found))
 
 
 # --- Finding calls -------------------------------------------------------------------------
