@@ -1,5 +1,7 @@
 """The way of training is one that works, and the faster of those that were measured."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -80,3 +82,64 @@ def test_a_model_that_does_not_fit_the_data_is_refused():
 
     with pytest.raises(ValueError, match="returns a tuple, but should return one tensor"):
         calibrate(experiment_of(Pair), KEYS)
+
+
+class Unused(nn.Module):
+    """Its activation is made, but forward computes without it."""
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.act, self.head = nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.head(self.hidden(self.below(x)))
+
+    def hidden(self, x):
+        return x
+
+
+def rectified(x):
+    return nn.functional.relu(x)
+
+
+HIDDEN = {
+    "linear": lambda self, x: x,
+    "another": lambda self, x: nn.functional.hardswish(x),
+    "out of reach": lambda self, x: rectified(x),
+    "never so": lambda self, x: self.act(x) if len(x) > 10_000 else x,
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.filterwarnings("ignore:left as it is")
+def test_what_is_made_but_never_called_is_refused(name):
+    model = type("Model", (Unused,), {"hidden": HIDDEN[name]})
+    with pytest.raises(ValueError, match="act is made but never called in forward"):
+        calibrate(experiment_of(model), KEYS)
+
+
+def test_what_is_called_in_training_only_is_refused():
+    class Model(Unused):
+        def hidden(self, x):
+            return self.act(x) if self.training else x
+
+    with pytest.raises(ValueError, match="act is called in training mode only"):
+        calibrate(experiment_of(Model), KEYS)
+
+
+def test_one_of_several_may_be_unused():
+    class Model(Unused):
+        def hidden(self, x):
+            return torch.relu(x)
+
+    calibrate(experiment_of(Model), KEYS)
+
+
+def test_a_metric_that_fails_is_told_before_training():
+    def failing(outputs, targets):
+        raise KeyError("no")
+
+    experiment = experiment_of()
+    task = dataclasses.replace(experiment.task, metric=failing)
+    with pytest.raises(ValueError, match=r"metric failing\(\) failed: KeyError"):
+        calibrate(dataclasses.replace(experiment, task=task), KEYS)

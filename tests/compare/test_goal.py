@@ -1,9 +1,14 @@
 """Losses and scores of several networks at once, against PyTorch and scikit-learn one by one."""
 
+import dataclasses
+import functools
+import math
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, r2_score
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu.compare.goal import Judge, losses
@@ -150,3 +155,203 @@ def test_a_loss_without_a_gradient_is_told():
 def test_a_number_may_be_of_any_library(number):
     task = task_of("regression", np.zeros(20), metric=lambda *_: number)
     assert judged(task, torch.zeros(1, 20), torch.zeros(1, 20))[0] == [float(number)]
+
+
+# --- One shape for outputs and targets ---------------------------------------------------------
+
+# Shapes of an example's outputs and targets that are the same but for axes of one value.
+SAME = [
+    ((), ()),
+    ((1,), ()),
+    ((), (1,)),
+    ((1,), (1,)),
+    ((3,), (3,)),
+    ((3, 1), (3,)),
+    ((1, 3), (3,)),
+]
+SAME += [((1, 4, 5), (4, 5)), ((4, 5), (1, 4, 5)), ((1, 3), (3, 1)), ((4, 1), (1, 4)), ((1, 1), ())]
+
+
+def mean_square(outputs, targets):
+    return ((outputs - targets) ** 2).mean()
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize(("found", "wanted"), SAME)
+@pytest.mark.parametrize("loss", [F.mse_loss, nn.MSELoss(), mean_square])
+def test_the_built_in_loss_is_the_same_where_the_user_gives_it(networks, found, wanted, loss):
+    targets = torch.randn(networks, 20, *wanted)
+    given = {}
+    for kind, own in (("built in", None), ("own", loss)):
+        outputs = torch.randn(networks, 20, *found, generator=torch.Generator().manual_seed(1))
+        outputs.requires_grad_()
+        task = task_of("regression", targets[0].numpy(), loss=own)
+        losses(task, outputs, targets).sum().backward()
+        given[kind] = outputs.grad, judged(task, outputs.detach(), targets)
+    assert torch.equal(given["built in"][0], given["own"][0])
+    assert given["built in"][1] == given["own"][1]
+    for network in range(networks):
+        y, predicted = (x[network].detach().reshape(20, -1) for x in (targets, outputs))
+        expected = r2_score(y, predicted, multioutput="variance_weighted")
+        assert given["own"][1][0][network] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize("positions", [(), (4,), (2, 3)])
+@pytest.mark.parametrize("channel", [(), (1,)])
+def test_cross_entropy_is_the_same_where_the_user_gives_it(networks, positions, channel):
+    outputs = torch.randn(networks, 20, 5, *positions)
+    targets = torch.randint(0, 5, (networks, 20, *channel, *positions))
+    own = task_of("classification", targets[0].numpy(), loss=F.cross_entropy)
+    built_in = dataclasses.replace(own, loss=None)
+    gradients = []
+    for task in (built_in, own):
+        given = outputs.clone().requires_grad_()
+        losses(task, given, targets).sum().backward()
+        gradients.append(given.grad)
+    assert torch.equal(*gradients)
+    assert judged(built_in, outputs, targets)[0] == judged(own, outputs, targets)[0]
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize(("found", "wanted"), SAME)
+@pytest.mark.parametrize(
+    "loss",
+    [F.binary_cross_entropy_with_logits, nn.L1Loss(), nn.HuberLoss(), F.poisson_nll_loss],
+)
+def test_losses_and_metrics_of_any_shape_are_those_of_one(networks, found, wanted, loss):
+    outputs = torch.randn(networks, 20, *found)
+    targets = torch.randint(0, 2, (networks, 20, *wanted)).float()
+    expected = [
+        loss(o.flatten(), t.flatten()).item() for o, t in zip(outputs, targets, strict=True)
+    ]
+    task = task_of("custom", targets[0].numpy(), loss=loss, metric=lambda o, t: -mean_square(o, t))
+    scores, means = judged(task, outputs, targets)
+    assert means == pytest.approx(expected, rel=1e-5)
+    square = (outputs.reshape(networks, -1) - targets.reshape(networks, -1)).square().mean(1)
+    assert scores == pytest.approx((-square).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda o, t: ((o - t[:, None]) ** 2).mean(),
+        lambda o, t: (t.unsqueeze(-1) - o).abs().mean(),
+        lambda o, t: F.mse_loss(o[:, None], t),
+        lambda o, t: F.poisson_nll_loss(o, t.reshape(-1, 1)),
+        lambda o, t: F.huber_loss(o.exp(), 2 * t[None].T),
+    ],
+)
+@pytest.mark.parametrize("role", ["loss", "metric"])
+def test_outputs_that_meet_the_targets_of_others_are_refused(loss, role):
+    task = task_of("custom", np.zeros(20), **{"loss": F.mse_loss, role: loss})
+    message = rf"{role} .*outputs of shape .* targets of shape .*float32 of shape \((15|20),\)"
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        judged(task, torch.randn(1, 20, 1), torch.randn(1, 20))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"), [((1,), (3,)), ((3,), ()), ((3,), (1,)), ((2, 3), (3,))]
+)
+def test_what_has_other_numbers_of_values_is_refused_as_built_in(found, wanted):
+    outputs, targets = torch.randn(1, 20, *found), torch.randn(1, 20, *wanted)
+    for loss in (None, F.mse_loss, nn.L1Loss()):
+        with pytest.raises(ValueError, match="shape"):
+            judged(task_of("regression", targets[0].numpy(), loss=loss), outputs, targets)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        # Pairs of examples, quantiles, several distances: all of them enlarge, and mean to.
+        lambda o, t: ((o[:, None] - o) - (t[:, None] - t)).square().mean(),
+        lambda o, t: F.relu((o[:, None] - t[:, None]) * torch.tensor([0.1, 0.5, 0.9])).mean(),
+        lambda o, t: (o[:, None] - t[:, None]).square().sum(1).mean() + o.square().mean(),
+        lambda o, t: torch.cat([o[:, None], t[:, None]], 1).var(1).mean(),
+    ],
+)
+def test_what_enlarges_on_purpose_is_computed(loss):
+    outputs, targets = torch.randn(1, 20, 1), torch.randn(1, 20)
+    task = task_of("custom", np.zeros(20), loss=loss)
+    _, (mean,) = judged(task, outputs, targets)
+    parts = [loss(outputs[0, own, 0], targets[0, own]) for own in (slice(15), slice(15, 20))]
+    assert mean == pytest.approx((15 * parts[0] + 5 * parts[1]).item() / 20, rel=1e-5)
+
+
+def test_a_loss_may_take_outputs_of_another_shape():
+    """Mean and variance, quantiles, soft labels, classes of a loss of one's own."""
+    outputs, y = torch.randn(1, 20, 2), torch.randn(1, 20)
+    task = task_of(
+        "custom", np.zeros(20), loss=lambda o, t: F.gaussian_nll_loss(o[:, 0], t, o[:, 1].exp())
+    )
+    _, (mean,) = judged(task, outputs, y)
+    expected = F.gaussian_nll_loss(outputs[0, :, 0], y[0], outputs[0, :, 1].exp())
+    assert mean == pytest.approx(expected.item(), rel=1e-5)
+    soft = torch.randn(1, 20, 2).softmax(2)
+    _, (mean,) = judged(task_of("custom", X, loss=F.cross_entropy), outputs, soft)
+    assert mean == pytest.approx(F.cross_entropy(outputs[0], soft[0]).item(), rel=1e-5)
+
+
+# --- Scores that are not defined, and classes that do not count -------------------------------
+
+
+def test_r2_of_targets_that_are_all_equal_is_undefined():
+    outputs, targets = torch.randn(3, 20, 2), torch.randn(3, 20, 2)
+    targets[0], targets[1, :, 0] = 0.1, 0.1
+    scores, means = judged(task_of("regression", targets[1].numpy()), outputs, targets)
+    assert np.isnan(scores).tolist() == [True, False, False]
+    assert np.isfinite(means).all()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_metric_without_a_number_is_undefined_beside_its_loss(number):
+    task = task_of("regression", np.zeros(20), metric=lambda *_: number)
+    (score,), (mean,) = judged(task, torch.zeros(1, 20), torch.zeros(1, 20))
+    assert math.isnan(score)
+    assert mean == 0
+
+
+def test_a_metric_is_not_asked_of_what_has_diverged():
+    def strict(outputs, targets):
+        assert outputs.isfinite().all()
+        return 0.5
+
+    outputs = torch.zeros(2, 20)
+    outputs[0, 3] = torch.nan
+    scores, means = judged(task_of("regression", X, metric=strict), outputs, torch.zeros(2, 20))
+    assert np.isnan([scores[0], means[0]]).all()
+    assert (scores[1], means[1]) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss(ignore_index=7), functools.partial(F.cross_entropy, ignore_index=7)],
+)
+@pytest.mark.parametrize("positions", [(), (4,)])
+def test_classes_that_the_loss_ignores_do_not_count(loss, positions):
+    outputs = torch.randn(2, 20, 3, *positions)
+    targets = torch.randint(0, 3, (2, 20, *positions))
+    targets[:, ::3] = 7
+    scores, _ = judged(task_of("classification", targets[0].numpy(), loss=loss), outputs, targets)
+    for score, o, t in zip(scores, outputs, targets, strict=True):
+        assert score == pytest.approx(accuracy_score(t[t != 7], o.argmax(1)[t != 7]), abs=1e-6)
+
+
+def test_accuracy_of_nothing_is_undefined():
+    targets = torch.full((1, 20), -100)
+    task = task_of("classification", targets[0].numpy(), loss=lambda o, t: o.square().mean())
+    (score,), (mean,) = judged(task, torch.randn(1, 20, 3), targets)
+    assert math.isnan(score)
+    assert math.isfinite(mean)
+
+
+def test_one_logit_makes_no_accuracy():
+    def binary(outputs, targets):
+        return F.binary_cross_entropy_with_logits(outputs, targets.float())
+
+    targets = torch.randint(0, 2, (1, 20))
+    targets[0, 0] = 1
+    task = task_of("classification", targets[0].numpy(), loss=binary)
+    for shape in ((20, 1), (20,)):
+        with pytest.raises(ValueError, match=r"needs? (2|outputs)"):
+            judged(task, torch.randn(1, *shape), targets)

@@ -1,18 +1,23 @@
 """A stack of the user's networks against the same networks one at a time, and those by hand."""
 
+import dataclasses
 import functools
+import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.data import load_task
 from leakyrelu.compare.examples import Examples
 from leakyrelu.compare.models import _noise_seed
 from leakyrelu.compare.network import generator_for
 from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS, Batch, make_settings
-from leakyrelu.compare.recipe import make_recipe
+from leakyrelu.compare.recipe import Recipe, make_recipe
 from leakyrelu.compare.tensors import tensor_task
 from leakyrelu.compare.train import Experiment, Training, train
 from leakyrelu.health import examine
@@ -227,3 +232,87 @@ def test_examples_of_a_data_set_are_those_of_its_tensors():
     ):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
+
+
+def same_numbers(found, expected):
+    """Bit for bit; NaN is unequal to itself."""
+    return [repr(dataclasses.replace(t, seconds=0)) for t in found] == [
+        repr(dataclasses.replace(t, seconds=0)) for t in expected
+    ]
+
+
+VALUES = torch.randn(120, 4, generator=torch.Generator().manual_seed(2))
+
+
+class Single(nn.Sequential):
+    """One output an example, without an axis of its own."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0))
+
+
+def perceptron(outputs=1):
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, outputs))
+
+
+TARGETS = {
+    "values": VALUES[:, 0] * VALUES[:, 1],
+    "column": (VALUES[:, 0] * VALUES[:, 1])[:, None],
+    "several": VALUES[:, :3] ** 2,
+    "classes": (VALUES[:, 0] > 0).long() + (VALUES[:, 1] > 0),
+    "column of classes": ((VALUES[:, 0] > 0).long() + (VALUES[:, 1] > 0))[:, None],
+}
+PAIRS = [
+    *((perceptron, "values"), (perceptron, "column"), (Single, "values"), (Single, "column")),
+    (functools.partial(perceptron, 3), "several"),
+    (functools.partial(perceptron, 3), "classes"),
+    (functools.partial(perceptron, 3), "column of classes"),
+]
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize(("model", "target"), PAIRS)
+def test_the_built_in_loss_trains_the_same_where_the_user_gives_it(model, target, stacked):
+    y = TARGETS[target]
+    kind = "regression" if y.is_floating_point() else "classification"
+    batch = Batch(parse("elu"), (0.003, 0.01)[: 1 + stacked], (0, 1)[: 1 + stacked])
+    recipe = make_recipe(model, None, None)
+    found = []
+    for loss in (None, F.mse_loss if kind == "regression" else F.cross_entropy):
+        task = tensor_task((VALUES, y), kind, loss)
+        settings = make_settings(task.fingerprint, ["relu", "elu"], 2, 3, 0.01, model="own")
+        found.append(train(Experiment(task, settings, recipe), batch, stacked))
+    assert same_numbers(*found)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+@pytest.mark.parametrize("target", ["values", "classes"])
+def test_the_built_in_loss_trains_the_same_on_a_table(target, seeds):
+    y = TARGETS[target].numpy()
+    own = F.mse_loss if target == "values" else nn.CrossEntropyLoss()
+    table = load_task((VALUES.numpy(), y))
+    settings = make_settings(table.fingerprint, ["relu", "elu"], 3, 3, 0.01, depth=2, width=8)
+    batch = Batch(parse("relu"), (0.01,) * len(seeds), seeds)
+    built_in, given = (
+        train(Experiment(dataclasses.replace(table, loss=loss), settings, Recipe()), batch)
+        for loss in (None, own)
+    )
+    assert [t.test_score for t in built_in] == [t.test_score for t in given]
+    assert [t.validation_score for t in built_in] == [t.validation_score for t in given]
+    assert all(math.isfinite(t.test_score) for t in given)
+
+
+def test_models_that_draw_by_numpy_train_the_same_each_time():
+    class Skipping(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * (1 if np.random.random() < 0.7 else random.uniform(0, 1))
+
+    def make():
+        return Skipping(*perceptron())
+
+    experiment = experiment_of(make, VALUES, TARGETS["column"])
+    one = Batch(parse("relu"), (0.01,), (0,))
+    before = np.random.get_state()[1].tolist(), random.getstate()
+    first, again = (train(experiment, one, stacked=False) for _ in range(2))
+    assert same_numbers(first, again)
+    assert before == (np.random.get_state()[1].tolist(), random.getstate())

@@ -2,9 +2,13 @@
 
 import dataclasses
 import functools
+import random
+import secrets
 import time
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
@@ -141,3 +145,192 @@ def test_a_network_with_the_time_in_it_is_known_by_its_code():
 
     recipe = make_recipe(numbered, None, None)
     assert fingerprint(TASK, recipe) == fingerprint(TASK, recipe)
+
+
+# --- What networks begin with ------------------------------------------------------------------
+
+
+def filled(draw):
+    """Return a function that makes a network whose first weights are drawn elsewhere."""
+
+    def own():
+        network = make()
+        with torch.no_grad():
+            network[0].weight.copy_(torch.as_tensor(draw()))
+        return network
+
+    return own
+
+
+DRAWS = {
+    "torch": lambda: torch.randn(4, 2),
+    "numpy": lambda: np.random.standard_normal((4, 2)),
+    "python": lambda: [[random.gauss(0, 1) for _ in range(2)] for _ in range(4)],
+    "scipy": lambda: scipy.stats.norm.rvs(size=(4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_weights_of_any_usual_generator_follow_the_seed(name):
+    recipe = make_recipe(filled(DRAWS[name]), None, None)
+    relu, again, elu, other = (
+        recipe.build(parse(spec), seed)
+        for spec, seed in (("relu", 3), ("relu", 3), ("elu", 3), ("relu", 4))
+    )
+    assert torch.equal(relu[0].weight, again[0].weight)
+    torch.testing.assert_close(
+        elu[0].weight / parse("elu").gain, relu[0].weight / parse("relu").gain
+    )
+    assert not torch.equal(relu[0].weight, other[0].weight)
+    assert recipe.notes == []
+
+
+def test_making_a_network_leaves_all_generators_alone():
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.random()
+    random.seed(1)
+    np.random.seed(1)
+    make_recipe(filled(DRAWS["numpy"]), None, None).build(parse("relu"), 0)
+    assert (random.random(), np.random.random()) == expected
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: np.random.default_rng().standard_normal((4, 2)),
+        lambda: torch.randn(4, 2, generator=torch.Generator().manual_seed(time.time_ns() % 2**60)),
+        lambda: [[secrets.randbelow(1000), 1]] * 4,
+    ],
+)
+def test_weights_that_no_seed_reaches_are_noted(draw):
+    (note,) = make_recipe(filled(draw), None, None).notes
+    assert "draws other numbers each time" in note
+    assert "0.weight" in note
+
+
+def test_networks_that_begin_alike_for_all_seeds_are_noted():
+    def constant():
+        torch.manual_seed(0)
+        return make()
+
+    kept = make().state_dict()
+
+    def loaded():
+        network = make()
+        network.load_state_dict(kept)
+        return network
+
+    def new_head():
+        network = loaded()
+        nn.init.normal_(network[2].weight)
+        return network
+
+    for alike in (constant, loaded):
+        (note,) = make_recipe(alike, None, None).notes
+        assert "begins with the same weights for every seed" in note
+    assert make_recipe(new_head, None, None).notes == []
+
+
+# --- Optimizers and schedules ------------------------------------------------------------------
+
+
+def groups_of(own=None):
+    parameter = nn.Parameter(torch.zeros(2, 2))
+    gradient = torch.ones(2, 2)
+    parameter.grad = gradient.to_sparse() if own is torch.optim.SparseAdam else gradient
+    return [{"params": [parameter]}]
+
+
+EVERY_OPTIMIZER = [
+    own
+    for own in vars(torch.optim).values()
+    if isinstance(own, type)
+    and issubclass(own, torch.optim.Optimizer)
+    and own is not torch.optim.Optimizer
+]
+EVERY_SCHEDULE = [
+    own
+    for name, own in vars(torch.optim.lr_scheduler).items()
+    if isinstance(own, type)
+    and hasattr(own, "step")
+    and hasattr(own, "state_dict")
+    and not issubclass(own, torch.optim.Optimizer)
+    and not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize("own", EVERY_OPTIMIZER)
+def test_every_optimizer_can_be_stepped_or_is_refused(own):
+    recipe = make_recipe(None, own, None)
+    if own is torch.optim.LBFGS:
+        with pytest.raises(ValueError, match=r"LBFGS .* needs closure.* torch.optim.Adam or SGD"):
+            recipe.make_optimizer(groups_of(), 0.01)
+    else:
+        recipe.make_optimizer(groups_of(own), 0.01).step()
+
+
+@pytest.mark.parametrize("own", EVERY_SCHEDULE)
+def test_every_schedule_goes_by_the_steps_or_is_refused(own):
+    optimizer = torch.optim.SGD(groups_of(), lr=0.1)
+    recipe = make_recipe(None, None, own)
+    names = ("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "PolynomialLR")
+    if own.__name__ in names:
+        schedule = recipe.make_schedule(optimizer, 10)
+        for _ in range(9):
+            optimizer.step()
+            schedule.step()
+        assert optimizer.param_groups[0]["lr"] < 0.02
+    else:
+        with pytest.raises(
+            ValueError, match=f"^schedule {own.__name__} .*(CosineAnnealingLR|lambda)"
+        ):
+            recipe.make_schedule(optimizer, 10)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda optimizer, steps: torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [g["lr"] for g in optimizer.param_groups], total_steps=steps + 1
+        ),
+        lambda optimizer, steps: torch.optim.lr_scheduler.StepLR(optimizer, max(steps // 3, 1)),
+        lambda optimizer, steps: torch.optim.lr_scheduler.MultiStepLR(
+            optimizer, [steps // 2, 3 * steps // 4]
+        ),
+        lambda optimizer, steps: torch.optim.lr_scheduler.ExponentialLR(
+            optimizer, 0.01 ** (1 / steps)
+        ),
+        lambda optimizer, steps: torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, steps),
+        lambda optimizer, steps: torch.optim.lr_scheduler.ConstantLR(optimizer, 0.1, steps // 10),
+    ],
+)
+def test_what_is_advised_for_a_schedule_works(schedule):
+    optimizer = torch.optim.Adam(groups_of(), lr=0.1)
+    made = make_recipe(None, None, schedule).make_schedule(optimizer, 30)
+    for _ in range(30):
+        optimizer.step()
+        made.step()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"optimizer": lambda groups, lr: torch.optim.LBFGS(groups, lr=lr)}, "LBFGS .* closure"),
+        ({"optimizer": functools.partial(torch.optim.LBFGS, max_iter=2)}, "LBFGS .* closure"),
+        ({"optimizer": lambda groups, lr: 3}, "is a int, but should be a torch.optim.Optimizer"),
+        (
+            {"schedule": lambda own, steps: torch.optim.lr_scheduler.ReduceLROnPlateau(own)},
+            "ReduceLROnPlateau .* needs metrics",
+        ),
+        (
+            {"schedule": functools.partial(torch.optim.lr_scheduler.StepLR, step_size=3)},
+            "StepLR takes the optimizer alone",
+        ),
+        ({"schedule": lambda own, steps: 3}, "should have a method step"),
+    ],
+)
+def test_what_can_not_be_stepped_is_refused(recipe, message):
+    made = make_recipe(None, recipe.get("optimizer"), recipe.get("schedule"))
+    with pytest.raises(ValueError, match=message):
+        made.make_schedule(made.make_optimizer(groups_of(), 0.01), 10)

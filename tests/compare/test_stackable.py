@@ -1,12 +1,17 @@
 """What is not the same in a stack as alone is found, and trained alone."""
 
+import dataclasses
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from leakyrelu.activations import parse
+from leakyrelu.compare.data import load_task
 from leakyrelu.compare.plan import Batch, make_settings
-from leakyrelu.compare.recipe import make_recipe
+from leakyrelu.compare.recipe import Recipe, make_recipe
 from leakyrelu.compare.stackable import reason_against
 from leakyrelu.compare.tensors import tensor_task
 from leakyrelu.compare.train import Experiment, train
@@ -181,3 +186,34 @@ def test_optimizers_of_whole_networks():
 
     for optimizer in (Clipped, hooked):
         assert reason(optimizer=optimizer) == "the optimizer does not treat each number by itself"
+
+
+def reading(outputs, targets):
+    square = (outputs - targets).square()
+    return square.clamp(max=10.0).mean() if square.max().item() > 10 else square.mean()
+
+
+def sly(outputs, targets):
+    is_stacked = torch._C._functorch.is_batchedtensor(outputs)
+    return (outputs - targets).abs().pow(1 if is_stacked else 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [(None, ""), (nn.functional.mse_loss, ""), (reading, "can't be stacked: "), (sly, DIFFERENT)],
+)
+def test_losses_of_one_s_own_on_a_table(loss, expected):
+    task = load_task((X.numpy(), X[:, 0].numpy() ** 2))
+    settings = make_settings(task.fingerprint, ["relu", "elu"], 5, 2, 0.01, depth=2, width=8)
+    experiment = Experiment(dataclasses.replace(task, loss=loss), settings, Recipe())
+    found = reason_against(experiment, "relu", EACH)
+    assert found.startswith(expected) if expected else found == ""
+
+
+@pytest.mark.parametrize("draw", [np.random.random, random.random])
+def test_draws_of_other_generators(draw):
+    class Skipping(Own):
+        def forward(self, x):
+            return self.body(x) * (1.0 if not self.training or draw() < 0.999 else 0.5)
+
+    assert reason(Skipping) == "NumPy's or Python's generator is drawn from while it trains"

@@ -108,7 +108,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
 
 
 def _look_before(experiment: Experiment, batch: Batch) -> None:
-    """Look at a network as it will be looked at while it trains, and refuse what tells nothing."""
+    """Take a step and look at a network, as later while it trains; refuse what tells nothing."""
     with kept_generators():
         training = Training(experiment, batch, stacked=False)
         own = training.networks
@@ -116,8 +116,8 @@ def _look_before(experiment: Experiment, batch: Batch) -> None:
         called: set[str] = set()
         for name, module in swapped.items():
             module.register_forward_hook(lambda *_, name=name: called.add(name))
-        (look,) = training.look()[0]
         next(training.epoch())
+        (look,) = training.look()[0]
     if not swapped:  # the networks made here call it
         return
     names, verb = ", ".join(swapped), "is" if len(swapped) == 1 else "are"

@@ -226,7 +226,7 @@ class Comparison:
                     f"{', '.join(at_edge)}; one beyond the grid might do better still."
                 )
         undecided = [c for c in self.candidates if c.verdict == "undecided" and not c.dropped]
-        if undecided and len(self.settings.seeds) > 1:
+        if any(len(c.trials) > 1 for c in undecided):
             by_need: dict[int | None, list[str]] = {}
             for c in undecided:
                 by_need.setdefault(c.seeds_to_decide, []).append(c.activation)

@@ -69,6 +69,8 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     if task.kind == "classification":
         targets = _class_numbers(outputs, targets)
         try:
+            if len(outputs) == 1:  # to the last bit what the user's own cross_entropy is
+                return F.cross_entropy(outputs[0], targets[0]).reshape(1)
             each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         except IndexError as error:
             raise _too_few_outputs(outputs, targets) from error
@@ -126,32 +128,34 @@ class _Pairs(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        result = function(*args, **(kwargs or {}))
         used = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         of_outputs, of_targets = ([x for x in used if id(x) in made] for made in self._made)
-        if len(used) == 2 and len(of_outputs) == len(of_targets) == 1:
-            self._refuse_enlarged(function, of_outputs[0], of_targets[0], result)
+        is_pair = len(used) == 2 and len(of_outputs) == len(of_targets) == 1
+        name = getattr(function, "__name__", "")
+        if is_pair and ("loss" in name or name == "kl_div") and of_targets[0].is_floating_point():
+            self._refuse(name, of_outputs[0], of_targets[0])
+        result = function(*args, **(kwargs or {}))
+        if is_pair and self._cross(*of_outputs, *of_targets):
+            self._refuse(name, of_outputs[0], of_targets[0], getattr(result, "shape", ()))
         for made, of_it in zip(self._made, (of_outputs, of_targets), strict=True):
             if of_it:
                 made.update((id(x), x) for x in tree_leaves(result) if isinstance(x, Tensor))
         return result
 
-    def _refuse_enlarged(self, function: Any, outputs: Tensor, targets: Tensor, found: Any) -> None:
-        name = getattr(function, "__name__", "")
+    def _refuse(self, name: str, outputs: Tensor, targets: Tensor, made: Any = None) -> None:
+        """Refuse different shapes, if they are broadcast to what was made of them."""
         try:
             both = np.broadcast_shapes(outputs.shape, targets.shape)
         except ValueError:
             return
-        is_loss = ("loss" in name or name == "kl_div") and targets.is_floating_point()
-        is_loss &= outputs.shape != targets.shape
-        if is_loss or (getattr(found, "shape", None) == both and self._cross(outputs, targets)):
+        if outputs.shape != targets.shape and made in (None, both):
             raise ValueError(
                 f"{name}() would repeat outputs of shape {tuple(outputs.shape)} and targets of "
                 f"shape {tuple(targets.shape)} to {tuple(both)}, but each is for one of the other"
             )
 
     def _cross(self, *both: Tensor) -> bool:
-        """Whether the examples of outputs and targets are numbered by different axes."""
+        """Whether the examples of two tensors are numbered by different axes."""
         examples = len(self._given[0])
         axes = [[i for i in range(-x.ndim, 0) if x.shape[i] == examples] for x in both]
         return examples > 1 and all(len(own) == 1 for own in axes) and axes[0] != axes[1]

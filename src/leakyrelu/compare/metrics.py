@@ -115,7 +115,7 @@ class NamedMetric:
             try:
                 score = scorer._score_func(y, response, **scorer._kwargs, **words)
             except ValueError as error:
-                raise _RefusedError(" ".join(str(error).split())) from error
+                raise _RefusedError(" ".join(str(error).split()).rstrip(".")) from error
         return float(scorer._sign * score)
 
     def _flat(

@@ -258,7 +258,7 @@ def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: 
     if own.lost:
         why = "which diverged" if own.lost == "diverged" else f"whose {metric} is undefined"
         return f"Nothing can be said of differences to {reference}, {why}{tail}."
-    if len(settings.seeds) < 2:
+    if len(settings.seeds) < 2 or len(own.trials) < 2:
         return f"One seed shows no difference that chance could not make; use several{tail}."
     if not others:
         return f"Nothing is left to compare with {reference}{tail}."
@@ -303,13 +303,15 @@ def undefined_scores(trials: Sequence[Trial], metric: str) -> list[str]:
     parts = {part: set[int]() for part in ("validation", "test")}
     for part, seeds in parts.items():
         seeds |= {t.seed for t in undefined if math.isnan(getattr(t, f"{part}_score"))} - scored
-    told = [f"in the {part} part of seed {_few(sorted(s))}" for part, s in parts.items() if s]
+    told = [f"the {part} part of seed {_few(sorted(s))}" for part, s in parts.items() if s]
     if told:
         why = {
-            "R²": "R² is undefined for targets that are all equal",
-            "accuracy": "accuracy is undefined where no target is a class",
-        }.get(metric, f"{metric} is undefined: it gave no finite number for any network")
-        found.append(f"{why}, as {' and '.join(told)}: left out; larger parts may have it.")
+            "R²": "R² is undefined for a part whose targets are all equal",
+            "accuracy": "accuracy is undefined for a part without a target that is a class",
+        }.get(metric, f"{metric} is undefined where it gives no finite number for any network")
+        if "auc" in metric:
+            why = f"{metric} is undefined for a part that lacks a class"
+        found.append(f"{why}, as {' and '.join(told)}: these seeds are left out.")
     failed: dict[tuple[str, float], list[int]] = {}
     for trial in undefined:
         if trial.seed in scored:

@@ -39,7 +39,7 @@ def explain(
     told = [_reason(c, own) for c in trained if own and c.verdict in ("better", "worse")]
     if own is None or len(trained) < 2:
         lost = [c for c in candidates if c.lost and (own or c.activation == reference)]
-        why = "diverged" if all(c.lost == "diverged" for c in lost) else "have no score"
+        why = "diverged" if all(c.lost == "diverged" for c in lost) else "got no score"
         others = "the others" if own else reference
         told = [f"There is nothing to explain: {others} {why}, so nothing could be compared."]
     elif not told:
