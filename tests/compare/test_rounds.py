@@ -1,5 +1,6 @@
 """Rounds of seeds: who goes on, that stopping and resuming change nothing, and what is claimed."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -213,17 +214,62 @@ def test_all_diverge():
     assert len(rounds) == 1
 
 
+def without_scores(key):
+    return dataclasses.replace(trial_of(key, math.nan, math.nan), undefined=True)
+
+
+def test_seeds_whose_examples_give_no_score_are_left_out():
+    settings = settings_for(["relu", "elu", "gelu"], 20, (0.01, 0.1))
+    train = around({"relu": 0.9, "elu": 0.9, "gelu": 0.8})
+    missing = {1, 3, 12}
+    trials, rounds = run(settings, lambda k: without_scores(k) if k[2] in missing else train(k))
+    assert len(rounds) == 3
+    for found in candidates(settings, trials):
+        assert found.lost is None
+        seeds = [t.seed for t in found.trials]
+        assert seeds == [seed for seed in range(max(seeds) + 1) if seed not in missing]
+        assert found.score.mean == pytest.approx(np.mean([t.test_score for t in found.trials]))
+    assert candidates(settings, trials)[2].verdict == "worse"
+
+
+@pytest.mark.parametrize("lost", ["elu", "relu"])
+def test_a_score_that_is_missing_beside_others_of_its_seed_is_no_seed_to_leave_out(lost):
+    settings = settings_for(["relu", "elu", "gelu"], 10, (0.01, 0.1))
+    train = around({"relu": 0.9, "elu": 0.9, "gelu": 0.9}, seed=1)
+
+    def train_or_fail(rates):
+        return lambda k: without_scores(k) if k[:2] in rates and k[2] == 2 else train(k)
+
+    trials, _ = run(settings, train_or_fail({(lost, 0.01)}))
+    found = {c.activation: c for c in candidates(settings, trials)}
+    assert found[lost].learning_rate == 0.1
+    trials, rounds = run(settings, train_or_fail({(lost, 0.01), (lost, 0.1)}))
+    assert lost not in {key[0] for key in rounds[1]}
+    found = {c.activation: c for c in candidates(settings, trials)}
+    assert (found[lost].lost, found[lost].diverged) == ("undefined", False)
+
+
+def test_where_no_score_is_defined_it_ends():
+    settings = settings_for(["relu", "elu"], 10)
+    trials, rounds = run(settings, without_scores)
+    assert len(rounds) == 1
+    assert [c.lost for c in candidates(settings, trials)] == ["undefined", "undefined"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_stopped_anywhere_it_goes_on_as_it_would_have(seed):
-    """Trials are stored in any order, some of them are of rounds to come, some diverge."""
+    """Trials are stored in any order, some are of rounds to come, some diverge or have no score."""
     rng = np.random.default_rng(seed)
     settings = settings_for(EIGHT[:5], 20, (0.01, 0.1))
     spread = rng.uniform(0.001, 0.05)
     scores = 0.9 + rng.choice([0.0, 0.05], (5, 1, 1)) + spread * rng.standard_normal((5, 2, 20))
     scores[rng.random(scores.shape) < 0.02] = math.nan
+    left_out = set(np.flatnonzero(rng.random(20) < 0.1).tolist())
 
     def train(key):
         score = scores[EIGHT.index(key[0]), int(key[1] == 0.1), key[2]]
+        if math.isfinite(score) and key[2] in left_out:
+            return without_scores(key)
         return trial_of(key, score, score)
 
     expected, _ = run(settings, train)

@@ -67,14 +67,18 @@ def refused(directory, message):
 
 def test_trials_come_back_whole(tmp_path):
     diverged = dataclasses.replace(TRIAL, seed=1, test_score=math.nan, validation_score=math.nan)
+    undefined = dataclasses.replace(TRIAL, seed=2, test_score=math.nan, undefined=True)
     with opened(tmp_path / "new" / "run", environment={"python": "3"}) as store:
-        store.add([TRIAL, diverged])
+        store.add([TRIAL, diverged, undefined])
     with opened(tmp_path / "new" / "run", environment={"python": "4"}) as store:
-        first, second = store.trials()
+        first, second, third = store.trials()
         assert store.environment == {"python": "3"}
     assert repr(first) == repr(TRIAL)  # repr: NaN is unequal to itself
     assert math.isnan(second.test_score)
     assert math.isnan(second.validation_score)
+    assert (second.diverged, second.undefined) == (True, False)
+    assert repr(third) == repr(undefined)
+    assert (third.diverged, third.undefined) == (False, True)
 
 
 def test_reading_gives_what_was_written_and_changes_nothing(file):

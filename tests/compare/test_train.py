@@ -1,5 +1,6 @@
 """Stacked training against the loop that one would write for a single network."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -139,3 +140,44 @@ def test_a_diverged_trial_has_no_score_and_harms_no_other(task):
     assert math.isnan(bad.test_score)
     assert math.isnan(bad.validation_score)
     assert good.history[-1].train_loss == pytest.approx(alone.history[-1].train_loss, rel=2e-3)
+    assert (bad.diverged, bad.undefined, good.diverged, good.undefined) == (
+        True,
+        False,
+        False,
+        False,
+    )
+
+
+def test_a_score_that_is_not_defined_is_no_divergence():
+    """Hardly any target differs from the others, so that some parts have no R²."""
+    y = np.zeros(100)
+    y[:5] = np.arange(1, 6) / 7
+    task = load_task((np.random.default_rng(0).normal(size=(100, 3)), y))
+    settings = settings_of(task, depth=2, epochs=1)
+    seeds = tuple(range(8))
+    trials = train_quietly(task, settings, Batch(parse("elu"), (0.01,) * 8, seeds))
+    for trial, seed in zip(trials, seeds, strict=True):
+        split = task.split(seed)
+        has_r2 = [len(set(task.y[rows].tolist())) > 1 for rows in (split.validation, split.test)]
+        found = [math.isfinite(s) for s in (trial.validation_score, trial.test_score)]
+        assert found == has_r2
+        assert (trial.undefined, trial.diverged) == (not all(has_r2), False)
+    assert {trial.undefined for trial in trials} == {True, False}
+
+
+def test_a_loss_that_is_not_finite_on_test_examples_alone_is_divergence():
+    """Though all scores are numbers or none of them is."""
+    task = load_task((np.linspace(-1, 1, 100)[:, None], np.linspace(-1, 1, 100)))
+    rows = task.split(0).test
+
+    def loss(outputs, targets):
+        is_test = torch.isin(targets, torch.from_numpy(task.y[rows]))
+        return torch.where(is_test, torch.inf, (outputs - targets) ** 2).mean()
+
+    task = dataclasses.replace(task, loss=loss)
+    settings = settings_of(task, depth=2, epochs=1)
+    (trial,) = train_quietly(task, settings, Batch(parse("elu"), (0.01,), (0,)))
+    assert math.isfinite(trial.validation_score)
+    assert math.isfinite(trial.history[-1].train_loss)
+    assert math.isnan(trial.test_score)
+    assert (trial.diverged, trial.undefined) == (True, False)

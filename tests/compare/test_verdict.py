@@ -1,5 +1,6 @@
 """Candidates of trials that are given, and a sentence that claims no more than they show."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from leakyrelu.compare.intervals import probability_best
 from leakyrelu.compare.plan import make_settings
 from leakyrelu.compare.trial import Checkpoint, Trial
-from leakyrelu.compare.verdict import candidates, sentence
+from leakyrelu.compare.verdict import candidates, sentence, undefined_scores
 
 
 def settings_for(scores, rates=(0.01,)):
@@ -246,3 +247,49 @@ def test_one_seed_gives_no_probability():
 def test_nobody_is_left():
     scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
     assert verdict_of(scores).startswith("Nothing is left to compare with relu; ")
+
+
+def undefined(trials, *lost):
+    """Take the scores from trials of these activations and seeds."""
+    nothing = {"test_score": math.nan, "undefined": True}
+    return [
+        dataclasses.replace(t, **nothing) if (t.activation, t.seed) in lost else t for t in trials
+    ]
+
+
+def test_what_is_undefined_is_not_said_to_have_diverged():
+    scores = {"relu": noisy(0.9, 1, 5), "elu": noisy(0.9, 2, 5)}
+    settings, trials = settings_for(scores), trials_of(scores)
+    lost = undefined(trials, ("elu", 3))
+    text = sentence(settings, candidates(settings, lost), "auc")
+    assert "of elu, auc is undefined at every learning rate" in text
+    lost = undefined(trials, ("relu", 3))
+    text = sentence(settings, candidates(settings, lost), "auc")
+    assert text.startswith("Nothing can be said of differences to relu, whose auc is undefined")
+    assert "diverged" not in text
+    (note,) = undefined_scores(lost, "auc")
+    assert "relu at 0.01 (seed 3)" in note
+    assert "not diverged" in note
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [("R²", "targets are all equal"), ("roc_auc", "lacks a class"), ("mine", "no finite number")],
+)
+def test_seeds_without_a_score_are_left_out_and_noted(metric, why):
+    scores = {"relu": noisy(0.9, 1, 5), "elu": noisy(0.8, 2, 5)}
+    settings = settings_for(scores)
+    trials = undefined(trials_of(scores), ("relu", 3), ("elu", 3))
+    found = candidates(settings, trials)
+    assert [len(c.trials) for c in found] == [4, 4]
+    assert found[1].verdict == "worse"
+    (note,) = undefined_scores(trials, metric)
+    assert why in note
+    assert "the test part of seed 3: these seeds are left out" in note
+    one = undefined(trials_of(scores), *((spec, seed) for spec in scores for seed in range(1, 5)))
+    text = sentence(settings, candidates(settings, one), metric)
+    assert text.startswith("One seed shows no difference")
+
+
+def test_of_what_diverged_or_trained_nothing_is_undefined():
+    assert undefined_scores(trials_of({"relu": [0.5, math.nan], "elu": [0.5, 0.5]}), "auc") == []

@@ -211,7 +211,7 @@ def check_metric(task: Task) -> None:
             f"metric {name} is of numbers to predict, but the targets are classes; take one such "
             "as f1_macro, balanced_accuracy or log_loss, or kind='regression'"
         )
-    targets = torch.from_numpy(y)
+    targets = torch.from_numpy(y if metric.is_of_classes else task.center + task.scale * y)
     try:
         metric.computed(_perfect(metric, targets), targets)
     except _RefusedError as error:
