@@ -30,6 +30,18 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def test_metrics_by_name(tmp_path):
+    result = run("compare", *SMALL, "--metric", "f1_macro", "--output", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "test f1_macro" in result.output
+    result = run("compare", *SMALL, "--metric", "f1_marco", "--output", tmp_path / "other")
+    assert result.exit_code == 2
+    assert "did you mean 'f1_macro'?" in result.output
+    result = run("compare", *SMALL, "--metric", "mae", "--output", tmp_path / "other")
+    assert result.exit_code == 2
+    assert "the targets are classes" in result.output
+
+
 def test_compare_writes_table_verdict_and_report(tmp_path):
     result = run("compare", *SMALL, "--output", tmp_path / "run")
     assert result.exit_code == 0

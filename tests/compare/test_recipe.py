@@ -69,6 +69,14 @@ def test_what_is_no_factory_is_refused(model, message):
         make_recipe(model, None, None)
 
 
+def test_activations_that_stay_are_told():
+    def mixed():
+        return nn.Sequential(make(), nn.Hardswish(), nn.Linear(1, 1), nn.Tanh())
+
+    (note,) = make_recipe(mixed, None, None).notes
+    assert note == "The model: only rectifiers are swapped: Hardswish (1), Tanh (3) stay as before."
+
+
 def test_what_is_out_of_reach_is_told():
     def helper(x):
         return F.relu(x)

@@ -596,3 +596,81 @@ def test_why_there_is_nothing_to_swap():
         scripted = torch.jit.script(network())
     with pytest.raises(ValueError, match=r"so give it as before torch.jit.script"):
         replace(scripted)
+
+
+# --- Activations that stay ---------------------------------------------------------------------
+
+OTHERS = [
+    nn.CELU,
+    nn.GLU,
+    nn.Hardshrink,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.SELU,
+]
+OTHERS += [nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_modules_that_stay_are_named(other):
+    model = nn.Sequential(nn.ReLU(), nn.Linear(4, 4), nn.Sequential(nn.ReLU(), other()))
+    with pytest.warns(UserWarning, match="only rectifiers") as caught:
+        treated = replace(model)
+    (warning,) = caught
+    expected = f"only rectifiers are swapped: {other.__name__} (2.1) stays as before"
+    assert str(warning.message) == expected
+    assert warning.filename == __file__
+    assert type(treated[2][1]) is other
+
+
+class Calling(nn.Module):
+    """Calls functions that are no rectifiers, by several names."""
+
+    def __init__(self):
+        super().__init__()
+        self.act, self.function, self.gates = nn.ReLU(), F.selu, nn.Sequential(nn.Tanh(), nn.Tanh())
+
+    def forward(self, x):
+        x = self.function(F.hardswish(self.act(x)))
+        return torch.tanh(x) + self.gates(x.tanh()) + self.helper(x) + torch.sigmoid(x)
+
+    def helper(self, x):
+        return F.mish(x)
+
+    def loss(self, x):
+        return F.softplus(x).mean()
+
+
+def test_calls_that_stay_are_named():
+    with pytest.warns(UserWarning, match="only rectifiers") as caught:
+        replace(nn.Sequential(Calling(), nn.Sigmoid(), nn.Softmax(1)))
+    (warning,) = caught
+    told = "selu() (0), hardswish() (0), tanh() (0), mish() (0), Tanh (0.gates.0, 0.gates.1) stay"
+    assert told in str(warning.message)
+
+
+def test_many_that_stay_are_few_words():
+    model = nn.Sequential(nn.ReLU(), *(nn.Mish() for _ in range(100)))
+    with pytest.warns(UserWarning, match=r"Mish \(1, 2, 3, 4 and 96 more\) stays"):
+        replace(model)
+
+
+@pytest.mark.parametrize("kwargs", [{"where": "0"}, {"activation": "original"}])
+def test_what_was_chosen_needs_no_such_words(kwargs):
+    model = nn.Sequential(nn.ReLU(), nn.Mish())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        treated = replace(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        replace(treated, **kwargs)
+
+
+def test_what_is_there_in_place_of_rectifiers_is_told():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Hardswish())
+    with pytest.raises(
+        ValueError, match=r"no rectifier.*; only rectifiers .* Hardswish \(1\) stays"
+    ):
+        replace(model)
