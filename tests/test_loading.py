@@ -139,9 +139,9 @@ def test_no_data(tmp_path, module):
         "objects.npy": "can't be read",
         "text.csv": "columns that are no numbers: b",
         "broken.parquet": "can't be read",
-        "broken.npz": "can't be read as arrays of numbers or texts",
-        "zip.npz": "can't be read as arrays",
-        "empty.npy": "can't be read as arrays",
+        "broken.npz": "can't be read: it has no arrays of numbers or texts",
+        "zip.npz": "can't be read: it has no arrays",
+        "empty.npy": "can't be read: it has no arrays",
         "x.txt": "should be module:name, or end in .npy",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,15 +53,29 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
 
 
+def _is_name(data: str) -> bool:
+    """Whether data is ``module:name``, and no path or address."""
+    return ":" in data and not any(slash in data for slash in "/\\") and not Path(data).exists()
+
+
 def _named(spec: str | None) -> Any:
     """Return what ``module:name`` names."""
     if spec is None:
         return None
     try:
-        from leakyrelu.loading import load_object
+        with _status(f"importing {spec}"):
+            from leakyrelu.loading import load_object
+
+            return load_object(spec)
     except ImportError as error:
         raise ImportError(f"this needs {error.name}: pip install 'leakyrelu[all]'") from error
-    return load_object(spec)
+
+
+def _status(text: str) -> AbstractContextManager[Any]:
+    """Show, if this is a terminal, what takes its time."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
 
 
 def _drawn(text: str) -> Any:
@@ -116,11 +130,15 @@ def compare(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A table, .csv, .parquet or .npz; or module:name of (X, y), a data set, or a "
-            "function that returns either. \\[default: handwritten digits]"
+            help="A table: .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or "
+            ".npz, also as .gz, .bz2, .xz or .zip; or module:name of (X, y), a data set, a data "
+            "frame, or a function that returns one of these. \\[default: handwritten digits]"
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,
+    drop: Annotated[
+        str, typer.Option(help="Columns of the table to leave out, with commas between.")
+    ] = "",
     kind: Annotated[
         str | None,
         typer.Option(help="classification or regression. \\[default: found from the target]"),
@@ -186,9 +204,10 @@ def compare(
 
             result = leakyrelu.compare(
                 _named(model),
-                _named(data) if data and ":" in data and not Path(data).exists() else data,
+                _named(data) if data and _is_name(data) else data,
                 target,
                 kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
+                drop=_listed(drop),
                 loss=_named(loss),
                 metric=_named(metric) if metric and ":" in metric else metric,
                 optimizer=_named(optimizer),
@@ -309,8 +328,9 @@ def examine(
     data: Annotated[
         str,
         typer.Option(
-            help="Examples for it: a .npy, .npz, .pt, .csv or .parquet file, or module:name of a "
-            "tensor, of batches such as a DataLoader's, or of a function that returns either."
+            help="Examples for it: a .npy, .npz or .pt file, a table as compare reads it, or "
+            "module:name of a tensor, of batches such as a DataLoader's, or of a function that "
+            "returns either."
         ),
     ],
     checkpoint: Annotated[
@@ -336,17 +356,20 @@ def examine(
     with _clear_errors():
         most = None if fail_above is None else _share(fail_above)
 
-        import torch
-        from rich.console import Console
+        with _status("loading PyTorch"):
+            import torch
+            from rich.console import Console
 
-        from leakyrelu.health import examine
-        from leakyrelu.loading import load_batches, load_checkpoint, load_model
-        from leakyrelu.report.terminal import print_examination
+            from leakyrelu.health import examine
+            from leakyrelu.loading import load_batches, load_checkpoint, load_model
+            from leakyrelu.report.terminal import print_examination
 
-        network = load_model(model)
+        with _status(f"importing {model}"):
+            network = load_model(model)
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
-        batches = load_batches(data)
+        with _status(f"reading {data}"):
+            batches = load_batches(data)
         if treat is not None and not isinstance(batches, torch.Tensor):
             batches = list(batches)  # they are gone through several times
         found = examine(network, batches)

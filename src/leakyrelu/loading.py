@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     ValueError
         If the file can't be read, or its weights are not those of the model.
     """
-    state = _read_tensors(_existing(path))
+    state = _read_tensors(path)
     for name in ("model", "state_dict", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
@@ -128,9 +128,9 @@ def load_batches(spec: str) -> Any:
     Parameters
     ----------
     spec : str
-        A file: .npy; .npz with one array, or one named x or X; .pt; .csv or .parquet with columns
-        of numbers. Or ``module:name`` of a tensor, of batches such as a DataLoader's, or of a
-        function that returns either.
+        A file: .npy; .npz with one array, or one named x or X; .pt; or a table with columns of
+        numbers, as `leakyrelu.tables.read_table` reads it. Or ``module:name`` of a tensor, of
+        batches such as a DataLoader's, or of a function that returns either.
 
     Raises
     ------
@@ -140,20 +140,15 @@ def load_batches(spec: str) -> Any:
         If it can't be read.
     """
     path = Path(spec)
-    if ":" in spec and not path.exists():
+    if ":" in spec and "/" not in spec and not path.exists():
         return _made(spec)
     readers = {
         ".npy": _read_array,
         ".npz": _read_array,
         ".pt": _read_tensors,
         ".pth": _read_tensors,
-        ".csv": _read_table,
-        ".parquet": _read_table,
     }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"data {spec!r} should be module:name, or end in {', '.join(readers)}")
-    data = reader(_existing(path))
+    data = readers.get(path.suffix.lower(), _read_table)(path)
     if not isinstance(data, np.ndarray):
         return data
     if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
@@ -161,13 +156,13 @@ def load_batches(spec: str) -> Any:
     return torch.from_numpy(np.ascontiguousarray(data))
 
 
-def _existing(path: Path) -> Path:
+def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    return path
 
 
 def _read_tensors(path: Path) -> Any:
+    _check_exists(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -178,13 +173,13 @@ def _read_tensors(path: Path) -> Any:
 
 
 def read_arrays(
-    path: Path, alone: Sequence[str] = ()
+    file: Path | BinaryIO, alone: Sequence[str] = ()
 ) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
     """Read the array of a .npy file, or the named ones of a .npz file.
 
     Parameters
     ----------
-    path : Path
+    file : Path or file
     alone : sequence of str, optional
         If there are arrays of these names, only they are read.
 
@@ -194,7 +189,7 @@ def read_arrays(
         If the file is none of these, or has Python objects in it.
     """
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(file, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         with found:
@@ -202,13 +197,16 @@ def read_arrays(
             return {name: found[name] for name in names}
     except Exception as error:  # of NumPy, which advises to trust the file, or of zipfile
         raise ValueError(
-            f"{path} can't be read as arrays of numbers or texts, as numpy.save and numpy.savez "
-            "write them"
+            "it has no arrays of numbers or texts, as numpy.save and numpy.savez write them"
         ) from error
 
 
 def _read_array(path: Path) -> np.ndarray[Any, Any]:
-    found = read_arrays(path, alone=("x", "X"))
+    _check_exists(path)
+    try:
+        found = read_arrays(path, alone=("x", "X"))
+    except ValueError as error:
+        raise ValueError(f"{path} can't be read: {error}") from error
     if isinstance(found, np.ndarray):
         return found
     if len(found) != 1:
@@ -219,13 +217,21 @@ def _read_array(path: Path) -> np.ndarray[Any, Any]:
 
 
 def _read_table(path: Path) -> np.ndarray[Any, Any]:
-    import pandas as pd
+    from leakyrelu.columns import decimal_mark, understand
+    from leakyrelu.tables import READERS, endings, read_table, refuse_address
 
-    try:
-        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
-    others = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    refuse_address(str(path))
+    if not path.exists() and not {*READERS, ".zip"} & set(endings(path)):
+        raise ValueError(
+            f"data {str(path)!r} should be module:name, or end in .npy, .npz, .pt, "
+            f"{', '.join(READERS)}"
+        )
+    table = read_table(path)
+    mark = decimal_mark(table.frame) or ("." if table.separator == "," else None)
+    columns = [understand(column, mark) for _, column in table.frame.items()]
+    names = map(str, table.frame.columns)
+    others = [name for name, column in zip(names, columns, strict=True) if column.kind == "text"]
     if others:
         raise ValueError(f"{path} has columns that are no numbers: {', '.join(others)}")
-    return table.to_numpy(dtype=np.float32)
+    values = [column.values.to_numpy(dtype=np.float32, na_value=np.nan) for column in columns]
+    return np.stack(values, axis=1)

@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from sklearn.utils import Bunch
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from leakyrelu.compare.data import TOO_RARE, load_task
 from leakyrelu.compare.examples import Examples
@@ -216,3 +218,73 @@ def test_fingerprints_tell_data_apart():
     assert task.fingerprint == tensor_task((X.copy(), CLASSES)).fingerprint
     assert task.fingerprint != tensor_task((X + 1, CLASSES)).fingerprint
     assert task.fingerprint != dataclasses.replace(task, kind="custom").fingerprint
+
+
+class Counted:
+    """Items that count how often they are read."""
+
+    def __init__(self, label=lambda row: int(CLASSES[row]), **attributes):
+        self.reads, self._label = 0, label
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, row):
+        if not 0 <= row < 40:
+            raise IndexError(row)
+        self.reads += 1
+        return X[row], self._label(row)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [CLASSES, CLASSES.tolist(), torch.tensor(CLASSES)],
+    ids=["array", "list", "tensor"],
+)
+@pytest.mark.parametrize("name", ["targets", "labels"])
+def test_targets_that_a_data_set_holds_are_not_read_item_by_item(name, held, monkeypatch):
+    monkeypatch.setattr("leakyrelu.compare.tensors.MOST_TRIED", 4)
+    whole = Counted(**{name: held})
+    assert tensor_task(whole).y.tolist() == CLASSES.tolist()
+    assert whole.reads <= 9
+    part = Subset(whole, range(39, 9, -1))
+    assert tensor_task(part).y.tolist() == CLASSES[:9:-1].tolist()
+    two = ConcatDataset([part, whole])
+    assert tensor_task(two).y.tolist() == [*CLASSES[:9:-1], *CLASSES]
+    assert whole.reads <= 30
+
+
+@pytest.mark.parametrize(
+    ("label", "held"),
+    [
+        (lambda row: int(CLASSES[row]) % 3, CLASSES),  # one class is changed
+        (lambda row: float(CLASSES[row]), CLASSES),  # a regression
+        (lambda row: [int(CLASSES[row])], CLASSES),
+        (lambda row: int(CLASSES[row]), CLASSES[:-1]),
+        (lambda row: int(CLASSES[row]), [[1], [1, 2]] * 20),
+        (lambda row: int(CLASSES[row]), ["a", "b"] * 20),
+        (lambda row: int(CLASSES[row]), None),
+    ],
+)
+def test_targets_that_are_not_those_of_the_items_are_read(label, held):
+    task = tensor_task(Counted(label, targets=held))
+    expected = tensor_task(Counted(label))
+    assert np.array_equal(task.y, expected.y)
+    assert task.kind == expected.kind
+
+
+def test_columns_are_dropped_of_tables_only():
+    table = pd.DataFrame({"a": X[:, 0, 0], "b": X[:, 0, 1] ** 2, "y": CLASSES})
+    task = make_task(table, "y", None, None, None, False, drop="a")
+    assert task.X.shape == (40, 1)
+    with pytest.raises(ValueError, match="drop 'a' names columns, but data is no table"):
+        make_task((X, CLASSES), None, None, None, None, False, drop="a")
+
+
+def test_a_model_of_ones_own_gets_frames_and_bunches():
+    columns = {"a": X[:, 0, 0].tolist(), "y": CLASSES.tolist()}
+    for data in (pa.table(columns), columns):
+        assert make_task(data, "y", None, None, None, False).is_table
+    task = make_task(Bunch(data=X, target=CLASSES), None, None, None, None, False)
+    assert task.X.shape == X.shape

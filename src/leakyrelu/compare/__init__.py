@@ -21,6 +21,7 @@ def compare(
     target: str | None = None,
     *,
     kind: Literal["classification", "regression"] | None = None,
+    drop: str | Sequence[str] = (),
     loss: Callable[[Any, Any], Any] | None = None,
     metric: str | Callable[[Any, Any], Any] | None = None,
     optimizer: Callable[..., Any] | None = None,
@@ -51,20 +52,25 @@ def compare(
         `activations` as `leakyrelu.replace` does it, and the weights that feed them are scaled
         by the gain of the new one over that of the old. By default multilayer perceptrons of
         `depth` and `width`.
-    data : None, path, DataFrame, (X, y) or data set
-        A table: a path that ends in ``.csv``, ``.parquet`` or ``.npz``, or a DataFrame. Text
-        columns of up to 50 different values become one column a value; missing values get the
-        training mean and a column that says so; all are scaled. With a `model`, (X, y) are
-        tensors or arrays of shape (examples, ...) that it gets as they are (float64 and uint8 as
-        float32), or a map-style data set has items (x, y). None, without a model, is scikit-learn's
-        handwritten digits (1,797 images). Or a function that returns any of these.
+    data : None, path, data frame, (X, y) or data set
+        A table: a path, of a .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or
+        .npz file, text also compressed; or a data frame of pandas, Polars, PyArrow or any library
+        that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of scikit-learn.
+        Text columns of up to 50 different values become one column a value, dates become numbers;
+        missing values get the training mean and a column that says so; all are scaled. With a
+        `model`, (X, y) are tensors or arrays of shape (examples, ...) that it gets as they are
+        (float64 and uint8 as float32), or a map-style data set has items (x, y). None, without a
+        model, is scikit-learn's handwritten digits (1,797 images). Or a function that returns any
+        of these.
     target : str, optional
-        The column to predict; needed with a file or DataFrame.
+        The column to predict; needed with a table, but for (X, y).
     kind : {"classification", "regression"}, optional
         What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
         square error. R² of several values an example is that of all of them, each about its own
         mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a
         `loss` of your own, the score is minus that loss.
+    drop : str or sequence of str, optional
+        Columns of the table to leave out.
     loss : callable, optional
         Given outputs and targets of a batch, returns the mean loss. Both have one shape where they
         only differ by axes of one value: (examples,) for (examples, 1) and (examples,). The values
@@ -149,20 +155,23 @@ def compare(
     ['leaky_relu:0.2', 'relu']
     """
     try:
-        from leakyrelu.compare.comparison import Comparison, environment
-        from leakyrelu.compare.engine import run
-        from leakyrelu.compare.plan import check_rope, make_settings
-        from leakyrelu.compare.recipe import fingerprint, make_recipe
-        from leakyrelu.compare.store import Store
-        from leakyrelu.compare.tensors import make_task
-        from leakyrelu.compare.train import Experiment
-        from leakyrelu.report.terminal import LiveProgress
+        from rich.console import Console
+
+        with Console(stderr=True, quiet=not progress).status("loading PyTorch"):
+            from leakyrelu.compare.comparison import Comparison, environment
+            from leakyrelu.compare.engine import run
+            from leakyrelu.compare.plan import check_rope, make_settings
+            from leakyrelu.compare.recipe import fingerprint, make_recipe
+            from leakyrelu.compare.store import Store
+            from leakyrelu.compare.tensors import make_task
+            from leakyrelu.compare.train import Experiment
+            from leakyrelu.report.terminal import LiveProgress
     except ImportError as error:
         message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
         raise ImportError(message, name=error.name) from error
 
     recipe = make_recipe(model, optimizer, schedule)
-    task = make_task(data, target, kind, loss, metric, is_table=model is None)
+    task = make_task(data, target, kind, loss, metric, model is None, drop, progress)
     settings = make_settings(
         task.fingerprint,
         activations,

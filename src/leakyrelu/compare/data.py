@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,35 +11,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
+from torch import Tensor
 
+from leakyrelu.columns import MISSING, Column, decimal_mark, shown, understand
+from leakyrelu.compare.repeats import Numbers, alike, joined, sized_for_a_split
 from leakyrelu.compare.task import Kind, Task, check_kind
-from leakyrelu.loading import read_arrays
+from leakyrelu.tables import READERS, Table, as_array, as_table
 
-__all__ = ["TOO_RARE", "as_array", "load_task"]
+__all__ = ["TOO_RARE", "load_task", "refuse_two_parts", "together"]
 
 # A text column with more different texts than this is a name or free text, not a category.
 MOST_CATEGORIES = 50
 # Whole numbers with up to this many values are taken for class labels.
 MOST_INTEGER_CLASSES = 20
-DATE = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b"
+# A column of this name tells who or what a row is of, if it has a value for each so many rows.
+ID_NAME = re.compile(r"(?i:(^|.*[\W_])(id|uuid|guid))|.*[a-z]I[Dd]")
+ROWS_OF_AN_ID = 20
+LEAST_EXAMPLES = 20
+# Columns named in a note; of more, their number is told.
+NAMED = 5
 TOO_RARE = "Some classes are too rare to be split evenly; the splits are fully random."
 
 
-def load_task(data: Any = None, target: str | None = None, kind: Kind | None = None) -> Task:
+def load_task(
+    data: Any = None,
+    target: str | None = None,
+    kind: Kind | None = None,
+    drop: str | Sequence[str] = (),
+) -> Task:
     """Make a `Task` of the user's data.
 
     Parameters
     ----------
-    data : None, path, DataFrame or (X, y), default None
-        None is scikit-learn's handwritten digits. A path ends in ``.csv``, ``.parquet``
-        or ``.npz`` (named arrays: the target and the features).
+    data : None, path, data frame or (X, y), default None
+        None is scikit-learn's handwritten digits. A path is that of a table, as
+        `leakyrelu.tables.read_table` reads it. A data frame is one of pandas or any other library
+        that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of scikit-learn.
     target : str, optional
-        Column, or array of the ``.npz``, to predict. Needed with a file or DataFrame; not
-        with ``(X, y)``.
+        The column to predict. Needed but for ``(X, y)``.
     kind : {"classification", "regression"}, optional
         Found from the target by default: text, booleans and whole numbers of up to 20
         different values are classes, other numbers are regression.
+    drop : str or sequence of str, optional
+        Columns to leave out.
 
     Raises
     ------
@@ -48,94 +63,101 @@ def load_task(data: Any = None, target: str | None = None, kind: Kind | None = N
         If the data can't be trained on; the message says which column and how to mend it.
     """
     check_kind(kind)
+    drop = [drop] if isinstance(drop, str) else list(drop)
     if data is None:
         if target is not None:
             raise ValueError(f"target {target!r} was given without data; give data too")
+        if drop:
+            raise ValueError(f"drop {drop!r} was given without data; give data too")
         from sklearn.datasets import load_digits
 
         X, y = load_digits(return_X_y=True)
         pixels = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(X.shape[1])])
-        return _make_task("handwritten digits", pixels, pd.Series(y), kind)
-    if isinstance(data, (str, Path)):
-        return _make_task(Path(data).name, *_read_file(Path(data), target), kind)
-    if isinstance(data, pd.DataFrame):
-        return _make_task("data frame", *_take_target(data, target), kind)
+        return _make_task(Table(pixels, "handwritten digits"), pd.Series(y), kind)
+    refuse_two_parts(data)
+    if target is None and isinstance(data, Mapping) and {"data", "target"} <= set(data):
+        data = data["data"], data["target"]  # a Bunch of scikit-learn's
     if isinstance(data, tuple) and len(data) == 2:
-        X = pd.DataFrame(_as_table(as_array(data[0], "X"), "X"))
-        y = as_array(data[1], "y")
-        if y.shape == (len(X), 1):
-            y = y[:, 0]
-        if y.shape != (len(X),):
-            raise ValueError(
-                f"y has shape {y.shape}, but X has {len(X)} examples: give ({len(X)},)"
-            )
-        return _make_task("arrays", X, pd.Series(y), kind)
-    raise ValueError(
-        f"data of type {type(data).__name__} is not understood; give a path to a .csv, .parquet "
-        "or .npz file, a DataFrame, or a tuple (X, y)"
-    )
-
-
-def as_array(part: Any, name: str) -> npt.NDArray[Any]:
-    """Make an array of a tensor, sparse or not, of a list or a Series."""
-    if isinstance(part, torch.Tensor):
-        part = part.detach().cpu().to_dense()
-        part = part.float() if part.dtype == torch.bfloat16 else part
-    elif hasattr(part, "toarray"):  # SciPy's sparse arrays
-        part = part.toarray()
-    try:
-        return np.asarray(part)
-    except Exception as error:
+        table, y = _pair(*data, target)
+        return _make_task(table, y, kind, drop)
+    found = as_table(data)
+    if found is None:
         raise ValueError(
-            f"{name} can't be made an array, for which all examples need one shape: {error}"
-        ) from error
-
-
-def _read_file(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the file in it")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".npz": _read_npz}
-    reader: Any = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path} should end in {', '.join(readers)}")
-    if reader is _read_npz:
-        return _take_array(_read_npz(path), target)
+            f"data of type {type(data).__name__} is not understood; give a path to a table "
+            f"({', '.join(READERS)}), a data frame, a dict of columns, or a tuple (X, y)"
+        )
+    name = f"{found.name}: " if isinstance(data, (str, Path)) else ""
     try:
-        table = reader(path)
-    except (ValueError, OSError) as error:  # pandas and pyarrow raise one of these
-        raise ValueError(f"{path} can't be read: {str(error).strip()}") from error
-    return _take_target(table, target)
+        y = _target_of(found.frame, target)
+        found.frame = found.frame.drop(columns=[target])
+        return _make_task(found, y, kind, drop, target)
+    except ValueError as error:
+        raise ValueError(f"{name}{error}") from error
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path)
-    if table.shape[1] == 1:  # in much of the world the separator is no comma
-        for separator in ";\t|":
-            if separator in str(table.columns[0]):
-                return pd.read_csv(path, sep=separator)
-    return table
+def refuse_two_parts(data: Any) -> None:
+    """Refuse a train and a test part, as long as splits can't be given."""
+    parts = ()
+    if isinstance(data, dict) and {"train", "test", "validation"} & set(data):
+        parts = tuple(data.values())
+    elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        parts = tuple(data)
+    if len(parts) > 1 and all(map(_is_whole, parts)):
+        raise ValueError(
+            "data is a train and a test part, but splits can't be given: give all examples as one, "
+            "which each seed splits anew"
+        )
 
 
-def _read_npz(path: Path) -> Mapping[str, npt.NDArray[Any]]:
-    arrays = read_arrays(path)
-    if isinstance(arrays, np.ndarray):
-        raise ValueError(f"{path} is one array without a name; give several by numpy.savez")
-    return arrays
+def _is_whole(part: Any) -> bool:
+    """Whether it has inputs and targets: a pair, a path, a data set, a frame of some columns."""
+    if isinstance(part, (tuple, list)):
+        return len(part) == 2 and all(hasattr(each, "shape") for each in part)
+    if isinstance(part, (str, Path)):
+        return True
+    if hasattr(part, "shape"):
+        return hasattr(part, "columns") and len(part.columns) > 1
+    has_items = hasattr(part, "__len__") and hasattr(part, "__getitem__")
+    return hasattr(part, "dataset") or (has_items and not isinstance(part, (Sequence, Tensor)))
 
 
-def _unknown_target(target: str | None, names: Sequence[Any]) -> ValueError:
-    shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
-    if target is None:
-        return ValueError(f"the target is not named; choose one of the columns: {shown}")
-    known = {str(name).lower(): str(name) for name in names}
-    nearest = [known[n] for n in difflib.get_close_matches(str(target).lower(), known, n=1)]
+def _pair(inputs: Any, targets: Any, target: str | None) -> tuple[Table, pd.Series[Any]]:
+    """Take (X, y) as a table of X, and y."""
+    if target is not None:
+        raise ValueError(f"target {target!r} names a column, but data is (X, y), which has targets")
+    is_frame = isinstance(inputs, pd.DataFrame) or hasattr(inputs, "__arrow_c_stream__")
+    found = as_table(inputs) if is_frame else None
+    if found is None:
+        array = as_array(inputs, "X")
+        if array.ndim == 0:
+            raise ValueError("X is a single value; give an array of shape (examples, features)")
+        # Each example is flattened, so that images may be given as they are.
+        found = Table(pd.DataFrame(array.reshape(len(array), -1)), is_arrays=True)
+    found.name = "arrays"
+    y = targets if isinstance(targets, pd.Series) else as_array(targets, "y")
+    if y.shape == (len(found.frame), 1):
+        y = y[:, 0]
+    if y.shape != (len(found.frame),):
+        raise ValueError(
+            f"y has shape {y.shape}, but X has {len(found.frame)} examples: give "
+            f"({len(found.frame)},)"
+        )
+    return found, pd.Series(y).reset_index(drop=True)
+
+
+def _unknown(name: Any, names: Sequence[Any]) -> ValueError:
+    listed = ", ".join(str(n)[:60] for n in names[:20]) + (", ..." if len(names) > 20 else "")
+    if name is None:
+        return ValueError(f"the target is not named; choose one of the columns: {listed}")
+    known = {str(n).lower(): str(n) for n in names}
+    nearest = [known[n] for n in difflib.get_close_matches(str(name).lower(), known, n=1)]
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    return ValueError(f"there is no column {target!r}{hint} The columns are: {shown}")
+    if any(re.fullmatch(r"-?\d*\.\d+", str(n)) for n in names):
+        listed += "; if these are values, write a line with the names of the columns above them"
+    return ValueError(f"there is no column {shown(name)}{hint} The columns are: {listed}")
 
 
-def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, pd.Series[Any]]:
+def _target_of(table: pd.DataFrame, target: str | None) -> pd.Series[Any]:
     if table.columns.nlevels > 1:
         raise ValueError(
             "the columns have names of several levels; give each one name, as with "
@@ -143,178 +165,282 @@ def _take_target(table: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame,
         )
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
-        raise ValueError(f"there are several columns {repeated[0]!r}; give each its own name")
+        raise ValueError(f"there are several columns {shown(repeated[0])}; give each its own name")
     if target is None or target not in list(table.columns):  # as a list may be asked for
-        raise _unknown_target(target, list(table.columns))
-    return table.drop(columns=target), table[target]
+        raise _unknown(target, list(table.columns))
+    return table[target]
 
 
-def _take_array(
-    arrays: Mapping[str, npt.NDArray[Any]], target: str | None
-) -> tuple[pd.DataFrame, pd.Series[Any]]:
-    if target is None or target not in arrays:
-        raise _unknown_target(target, list(arrays))
-    y = arrays[target]
-    if y.ndim != 1:
-        raise ValueError(f"the target {target!r} has shape {y.shape}; give one value an example")
-    parts = []
-    for name, array in arrays.items():
-        if name == target:
-            continue
-        if array.ndim == 0 or len(array) != len(y):
-            raise ValueError(
-                f"array {name!r} has shape {array.shape}, but the target has {len(y)} examples; "
-                "all arrays need the same first axis"
-            )
-        part = _as_table(array, name)
-        parts.append(pd.DataFrame(part, columns=[f"{name} {i}" for i in range(part.shape[1])]))
-    return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=range(len(y))), pd.Series(y)
+def together(
+    X: npt.NDArray[Any] | None, ids: Numbers | None, notes: list[str], what: str = "rows"
+) -> Numbers | None:
+    """Return the groups that a split keeps together, if there are any, and note them.
 
-
-def _as_table(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Flatten each example, so that images may be given as they are."""
-    if array.ndim == 0:
-        raise ValueError(f"{name} is a single value; give an array of shape (examples, features)")
-    return array.reshape(len(array), -1)
-
-
-def _make_task(name: str, table: pd.DataFrame, y: pd.Series[Any], kind: Kind | None) -> Task:
-    if y.isna().any():
-        raise ValueError(
-            f"the target is missing (NaN) in {int(y.isna().sum())} of {len(y)} rows; "
-            "drop these rows or fill them in"
+    Parameters
+    ----------
+    X : ndarray or None
+        The examples: those with the same values are kept together.
+    ids : ndarray, optional
+        Numbers of who or what examples are of.
+    notes : list of str
+        Sentences are added to it.
+    what : str
+        What examples are called.
+    """
+    same = None if X is None else alike(X)
+    groups = joined(same, ids)
+    if groups is None:
+        return None
+    n, different = len(groups), len(np.unique(groups))
+    if same is not None:
+        repeats = int((np.bincount(same)[same] > 1).sum())
+        told = f"{repeats:,} of {n:,} {what} have the same inputs as another one"
+        notes.append(f"{told}; those that are alike stay in one part of each split.")
+    if not sized_for_a_split(groups):
+        if same is not None:
+            notes.pop()
+        notes.append(
+            f"The {n:,} {what} are {different:,} different ones, a few of them most of the time; "
+            "they can't be kept apart, so test parts have examples that were trained on."
         )
-    if pd.api.types.is_complex_dtype(y):
-        raise ValueError("the target has complex numbers; give real ones, such as their abs()")
-    notes: list[str] = []
-    center, scale = 0.0, 1.0
-    found = kind or _find_kind(y)
-    classes: list[str] = []
-    target: npt.NDArray[Any]
-    if found == "classification":
-        codes, names = pd.factorize(y, sort=True)
-        classes, target = [str(label) for label in names], codes.astype(np.int64)
-        if len(classes) < 2:
-            raise ValueError(
-                f"the target has one class only, {classes}, so there is nothing to learn"
-                if classes
-                else "the data has no rows"
-            )
-        if len(classes) > len(y) // 2:
-            raise ValueError(
-                f"the target has {len(classes)} classes for {len(y)} examples, but each needs "
-                "several; if it is a number to predict, ask for kind regression"
-            )
-    else:
-        try:
-            target = y.to_numpy(dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "a regression target must be numbers, but this one has text"
-            ) from error
-        if not np.isfinite(target).all():
-            raise ValueError("the target has infinite values; drop these rows")
-        if len(target) == 0 or target.min() == target.max():
-            raise ValueError("the target has the same value in every row, nothing to learn")
-        center, scale = float(target.mean()), float(target.std())
-        target = ((target - center) / scale).astype(np.float32)
-    if len(target) < 20:
+        return None
+    return groups
+
+
+def _make_task(
+    table: Table,
+    y: pd.Series[Any],
+    kind: Kind | None,
+    drop: Sequence[str] = (),
+    target: str | None = None,
+) -> Task:
+    if target in drop:
+        raise ValueError(f"{shown(target)} can't be both the target and dropped")
+    for name in drop:
+        if name not in list(table.frame.columns):
+            raise _unknown(name, list(table.frame.columns))
+    frame = table.frame.drop(columns=list(drop)).reset_index(drop=True)
+    written = pd.concat([frame, y.reset_index(drop=True)], axis=1)
+    mark = decimal_mark(written) or ("." if table.separator == "," else None)
+    notes = list(table.notes)
+    if mark == ",":
+        notes.append("Decimal commas were found and read as such.")
+
+    column = understand(y, mark)
+    is_complex = column.problem == "complex numbers"
+    if column.problem and (kind != "classification" or is_complex):
+        raise ValueError(_told_of_target(column, table, kind))
+    rows = np.flatnonzero(column.values.notna())
+    if len(rows) < len(y):
+        notes.append(f"{len(y) - len(rows):,} of {len(y):,} rows have no target; left out.")
+    found = kind or _kind_of(column)
+    classes, target_values, center, scale = _target_values(column, rows, found)
+    if len(rows) < LEAST_EXAMPLES:
         raise ValueError(
-            f"{len(target)} examples are too few to split three ways; 20 are the least"
+            f"{len(rows)} examples are too few to split three ways; {LEAST_EXAMPLES} are the least"
         )
-    X = _features(table, notes)
-    task = Task(name, found, X, target, classes, notes, center=center, scale=scale)
+    if found == "classification" and (doubtful := [c for c in classes if c in MISSING]):
+        notes.append(f"{doubtful[0]!r} is a class of the target, not taken for a missing value.")
+    begins = ""
+    if target is not None:
+        first = ", ".join(shown(str(value).strip()).strip("'\"") for value in y.iloc[rows[:3]])
+        begins = f", {shown(target)}, which begins with {first}"
     if kind is None:
         what = f"classification with {len(classes)} classes" if classes else "regression"
-        notes.insert(0, f"Taken as {what}, from the values of the target.")
+        notes.insert(0, f"Taken as {what}, from the values of the target{begins}.")
+    elif begins:
+        notes.insert(0, f"The target is {begins[2:]}.")
+    if column.note:
+        notes.append(f"The target {column.note}.")
+    X, ids = _features(frame.iloc[rows], table, mark, notes)
+    groups = together(X, ids, notes)
+    task = Task(
+        *(table.name, found, X, target_values, classes, notes),
+        center=center,
+        scale=scale,
+        groups=groups,
+    )
     if found == "classification" and not task.can_stratify:
         notes.append(TOO_RARE)
     return task
 
 
-def _find_kind(y: pd.Series[Any]) -> Kind:
-    if not pd.api.types.is_numeric_dtype(y) or pd.api.types.is_bool_dtype(y):
+def _told_of_target(column: Column, table: Table, kind: Kind | None) -> str:
+    place = "" if column.row is None else f" ({table.where(column.row)})"
+    hint = "drop these rows or mend them"
+    if kind is None and "texts" in column.problem:
+        hint += ", or ask for kind classification if these are classes"
+    if column.problem == "complex numbers":
+        hint = "give real ones, such as their abs()"
+    return f"the target has {column.problem}{place}; {hint}"
+
+
+def _kind_of(column: Column) -> Kind:
+    if column.kind == "text" or column.values.dtype == "boolean":
         return "classification"
-    few = y.nunique() <= MOST_INTEGER_CLASSES
-    return "classification" if few and bool((y % 1 == 0).all()) else "regression"
+    values = column.values.dropna()
+    is_whole = values.nunique() <= MOST_INTEGER_CLASSES and bool((values % 1 == 0).all())
+    return "classification" if is_whole and not column.is_time else "regression"
 
 
-def _is_text(column: pd.Series[Any]) -> bool:
-    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+def _target_values(
+    column: Column, rows: npt.NDArray[np.int64], kind: Kind
+) -> tuple[list[str], npt.NDArray[Any], float, float]:
+    """Return the classes, the values to train on, and the center and scale of these."""
+    values = column.values.iloc[rows]
+    if not len(rows):
+        raise ValueError("the target is empty" if len(column.values) else "the data has no rows")
+    if kind == "classification":
+        plain = {"Int64": "int64", "boolean": "bool", "float64": "float64"}
+        values = values.astype(plain.get(str(values.dtype), "object"))
+        codes, names = pd.factorize(values, sort=True)
+        classes = [str(label) for label in names]
+        if len(classes) < 2:
+            raise ValueError(
+                f"the target has one class only, {classes}, so there is nothing to learn"
+            )
+        if len(classes) > len(rows) // 2:
+            raise ValueError(
+                f"the target has {len(classes)} classes for {len(rows)} examples, but each needs "
+                "several; if it is a number to predict, ask for kind regression"
+            )
+        return classes, codes.astype(np.int64), 0.0, 1.0
+    if column.kind == "text" and not column.is_code:
+        raise ValueError(
+            f"a regression target must be numbers, but this one has text such as "
+            f"{shown(values.iloc[0])}"
+        )
+    numbers = values.astype("float64").to_numpy()
+    if not np.isfinite(numbers).all():
+        raise ValueError("the target has infinite values; drop these rows")
+    if numbers.min() == numbers.max():
+        raise ValueError("the target has the same value in every row, nothing to learn")
+    center, scale = float(numbers.mean()), float(numbers.std())
+    return [], ((numbers - center) / scale).astype(np.float32), center, scale
 
 
-def _has_times(column: pd.Series[Any]) -> bool:
-    """Whether a column has dates or times, as pandas keeps them or in writing."""
-    if _is_text(column):
-        written = column.dropna().astype("string")
-        return bool(written.str.match(DATE).sum() > len(written) / 2)
-    return (
-        pd.api.types.is_datetime64_any_dtype(column)
-        or pd.api.types.is_timedelta64_dtype(column)
-        or isinstance(column.dtype, pd.PeriodDtype)
-    )
+def _features(
+    frame: pd.DataFrame, table: Table, mark: str | None, notes: list[str]
+) -> tuple[npt.NDArray[np.float32], Numbers | None]:
+    """Turn every column into numbers, or refuse those that are none.
 
+    Returns
+    -------
+    tuple
+        The features, and numbers of who or what each row is of, if a column says so.
+    """
+    features: list[npt.NDArray[np.float64]] = []
+    refused: dict[str, str] = {}
+    told: dict[str, list[tuple[str, str]]] = {}
+    ids = None
+    is_alone = frame.shape[1] == 1 or table.is_arrays
 
-def _as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return numbers that are kept as objects or in writing as what they are."""
-    if not _is_text(column):
-        return column
-    numbers = pd.to_numeric(column, errors="coerce")
-    return numbers if numbers.notna().equals(column.notna()) else column
+    def tell(one: str, many: str) -> None:
+        told.setdefault(many, []).append((label, one))
 
-
-def _features(table: pd.DataFrame, notes: list[str]) -> npt.NDArray[np.float32]:
-    """Turn every column into numbers, or refuse those that are none."""
-    columns: list[npt.NDArray[np.float64]] = []
-    refused: list[str] = []
-    for name, given in table.items():
-        column = _as_numbers(given)
-        if column.isna().all():
-            notes.append(f"Column {name!r} is empty and was left out.")
-        elif pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-            if pd.api.types.is_complex_dtype(column):
-                refused.append(f"{name!r} has complex numbers")
+    for name, given in frame.items():
+        column = understand(given, mark)
+        label, values = shown(name), column.values
+        if column.problem:
+            row = column.row
+            place = "" if row is None else f" ({table.where(int(frame.index[row]))})"
+            refused[str(name)] = f"{label} has {column.problem}{place}"
+            continue
+        if values.isna().all():
+            tell("is empty and was left out", "are empty and were left out")
+            continue
+        counts_rows = _counts(column, frame.index.to_numpy())
+        is_unique = values.notna().all() and values.is_unique
+        if counts_rows and is_alone:
+            tell("counts the rows: it tells their order", "count the rows: they tell their order")
+        elif counts_rows:
+            tell("counts the rows and was left out", "count the rows and were left out")
+            continue
+        elif is_unique and (column.kind == "text" or _is_id(name, column)):
+            what = "has another value in each row, so it was left out"
+            tell(what, "have another value in each row, so they were left out")
+            continue
+        elif _is_id(name, column):
+            tell(
+                f"tells what the rows are of ({values.nunique():,} values), so it was left out; "
+                "rows of one stay in one part of each split",
+                "tell what the rows are of, so they were left out; rows of one stay in one part of "
+                "each split",
+            )
+            ids = joined(ids, _codes(values))
+            continue
+        if column.note:
+            tell(column.note, "have times or units; they are taken as numbers")
+        if column.kind == "text":
+            texts = values.astype("string").fillna("(missing)")
+            if texts.nunique() <= MOST_CATEGORIES:
+                features.extend(pd.get_dummies(texts, dtype=np.float64).to_numpy().T)
+                what = f"is text: one column for each of {texts.nunique()} values"
+                tell(what, "are text: one column for each of their values")
                 continue
-            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            if np.isinf(values).any():
-                refused.append(f"{name!r} has infinite values")
+            if not column.is_code:
+                refused[str(name)] = f"{label} has {texts.nunique()} different texts"
                 continue
-            missing = np.isnan(values)
-            # float32 has 7 digits: centre in float64 first, for columns such as years or times.
-            scale = np.nanstd(values) or 1.0
-            columns.append((values - np.nanmean(values)) / scale)
-            if missing.any():
-                columns.append(missing.astype(np.float64))
-                notes.append(
-                    f"Column {name!r} is missing in {missing.sum()} rows; these get its training "
-                    "mean, and a column that says so."
-                )
-        elif _has_times(column):
-            refused.append(f"{name!r} has dates or times")
-        else:
-            texts = column.astype("string").fillna("(missing)")
-            is_number = pd.to_numeric(column, errors="coerce").notna()
-            if isinstance(column.dtype, pd.CategoricalDtype):
-                is_number[:] = False  # numbers that are names
-            if texts.str.fullmatch(r"[-+]?\d+,\d+").mean() > 0.5:
-                refused.append(f"{name!r} has numbers with decimal commas")
-                continue
-            if is_number.sum() > column.notna().sum() / 2:
-                text = column[column.notna() & ~is_number].iloc[0]
-                refused.append(f"{name!r} has numbers and texts such as {text!r}")
-                continue
-            if texts.nunique() > MOST_CATEGORIES:
-                refused.append(f"{name!r} has {texts.nunique()} different texts")
-                continue
-            columns.extend(pd.get_dummies(texts, dtype=np.float64).to_numpy().T)
-            notes.append(
-                f"Column {name!r} is text: one column for each of {texts.nunique()} values."
+            what = f"has codes such as {values.dropna().iloc[0]!r}, and is taken as numbers"
+            tell(what, "have codes with zeros in front, and are taken as numbers")
+        numbers = values.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isinf(numbers).any():
+            row = int(np.isinf(numbers).argmax())
+            place = table.where(int(frame.index[row]))
+            refused[str(name)] = f"{label} has infinite values ({place})"
+            continue
+        missing = np.isnan(numbers)
+        # float32 has 7 digits: centre in float64 first, for columns such as years or times.
+        scale = np.nanstd(numbers) or 1.0
+        features.append((numbers - np.nanmean(numbers)) / scale)
+        if missing.any():
+            features.append(missing.astype(np.float64))
+            rest = "these get its training mean, and a column that says so"
+            tell(
+                f"is missing in {missing.sum()} rows; {rest}",
+                "are missing in some rows; these get the training mean, and a column that says so",
             )
     if refused:
+        names = [name for name in refused if "," not in name]
         raise ValueError(
-            f"can't be used as features: {'; '.join(refused)}. Drop these columns or turn them "
-            f"into numbers (up to {MOST_CATEGORIES} different texts are taken as they are)"
+            f"can't be used as features: {_some(list(refused.values()), '; ')}. Mend these columns "
+            f"(up to {MOST_CATEGORIES} different texts are taken as they are), or leave them out: "
+            f"--drop {','.join(names[:NAMED])}"
         )
-    if not columns:
+    if not features:
         raise ValueError("there is no feature beside the target; give at least one more column")
-    return np.stack(columns, axis=1).astype(np.float32)
+    for many, each in told.items():
+        if len(each) <= NAMED:
+            notes.extend(f"Column {label} {one}." for label, one in each)
+        else:
+            notes.append(f"{len(each):,} columns {many}: {_some([n for n, _ in each], ', ')}.")
+    return np.stack(features, axis=1).astype(np.float32), ids
+
+
+def _some(parts: Sequence[str], separator: str) -> str:
+    more = f"{separator}and {len(parts) - NAMED:,} more" if len(parts) > NAMED else ""
+    return separator.join(parts[:NAMED]) + more
+
+
+def _counts(column: Column, rows: npt.NDArray[np.int64]) -> bool:
+    """Whether a column counts the rows, from 0 or 1."""
+    if column.kind == "text" or column.is_time or column.values.isna().any():
+        return False
+    difference = column.values.astype("float64").to_numpy() - rows
+    return bool(difference[0] in (0, 1) and (difference == difference[0]).all())
+
+
+def _is_id(name: Any, column: Column) -> bool:
+    """Whether a column tells by its name what the rows are of, and has values enough for that."""
+    values = column.values
+    is_named = bool(ID_NAME.fullmatch(str(name)))
+    is_whole = column.kind == "text" or values.dtype == "Int64"
+    return is_named and is_whole and values.nunique() * ROWS_OF_AN_ID >= len(values)
+
+
+def _codes(values: pd.Series[Any]) -> Numbers:
+    """Give each value a number, and each gap one of its own."""
+    codes = pd.factorize(values)[0].astype(np.int64)
+    gaps = codes < 0
+    codes[gaps] = codes.max() + 1 + np.arange(gaps.sum())
+    return codes

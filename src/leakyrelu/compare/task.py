@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from leakyrelu.compare.fingerprint import hash_of
+from leakyrelu.compare.repeats import grouped_split
 
 __all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
 ITEMS_HASHED = 16  # of a data set, which may be large
+LONGEST_SLUG = 80  # letters; file systems take 255 with what is added to it
 
 Kind = Literal["classification", "regression", "custom"]
 
@@ -116,6 +118,9 @@ class Task:
         Each trial scales the features by its own training part; else networks get them as given.
     loss, metric : callable, optional
         The user's own: mean loss, and score of outputs and targets.
+    groups : ndarray, optional
+        The number of the group of each example, if some belong together: a split keeps each group
+        in one part.
     """
 
     name: str
@@ -129,6 +134,7 @@ class Task:
     metric: Callable[[Any, Any], Any] | None = None
     center: float = 0.0
     scale: float = 1.0
+    groups: npt.NDArray[np.int64] | None = None
 
     @property
     def score(self) -> str:
@@ -164,14 +170,17 @@ class Task:
     @property
     def slug(self) -> str:
         """The name as part of a file name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "data"
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower())
+        return slug[:LONGEST_SLUG].strip("-") or "data"
 
     @property
     def fingerprint(self) -> str:
         """Hash of the data: the same data gives the same text."""
         unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
         digest = hashlib.sha256(f"{self.kind}{unit}".encode())
-        for array in (self.X, self.y) if isinstance(self.X, np.ndarray) else (self.y,):
+        for array in (self.X, self.y, self.groups):
+            if not isinstance(array, np.ndarray):
+                continue
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         if not isinstance(self.X, np.ndarray):
@@ -185,6 +194,9 @@ class Task:
         from sklearn.model_selection import train_test_split
 
         by_class = self.y if self.can_stratify else None
+        if self.groups is not None:
+            size = math.ceil(TEST_SHARE * len(self.y))
+            return Split(*grouped_split(self.groups, by_class, size, seed))
         rows = np.arange(len(self.y))
         rest, test = train_test_split(
             rows, test_size=TEST_SHARE, random_state=seed, stratify=by_class

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
-from leakyrelu.compare.data import TOO_RARE, as_array, load_task
+from leakyrelu.compare.data import TOO_RARE, load_task, refuse_two_parts, together
 from leakyrelu.compare.metrics import check_metric, named_metric
 from leakyrelu.compare.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu.loading import called
+from leakyrelu.tables import as_array
 
 __all__ = ["make_task", "tensor_task"]
 
 LEAST_EXAMPLES = 20
+MOST_TRIED = 20  # items, to see whether a data set's targets are those of its items
 
 
 def make_task(
@@ -30,11 +34,13 @@ def make_task(
     loss: Callable[..., Any] | None,
     metric: Callable[..., Any] | str | None,
     is_table: bool,
+    drop: str | Sequence[str] = (),
+    progress: bool = False,
 ) -> Task:
     """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
     check_kind(kind)
     own = named_metric(metric, loss) if isinstance(metric, str) else metric
-    task = _task_of(data, target, kind, loss, own, is_table)
+    task = _task_of(data, target, kind, loss, own, is_table, drop, progress)
     check_metric(task)
     return task
 
@@ -46,6 +52,8 @@ def _task_of(
     loss: Callable[..., Any] | None,
     metric: Callable[..., Any] | None,
     is_table: bool,
+    drop: str | Sequence[str],
+    progress: bool,
 ) -> Task:
     for name, function in (("loss", loss), ("metric", metric)):
         if isinstance(function, type):
@@ -58,17 +66,27 @@ def _task_of(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
     if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
-        task = _task_of(called(data, f"{name_of(data)}()"), target, kind, loss, metric, is_table)
+        made = called(data, f"{name_of(data)}()")
+        task = _task_of(made, target, kind, loss, metric, is_table, drop, progress)
         return dataclasses.replace(task, name=name_of(data))
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
-    if is_table or isinstance(data, (str, Path, pd.DataFrame)):
-        task = load_task(data, target, kind)
+    if is_table or _is_table(data, target):
+        task = load_task(data, target, kind, drop)
         scored = "custom" if loss and kind is None else task.kind
         return dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
     if target is not None:
         raise ValueError(f"target {target!r} names a column, but data is no table")
-    return tensor_task(data, kind, loss, metric)
+    if drop:
+        raise ValueError(f"drop {drop!r} names columns, but data is no table")
+    return tensor_task(data, kind, loss, metric, progress=progress)
+
+
+def _is_table(data: Any, target: str | None) -> bool:
+    """Whether data is a table even if a model of the user's is to get it."""
+    speaks_of_tables = hasattr(data, "to_pandas") or hasattr(data, "__arrow_c_stream__")
+    has_target = target is not None and isinstance(data, dict)
+    return isinstance(data, (str, Path, pd.DataFrame)) or speaks_of_tables or has_target
 
 
 def tensor_task(
@@ -77,6 +95,7 @@ def tensor_task(
     loss: Callable[..., Any] | None = None,
     metric: Callable[..., Any] | None = None,
     name: str = "own data",
+    progress: bool = False,
 ) -> Task:
     """Make a `Task` of tensors, arrays or a data set, whose examples go to the model as they are.
 
@@ -90,6 +109,8 @@ def tensor_task(
         What the score is. By default classification if the targets are whole numbers, else
         regression; and with a loss of your own, minus that loss.
     loss, metric : callable, optional
+    progress : bool, default False
+        Show how far the targets of a data set are read.
 
     Raises
     ------
@@ -98,7 +119,10 @@ def tensor_task(
     """
     if isinstance(data, DataLoader):
         data = data.dataset
-    X, y = _parts(data)
+    if isinstance(data, dict) and {"data", "target"} <= set(data):
+        data = data["data"], data["target"]  # a Bunch of scikit-learn's
+    refuse_two_parts(data)
+    X, y = _parts(data, progress)
     if len(y) < LEAST_EXAMPLES:
         raise ValueError(
             f"{len(y)} examples are too few to split three ways; {LEAST_EXAMPLES} are the least"
@@ -134,13 +158,22 @@ def tensor_task(
             raise ValueError("the targets are of one class only, so there is nothing to learn")
     elif kind == "regression":
         y = y.astype(np.float32)
-    task = Task(name, kind, X, y, classes, notes, is_table=False, loss=loss, metric=metric)
+    groups = together(
+        X if isinstance(X, np.ndarray) else _held(X, "inputs"), None, notes, "examples"
+    )
+    task = Task(
+        *(name, kind, X, y, classes, notes),
+        is_table=False,
+        loss=loss,
+        metric=metric,
+        groups=groups,
+    )
     if kind == "classification" and y.ndim == 1 and not task.can_stratify:
         notes.append(TOO_RARE)
     return task
 
 
-def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
+def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
     if isinstance(data, (tuple, list)) and len(data) == 2:
         X, y = (_array(part, name) for part, name in zip(data, "Xy", strict=True))
         if len(X) != len(y):
@@ -159,16 +192,69 @@ def _parts(data: Any) -> tuple[Any, npt.NDArray[Any]]:
             "(examples, ...), or a data set with len() and items (x, y)"
         )
     examples = called(lambda: len(data), "len() of the data set")
-    targets = [_target_of(data, row) for row in range(examples)]
-    if len({target.shape for target in targets}) > 1:
-        raise ValueError("the targets of the data set have different shapes; pad them to one shape")
-    y = np.stack(targets) if targets else np.zeros(0)
+    y = _held_targets(data, examples)
+    if y is None:
+        rows = track(
+            range(examples),
+            "reading the targets of the data set",
+            console=Console(stderr=True),
+            transient=True,
+            disable=not progress,
+        )
+        targets = [_target_of(data, row) for row in rows]
+        if len({target.shape for target in targets}) > 1:
+            raise ValueError(
+                "the targets of the data set have different shapes; pad them to one shape"
+            )
+        y = np.stack(targets) if targets else np.zeros(0)
     if y.dtype.kind not in "fiub":
         raise ValueError(
             f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give "
             "class numbers, 0 and up"
         )
     return data, _targets(y)
+
+
+def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | None:
+    """Return the inputs or the targets of all items, if a data set holds them as one array."""
+    if isinstance(data, Subset):
+        whole = _held(data.dataset, part)
+        return None if whole is None else whole[np.asarray(data.indices, np.int64)]
+    if isinstance(data, ConcatDataset):
+        parts = [each for each in (_held(one, part) for one in data.datasets) if each is not None]
+        is_one = len({(each.shape[1:], each.dtype) for each in parts}) == 1
+        return np.concatenate(parts) if is_one and len(parts) == len(data.datasets) else None
+    if isinstance(data, TensorDataset):
+        found = data.tensors[part == "targets"] if len(data.tensors) == 2 else None
+    elif part == "targets":
+        found = getattr(data, "targets", getattr(data, "labels", None))
+    else:
+        found = getattr(data, "data", None)
+        if str(getattr(found, "dtype", "")).removeprefix("torch.") != "uint8":  # no images
+            return None
+    if not isinstance(found, (torch.Tensor, np.ndarray, list)) or isinstance(found, np.memmap):
+        return None
+    try:
+        array = as_array(found, part)
+    except ValueError:  # of several shapes
+        return None
+    return array if len(array) == len(data) and array.dtype.kind in "fiub" else None
+
+
+def _held_targets(data: Any, examples: int) -> npt.NDArray[Any] | None:
+    """Return the targets that a data set holds beside its items, if they are those of its items.
+
+    That is tried on an item of each class, and some more.
+    """
+    y = _held(data, "targets")
+    if y is None or len(y) != examples or examples == 0:
+        return None
+    firsts = np.unique(y.reshape(examples, -1)[:, 0], return_index=True)[1][:MOST_TRIED]
+    for row in {*firsts.tolist(), *np.linspace(0, examples - 1, MOST_TRIED, dtype=int).tolist()}:
+        target = _target_of(data, row)
+        if target.dtype.kind != y.dtype.kind or not np.array_equal(target, y[row]):
+            return None
+    return y
 
 
 def _target_of(data: Any, row: int) -> npt.NDArray[Any]:

@@ -1,0 +1,346 @@
+"""What the columns of a table mean: numbers, classes, times, whichever way they are kept.
+
+Features and targets, of files and of data frames, all go through `understand`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import numbers
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["Column", "decimal_mark", "shown", "understand"]
+
+# Gaps in a column of numbers. Among texts, NA may be Namibia, and None a kind of garage.
+MISSING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"),
+)
+SPACES = " '\u2019\u00a0\u202f"  # between thousands
+MINUS = ("-", "\u2212")
+WRITTEN = re.compile(
+    rf"(?P<before>[$€£¥₹]?)\s?(?P<sign>[+\u2212-]?)(?P<unit>[$€£¥₹]?)\s?"
+    rf"(?P<digits>[.,]?\d[\d.,{SPACES}]*(e[-+]?\d+)?)\s?(?P<after>[%$€£¥₹]?)",
+    re.IGNORECASE,
+)
+THOUSANDS = {
+    mark: re.compile(
+        rf"(\d+|[1-9]\d{{0,2}}({re.escape(group)}\d{{3}})+|[1-9]\d{{0,2}}([{SPACES}]\d{{3}})+)?"
+        rf"({re.escape(mark)}\d*)?(e[-+]?\d+)?",
+        re.IGNORECASE,
+    )
+    for mark, group in (".,", ",.")
+}
+CODE = r"^[-+]?0\d"
+DATE = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b"
+# The year comes first, so that day and month can't be mistaken for each other.
+MOMENT = re.compile(
+    r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?))?)?"
+    r"\s?(Z|[-+]\d{2}(?::?\d{2})?)?"
+)
+DAY = pd.Timedelta(days=1)
+LONGEST_SHOWN = 60  # letters
+ENOUGH = 1000  # rows, to see how a column is written
+
+
+@dataclass
+class Column:
+    """A column as it is understood.
+
+    Attributes
+    ----------
+    kind : {"number", "text"}
+    values : Series
+        Numbers are float64, Int64 or boolean; of texts, an empty one is a gap.
+    problem : str
+        What keeps it from being used as it is; then `values` are texts. Behind "has".
+    row : int
+        Of an example of the problem.
+    note : str
+        What a reader should know. Behind the column's name.
+    is_code : bool
+        Its texts are digits, with zeros in front.
+    is_time : bool
+    """
+
+    kind: Literal["number", "text"]
+    values: pd.Series[Any]
+    problem: str = ""
+    row: int | None = None
+    note: str = ""
+    is_code: bool = False
+    is_time: bool = False
+
+
+def shown(name: Any) -> str:
+    """Write a name or a value, a long one cut, in quotes if it is a text."""
+    if isinstance(name, str) and len(name) > LONGEST_SHOWN:
+        return repr(name[: LONGEST_SHOWN - 3] + "...")
+    return repr(name)
+
+
+def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
+    """Tell what a column means.
+
+    Parameters
+    ----------
+    column : Series
+        Of any dtype.
+    mark : str, optional
+        The decimal mark of the table, if it is known.
+    """
+    column = column.reset_index(drop=True)
+    if isinstance(column.dtype, pd.ArrowDtype):
+        column = pa.chunked_array(column.array.__arrow_array__()).to_pandas()
+    dtype = column.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        column = pd.Series(column.sparse.to_dense())
+    elif isinstance(dtype, pd.PeriodDtype):
+        column = column.dt.start_time
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):  # texts, even of numbers: so somebody has said
+        texts = column.astype(object).map(_text, na_action="ignore")
+        return Column("text", _as_texts(texts))
+    if pd.api.types.is_complex_dtype(dtype):
+        return Column("text", column, problem="complex numbers")
+    if pd.api.types.is_bool_dtype(dtype):
+        return Column("number", column.astype("boolean"))
+    if pd.api.types.is_integer_dtype(dtype):
+        is_large = str(dtype).lower() == "uint64"
+        return Column("number", column.astype("Float64" if is_large else "Int64"))
+    if pd.api.types.is_float_dtype(dtype):
+        return Column("number", _floats(column))
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return _times(pd.to_datetime(column, utc=True))
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return _durations(column)
+    if pd.api.types.is_object_dtype(dtype):
+        return _objects(column, mark)
+    return _written(_as_texts(column.astype("string")), mark)
+
+
+def _floats(column: pd.Series[Any]) -> pd.Series[Any]:
+    return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Trim texts, and make gaps of empty ones."""
+    trimmed = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
+    filled = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+    return filled.to_pandas().astype("str")  # type: ignore[no-any-return]
+
+
+def _times(times: pd.Series[Any]) -> Column:
+    present = times.dropna()
+    note = ""
+    if len(present):
+        first, last = (
+            str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M:%S}"
+            for time in (present.min(), present.max())
+        )
+        note = f"has dates, from {first} to {last}; they are taken as numbers, in days"
+    days = (times - pd.Timestamp(0, tz="UTC")) / DAY
+    return Column("number", _floats(days), note=note, is_time=True)
+
+
+def _durations(durations: pd.Series[Any]) -> Column:
+    days = _floats(durations / DAY)
+    return Column(
+        "number", days, note="has times; they are taken as numbers, in days", is_time=True
+    )
+
+
+def _text(value: Any) -> str:
+    """Write down a value without loss."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+        value = float(value)
+    return str(value)
+
+
+def _objects(column: pd.Series[Any], mark: str | None) -> Column:
+    """Tell what Python's objects mean."""
+    present = column[~column.map(_is_missing)]
+    for row, value in present.items():
+        if isinstance(value, complex):
+            return Column("text", column, problem="complex numbers", row=row)
+        if not isinstance(value, PLAIN):
+            what = f"values of type {type(value).__name__}, such as {shown(str(value))}"
+            return Column("text", column, problem=what, row=row)
+    if len(present) and present.map(lambda value: isinstance(value, datetime.timedelta)).all():
+        return _durations(pd.to_timedelta(present).reindex(column.index))
+    texts = present.map(_text).reindex(column.index)
+    return _written(_as_texts(texts), mark)
+
+
+def _is_missing(value: Any) -> bool:
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+
+
+PLAIN = (
+    *(str, bytes, bool, numbers.Real, decimal.Decimal, np.generic, pd.Period, pd.Interval),
+    *(datetime.date, datetime.time, datetime.timedelta),
+)
+
+
+# What texts mean.
+
+
+def _written(texts: pd.Series[Any], mark: str | None) -> Column:
+    """Tell what texts mean: all of a column has to agree, gaps apart."""
+    given = texts[texts.notna() & ~texts.isin(MISSING)]
+    plain = pa.array(given, pa.string())
+    found = None if mark == "," else _cast(plain)
+    if found is not None:
+        if str(found.dtype) == "Int64" and pc.any(pc.match_substring_regex(plain, CODE)).as_py():
+            return Column("text", texts, is_code=True)
+        return Column("number", _spread(found, given, texts))
+    unique = given.unique()
+    if {text.lower() for text in unique[:3]} <= {"true", "false"} and len(unique) <= 3:
+        values = given.str.lower() == "true"
+        return Column("number", _spread(values.astype("boolean"), given, texts))
+    readings = {text: _Number.read(text) for text in unique}
+    if all(readings.values()):
+        return _numbers(texts, given, readings, mark)  # type: ignore[arg-type]
+    is_number = given.map(lambda text: readings[text] is not None).astype(bool)
+    if is_number.sum() > len(given) / 2:
+        return _mixed(texts, given, is_number, "numbers")
+    moments = {text: _moment(text) for text in unique}
+    if all(moments.values()):
+        times = pd.to_datetime(given.map(moments), format="ISO8601", utc=True, errors="coerce")
+        if times.isna().any():
+            row = int(times.index[times.isna()][0])
+            return Column("text", texts, f"the date {given[row]!r}, which is none", row)
+        return _times(times.reindex(texts.index))
+    is_moment = given.map(lambda text: moments[text] is not None).astype(bool)
+    if is_moment.sum() > len(given) / 2:
+        return _mixed(texts, given, is_moment, "dates")
+    is_date = given.str.match(DATE).astype(bool)
+    if is_date.sum() > len(given) / 2:
+        row = int(is_date.idxmax())
+        problem = f"dates or times such as {given[row]!r}; write the year first: 2024-05-31"
+        return Column("text", texts, problem, row)
+    return Column("text", texts)
+
+
+def _cast(texts: pa.Array) -> pd.Series[Any] | None:
+    for dtype, kind in ((pa.int64(), "Int64"), (pa.float64(), "float64")):
+        try:
+            return pd.Series(pc.cast(texts, dtype).to_numpy(zero_copy_only=False)).astype(kind)
+        except pa.ArrowInvalid:
+            pass
+    return None
+
+
+def _spread(values: pd.Series[Any], given: pd.Series[Any], texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Put values where they were given, with gaps between."""
+    return values.set_axis(given.index).reindex(texts.index)
+
+
+def _mixed(
+    texts: pd.Series[Any], given: pd.Series[Any], usual: pd.Series[Any], what: str
+) -> Column:
+    row = int((~usual).idxmax())
+    return Column("text", texts, f"{what} and texts such as {shown(given[row])}", row)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number as it is written: what it is with each decimal mark, if it is any, and its unit."""
+
+    by_mark: dict[str, float]
+    unit: str
+
+    @classmethod
+    def read(cls, text: str) -> _Number | None:
+        found = WRITTEN.fullmatch(text)
+        if not found:
+            return None
+        units = [found[name] for name in ("before", "unit", "after") if found[name]]
+        by_mark = {}
+        for mark, group in (".,", ",."):
+            if THOUSANDS[mark].fullmatch(found["digits"]):
+                digits = re.sub(f"[{re.escape(group)}{SPACES}]", "", found["digits"])
+                number = float(digits.replace(mark, "."))
+                by_mark[mark] = -number if found["sign"] in MINUS else number
+        return cls(by_mark, "".join(units)) if by_mark and len(units) <= 1 else None
+
+
+def _numbers(
+    texts: pd.Series[Any], given: pd.Series[Any], readings: dict[str, _Number], mark: str | None
+) -> Column:
+    """Tell which numbers are written with thousands, decimal commas or a unit."""
+    units = {number.unit: text for text, number in readings.items()}
+    if len(units) > 1:
+        return Column("text", texts, f"several units: {', '.join(map(repr, units.values()))}")
+    marks = _marks(readings.values())
+    if not marks:
+        return Column("text", texts, "numbers with decimal points and with decimal commas")
+    if len(marks) > 1 and mark is None:
+        differs = next((t for t, n in readings.items() if n.by_mark["."] != n.by_mark[","]), None)
+        if differs is not None:
+            point, comma = (f"{readings[differs].by_mark[m]:g}" for m in ".,")
+            problem = f"numbers such as {differs!r}, which may be {point} or {comma}"
+            return Column("text", texts, problem, int((given == differs).idxmax()))
+    used = mark if mark in marks else marks[0]
+    values = given.map(lambda text: readings[text].by_mark[used]).astype(np.float64)
+    unit = next(iter(units))
+    note = f"is written with {unit}, and taken as numbers" if unit else ""
+    return Column("number", _spread(values, given, texts), note=note)
+
+
+def _marks(readings: Iterable[_Number]) -> str:
+    """Return the decimal marks that all numbers allow."""
+    each = list(readings)
+    return "".join(mark for mark in ".," if all(mark in number.by_mark for number in each))
+
+
+def decimal_mark(table: pd.DataFrame) -> str | None:
+    """Tell whether the numbers that are written in a table have decimal points or commas.
+
+    Returns
+    -------
+    str or None
+        A point if none has a comma; None if they could be either.
+    """
+    written = [column for _, column in table.items() if _is_text(column)]
+    has_comma = [bool(column.str.contains(",", regex=False).any()) for column in written]
+    if not any(has_comma):
+        return "."
+    found = set()
+    # Those with commas tell the most.
+    for comma, column in sorted(zip(has_comma, written, strict=True), key=lambda pair: not pair[0]):
+        texts = map(str.strip, (column if comma else column[:ENOUGH]).dropna().unique())
+        readings = [_Number.read(text) for text in texts if text not in MISSING]
+        found.add(_marks(number for number in readings if number) if all(readings) else "")
+        if "," in found or "." in found:
+            break
+    return next((mark for mark in ",." if mark in found), None)
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or (
+        column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "string"
+    )
+
+
+def _moment(text: str) -> str | None:
+    """Write a date or time as ISO 8601 has it, if the year comes first."""
+    found = MOMENT.fullmatch(text)
+    if not found:
+        return None
+    year, month, day, time, zone = found.groups()
+    time = f"T{time.replace(',', '.')}" if time else ""
+    return f"{year}-{int(month):02}-{int(day or 1):02}{time}{zone or ''}"

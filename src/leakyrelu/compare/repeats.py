@@ -1,0 +1,117 @@
+"""Examples that belong together: those that are alike, and those of one person or thing.
+
+Were one of them trained on and another tested on, memory would pass for skill. So a split keeps
+each group in one part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["alike", "grouped_split", "joined", "sized_for_a_split"]
+
+Numbers = npt.NDArray[np.int64]
+
+# A group of more than this share of the rows is always trained on: a test part would hardly have
+# anything else in it. If such groups are many rows, no split is like the data.
+LARGEST = 0.1
+MOST_IN_LARGE = 0.2
+ROWS_AT_A_TIME = 4096
+
+
+def alike(X: npt.NDArray[Any]) -> Numbers | None:
+    """Give rows of the same values the same number.
+
+    Returns
+    -------
+    ndarray or None
+        None if no two are the same. NaN is like NaN, and -0.0 like 0.0.
+    """
+    rows = X.reshape(len(X), -1)
+    numbers: dict[int, int] = {}
+    found = np.empty(len(X), np.int64)
+    for start in range(0, len(X), ROWS_AT_A_TIME):
+        part = np.ascontiguousarray(rows[start : start + ROWS_AT_A_TIME])
+        if part.dtype.kind == "f":
+            part = np.where(np.isnan(part), np.nan, part).astype(part.dtype) + 0
+        for i, row in enumerate(part, start):
+            found[i] = numbers.setdefault(hash(row.tobytes()), len(numbers))
+    return found if len(numbers) < len(X) else None
+
+
+def joined(one: Numbers | None, other: Numbers | None) -> Numbers | None:
+    """Give rows that share a number in either the same number."""
+    if one is None or other is None:
+        return other if one is None else one
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, total = one.max() + 1, one.max() + other.max() + 2
+    links = coo_array((np.ones(len(one)), (one, first + other)), shape=(total, total))
+    found = connected_components(links, directed=False)[1][one]
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+
+
+def sized_for_a_split(groups: Numbers) -> bool:
+    """Whether groups are small and many enough to divide them without a change of the data."""
+    sizes = np.bincount(groups)
+    large = sizes > LARGEST * len(groups)
+    return bool(sizes[large].sum() <= MOST_IN_LARGE * len(groups))
+
+
+def grouped_split(
+    groups: Numbers, labels: Numbers | None, size: int, seed: int
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Divide rows so that those of one group are in one part.
+
+    Parameters
+    ----------
+    groups : ndarray
+        Number of the group of each row, from 0, without gaps.
+    labels : ndarray, optional
+        Class of each row: parts are to have the classes in the same shares, as groups allow it.
+    size : int
+        Rows of the validation part, and as many of the test part.
+    seed : int
+
+    Returns
+    -------
+    tuple of ndarray
+        Rows of train, validation and test. All seeds have the same numbers of rows: where no group
+        fits, one is cut, the rest of its rows left out, and so many rows trained on twice.
+    """
+    draw = np.random.default_rng(seed)
+    counts = np.bincount(groups)
+    firsts = np.unique(groups, return_index=True)[1]
+    classes = np.zeros(len(counts), np.int64) if labels is None else labels[firsts]
+    # The groups of each class stand at random, evenly over 0 to 1; going along, all classes come
+    # in their shares.
+    place = np.empty(len(counts))
+    for each in np.unique(classes):
+        own = draw.permutation(np.flatnonzero(classes == each))
+        place[own] = (np.cumsum(counts[own]) - counts[own] * draw.random()) / counts[own].sum()
+    place[counts > LARGEST * len(groups)] = 2
+    waiting = np.argsort(place)
+    rows = np.split(np.argsort(groups, kind="stable"), np.cumsum(counts)[:-1])
+    parts = []
+    for _ in ("test", "validation"):
+        taken, room = [], size
+        for group in waiting:
+            if counts[group] <= room and place[group] < 2:
+                taken.append(group)
+                room -= counts[group]
+            if room == 0:
+                break
+        waiting = waiting[~np.isin(waiting, taken)]
+        part = [rows[group] for group in taken]
+        if room:
+            smallest = waiting[np.argmin(counts[waiting])]
+            part.append(rows[smallest][:room])
+            waiting = waiting[waiting != smallest]
+        parts.append(np.concatenate(part))
+    rest = draw.permutation(np.concatenate([rows[group] for group in waiting]))
+    left_out = len(groups) - 2 * size - len(rest)
+    return np.concatenate([rest, rest[:left_out]]), parts[1], parts[0]
