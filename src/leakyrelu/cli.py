@@ -55,7 +55,7 @@ def _numbers(text: str) -> list[float]:
 
 def _is_name(data: str) -> bool:
     """Whether data is ``module:name``, and no path or address."""
-    return ":" in data and not any(slash in data for slash in "/\\") and not Path(data).exists()
+    return ":" in data and "://" not in data and not Path(data).exists()
 
 
 def _named(spec: str | None) -> Any:

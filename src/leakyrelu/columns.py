@@ -202,7 +202,7 @@ def _written(texts: pd.Series[Any], mark: str | None) -> Column:
     """Tell what texts mean: all of a column has to agree, gaps apart."""
     given = texts[texts.notna() & ~texts.isin(MISSING)]
     plain = pa.array(given, pa.string())
-    found = None if mark == "," else _cast(plain)
+    found = _cast(plain, floats=mark != ",")
     if found is not None:
         if str(found.dtype) == "Int64" and pc.any(pc.match_substring_regex(plain, CODE)).as_py():
             return Column("text", texts, is_code=True)
@@ -235,8 +235,8 @@ def _written(texts: pd.Series[Any], mark: str | None) -> Column:
     return Column("text", texts)
 
 
-def _cast(texts: pa.Array) -> pd.Series[Any] | None:
-    for dtype, kind in ((pa.int64(), "Int64"), (pa.float64(), "float64")):
+def _cast(texts: pa.Array, floats: bool) -> pd.Series[Any] | None:
+    for dtype, kind in ((pa.int64(), "Int64"), (pa.float64(), "float64"))[: 1 + floats]:
         try:
             return pd.Series(pc.cast(texts, dtype).to_numpy(zero_copy_only=False)).astype(kind)
         except pa.ArrowInvalid:
@@ -271,7 +271,7 @@ class _Number:
         units = [found[name] for name in ("before", "unit", "after") if found[name]]
         by_mark = {}
         for mark, group in (".,", ",."):
-            if THOUSANDS[mark].fullmatch(found["digits"]):
+            if THOUSANDS[mark].fullmatch(found["digits"].strip()):
                 digits = re.sub(f"[{re.escape(group)}{SPACES}]", "", found["digits"])
                 number = float(digits.replace(mark, "."))
                 by_mark[mark] = -number if found["sign"] in MINUS else number

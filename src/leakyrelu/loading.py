@@ -23,7 +23,14 @@ __all__ = [
     "load_model",
     "load_object",
     "read_arrays",
+    "refuse_address",
 ]
+
+
+def refuse_address(spec: str) -> None:
+    """Refuse an address on the internet, or of a store, where a path or a name is expected."""
+    if "://" in spec:
+        raise ValueError(f"data {spec!r} is an address; download the file and give its path")
 
 
 def load_object(spec: str) -> Any:
@@ -140,7 +147,8 @@ def load_batches(spec: str) -> Any:
         If it can't be read.
     """
     path = Path(spec)
-    if ":" in spec and "/" not in spec and not path.exists():
+    if ":" in spec and not path.exists():
+        refuse_address(spec)
         return _made(spec)
     readers = {
         ".npy": _read_array,
@@ -218,9 +226,8 @@ def _read_array(path: Path) -> np.ndarray[Any, Any]:
 
 def _read_table(path: Path) -> np.ndarray[Any, Any]:
     from leakyrelu.columns import decimal_mark, understand
-    from leakyrelu.tables import READERS, endings, read_table, refuse_address
+    from leakyrelu.tables import READERS, endings, read_table
 
-    refuse_address(str(path))
     if not path.exists() and not {*READERS, ".zip"} & set(endings(path)):
         raise ValueError(
             f"data {str(path)!r} should be module:name, or end in .npy, .npz, .pt, "

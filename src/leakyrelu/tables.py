@@ -6,6 +6,7 @@ What a file of text says stays text here; `leakyrelu.columns` tells what it mean
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -27,7 +28,7 @@ import torch
 from pyarrow import csv as arrow_csv
 from pyarrow import feather, parquet
 
-from leakyrelu.loading import read_arrays
+from leakyrelu.loading import read_arrays, refuse_address
 
 __all__ = ["READERS", "Table", "as_array", "as_table", "read_table"]
 
@@ -139,28 +140,26 @@ UNPACKERS: dict[str, Callable[[bytes], Any]] = {
 
 def _decoded(content: bytes) -> tuple[str, list[str]]:
     """Make text of bytes, with a note if it took a guess."""
-    for mark, encoding in (
-        (b"\xef\xbb\xbf", "utf-8-sig"),
-        (b"\xff\xfe\0\0", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if content.startswith(mark):
-            return content.decode(encoding), []
-    if b"\0" in content:
-        start = content[:1000]
-        try:
-            return content.decode("utf-16-le" if 0 in start[1::2] else "utf-16-be"), []
-        except UnicodeDecodeError as error:
-            raise ValueError("it is no text") from error
-    for encoding in ("utf-8", "cp1252", "latin-1"):
+    start, notes = content[:1000], []
+    if start.startswith(codecs.BOM_UTF8):
+        encodings = ["utf-8-sig"]
+    elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in start:
+        encodings = ["utf-16-le" if 0 in start[1::2] else "utf-16-be"]
+    else:
+        encodings = ["utf-8", "cp1252", "latin-1"]
+    for encoding in encodings:
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        break
-    guessed = f"The file is not in UTF-8; it was read as {encoding}."
-    return text, [] if encoding == "utf-8" else [guessed]
+        if re.search("[\0-\x08]", text[:1000]):
+            break
+        if encoding in ("cp1252", "latin-1"):
+            notes.append(f"The file is not in UTF-8; it was read as {encoding}.")
+        return text, notes
+    raise ValueError("it is no text")
 
 
 # Files of text: rows are lines, fields stand between separators.
@@ -233,11 +232,20 @@ def _sniffed(text: str) -> str:
 def _without_comments(text: str, separator: str) -> tuple[str, str]:
     """Empty the lines that begin with # and are no rows, and return the separator, too."""
     lines = text.split("\n")
-    marked = [i for i, line in enumerate(lines) if line.startswith("#")]
-    rest = "\n".join(line for line in lines if not line.startswith("#")) if marked else text
+    marked = []
+    in_quotes = False
+    for i, line in enumerate(lines):
+        if line.startswith("#") and not in_quotes:
+            marked.append(i)
+        elif line.count('"') % 2:
+            in_quotes = not in_quotes
+    others = lines.copy()
+    for i in marked:
+        others[i] = ""
+    rest = "\n".join(others) if marked else text
     separator = separator or _sniffed(rest)
     first = next(_records(rest, separator), (0, 0, []))[2]
-    before = next((i for i, line in enumerate(lines) if line and line[0] != "#"), 0)
+    before = next((i for i, line in enumerate(others) if line), 0)
     for i in marked:
         fields = next(csv.reader([lines[i]], delimiter=separator))
         is_row = len(fields) == len(first) > 1
@@ -485,9 +493,3 @@ def as_table(data: Any) -> Table | None:
         frame = data.to_pandas()
         return Table(frame, name) if isinstance(frame, pd.DataFrame) else None
     return None
-
-
-def refuse_address(spec: str) -> None:
-    """Refuse an address on the internet, or of a store."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", spec):
-        raise ValueError(f"data {spec!r} is an address; download the file and give its path")
