@@ -58,9 +58,21 @@ def test_own_file(tmp_path):
     assert "data.csv: 60 examples" in result.output
 
 
+def test_columns_are_dropped(tmp_path):
+    rows = "\n".join(f"{i % 7},name {i % 55},{i % 2}" for i in range(60))
+    (tmp_path / "data.csv").write_text(f"a,name,b\n{rows}\n")
+    arguments = (*SMALL, "--data", tmp_path / "data.csv", "--target", "b")
+    assert "leave them out: --drop name" in run("compare", *arguments).output
+    result = run("compare", *arguments, "--drop", "name")
+    assert result.exit_code == 0
+    assert "data.csv: 60 examples" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--drop", "a"], "drop ['a'] was given without data"),
+        (["--data", "https://a.org/t.csv"], "'https://a.org/t.csv' is an address"),
         (["--activations", "relu,leaky_rely"], "did you mean 'leaky_relu'"),
         (["--activations", "relu"], "needs two or more"),
         (["--seeds", "0"], "needs 1 or more"),

@@ -47,7 +47,7 @@ MOMENT = re.compile(
     r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?))?)?"
     r"\s?(Z|[-+]\d{2}(?::?\d{2})?)?"
 )
-DAY = pd.Timedelta(days=1)
+SECONDS_A_DAY = 86_400
 LONGEST_SHOWN = 60  # letters
 ENOUGH = 1000  # rows, to see how a column is written
 
@@ -101,15 +101,13 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
     column = column.reset_index(drop=True)
     if isinstance(column.dtype, pd.ArrowDtype):
         column = pa.chunked_array(column.array.__arrow_array__()).to_pandas()
-    dtype = column.dtype
-    if isinstance(dtype, pd.SparseDtype):
-        column = pd.Series(column.sparse.to_dense())
-    elif isinstance(dtype, pd.PeriodDtype):
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = pd.Series(np.asarray(column))
+    elif isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.start_time
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):  # texts, even of numbers: so somebody has said
-        texts = column.astype(object).map(_text, na_action="ignore")
-        return Column("text", _as_texts(texts))
+        return Column("text", column.astype(object).map(_text, na_action="ignore").astype("str"))
     if pd.api.types.is_complex_dtype(dtype):
         return Column("text", column, problem="complex numbers")
     if pd.api.types.is_bool_dtype(dtype):
@@ -125,18 +123,11 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
         return _durations(column)
     if pd.api.types.is_object_dtype(dtype):
         return _objects(column, mark)
-    return _written(_as_texts(column.astype("string")), mark)
+    return _written(column, mark)
 
 
 def _floats(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
-
-
-def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Trim texts, and make gaps of empty ones."""
-    trimmed = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
-    filled = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-    return filled.to_pandas().astype("str")  # type: ignore[no-any-return]
 
 
 def _times(times: pd.Series[Any]) -> Column:
@@ -148,12 +139,12 @@ def _times(times: pd.Series[Any]) -> Column:
             for time in (present.min(), present.max())
         )
         note = f"has dates, from {first} to {last}; they are taken as numbers, in days"
-    days = (times - pd.Timestamp(0, tz="UTC")) / DAY
+    days = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds() / SECONDS_A_DAY
     return Column("number", _floats(days), note=note, is_time=True)
 
 
 def _durations(durations: pd.Series[Any]) -> Column:
-    days = _floats(durations / DAY)
+    days = _floats(durations.dt.total_seconds() / SECONDS_A_DAY)
     return Column(
         "number", days, note="has times; they are taken as numbers, in days", is_time=True
     )
@@ -173,7 +164,7 @@ def _text(value: Any) -> str:
 def _objects(column: pd.Series[Any], mark: str | None) -> Column:
     """Tell what Python's objects mean."""
     present = column[~column.map(_is_missing)]
-    for row, value in present.items():
+    for row, value in zip(present.index.tolist(), present, strict=True):
         if isinstance(value, complex):
             return Column("text", column, problem="complex numbers", row=row)
         if not isinstance(value, PLAIN):
@@ -182,7 +173,7 @@ def _objects(column: pd.Series[Any], mark: str | None) -> Column:
     if len(present) and present.map(lambda value: isinstance(value, datetime.timedelta)).all():
         return _durations(pd.to_timedelta(present).reindex(column.index))
     texts = present.map(_text).reindex(column.index)
-    return _written(_as_texts(texts), mark)
+    return _written(texts, mark)
 
 
 def _is_missing(value: Any) -> bool:
@@ -198,62 +189,65 @@ PLAIN = (
 # What texts mean.
 
 
-def _written(texts: pd.Series[Any], mark: str | None) -> Column:
+def _written(column: pd.Series[Any], mark: str | None) -> Column:
     """Tell what texts mean: all of a column has to agree, gaps apart."""
+    trimmed = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
+    plain = pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), None, trimmed)
+    numbers = _cast(plain, floats=mark != ",")
+    if numbers is not None:
+        is_whole = pd.api.types.is_integer_dtype(numbers.dtype)
+        if is_whole and pc.any(pc.match_substring_regex(plain, CODE)).as_py():
+            return Column("text", _filled(trimmed), is_code=True)
+        return Column("number", numbers)
+    texts = _filled(trimmed)
     given = texts[texts.notna() & ~texts.isin(MISSING)]
-    plain = pa.array(given, pa.string())
-    found = _cast(plain, floats=mark != ",")
-    if found is not None:
-        if str(found.dtype) == "Int64" and pc.any(pc.match_substring_regex(plain, CODE)).as_py():
-            return Column("text", texts, is_code=True)
-        return Column("number", _spread(found, given, texts))
     unique = given.unique()
     if {text.lower() for text in unique[:3]} <= {"true", "false"} and len(unique) <= 3:
-        values = given.str.lower() == "true"
-        return Column("number", _spread(values.astype("boolean"), given, texts))
+        values = (given.str.lower() == "true").astype("boolean")
+        return Column("number", values.reindex(texts.index))
+    if all(_moment(text) for text in unique):
+        moments = given.map(_moment)
+        times = pd.to_datetime(moments, format="ISO8601", utc=True, errors="coerce")
+        if times.isna().any():
+            row = times.index[times.isna()].tolist()[0]
+            return Column("text", texts, f"the date {given[row]!r}, which is none", row)
+        return _times(times.reindex(texts.index))
     readings = {text: _Number.read(text) for text in unique}
     if all(readings.values()):
         return _numbers(texts, given, readings, mark)  # type: ignore[arg-type]
-    is_number = given.map(lambda text: readings[text] is not None).astype(bool)
-    if is_number.sum() > len(given) / 2:
-        return _mixed(texts, given, is_number, "numbers")
-    moments = {text: _moment(text) for text in unique}
-    if all(moments.values()):
-        times = pd.to_datetime(given.map(moments), format="ISO8601", utc=True, errors="coerce")
-        if times.isna().any():
-            row = int(times.index[times.isna()][0])
-            return Column("text", texts, f"the date {given[row]!r}, which is none", row)
-        return _times(times.reindex(texts.index))
-    is_moment = given.map(lambda text: moments[text] is not None).astype(bool)
-    if is_moment.sum() > len(given) / 2:
-        return _mixed(texts, given, is_moment, "dates")
-    is_date = given.str.match(DATE).astype(bool)
+    for what, is_it in (("numbers", readings.get), ("dates", _moment)):
+        agrees = given.map({text: is_it(text) is not None for text in unique}).to_numpy(bool)
+        if agrees.sum() > len(given) / 2:
+            row = int(given.index[~agrees][0])
+            return Column("text", texts, f"{what} and texts such as {shown(given[row])}", row)
+    is_date = given.str.match(DATE).to_numpy(bool)
     if is_date.sum() > len(given) / 2:
-        row = int(is_date.idxmax())
+        row = int(given.index[is_date][0])
         problem = f"dates or times such as {given[row]!r}; write the year first: 2024-05-31"
         return Column("text", texts, problem, row)
     return Column("text", texts)
 
 
-def _cast(texts: pa.Array, floats: bool) -> pd.Series[Any] | None:
-    for dtype, kind in ((pa.int64(), "Int64"), (pa.float64(), "float64"))[: 1 + floats]:
-        try:
-            return pd.Series(pc.cast(texts, dtype).to_numpy(zero_copy_only=False)).astype(kind)
-        except pa.ArrowInvalid:
-            pass
-    return None
+def _filled(trimmed: Any) -> pd.Series[Any]:
+    """Make texts of Arrow's, where an empty one is a gap."""
+    texts = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+    return pd.Series(texts.to_pandas(), dtype="str")
 
 
-def _spread(values: pd.Series[Any], given: pd.Series[Any], texts: pd.Series[Any]) -> pd.Series[Any]:
-    """Put values where they were given, with gaps between."""
-    return values.set_axis(given.index).reindex(texts.index)
-
-
-def _mixed(
-    texts: pd.Series[Any], given: pd.Series[Any], usual: pd.Series[Any], what: str
-) -> Column:
-    row = int((~usual).idxmax())
-    return Column("text", texts, f"{what} and texts such as {shown(given[row])}", row)
+def _cast(texts: Any, floats: bool) -> pd.Series[Any] | None:
+    """Make numbers of Arrow's texts if all are some, whole ones if they can be."""
+    try:
+        whole = pc.cast(texts, pa.int64())
+        gaps = pc.is_null(whole).to_numpy(zero_copy_only=False)
+        values = pc.fill_null(whole, 0).to_numpy(zero_copy_only=False)
+        return pd.Series(pd.arrays.IntegerArray(values.copy(), gaps))
+    except pa.ArrowInvalid:
+        pass
+    try:
+        numbers = pc.cast(texts, pa.float64()) if floats else None
+        return None if numbers is None else pd.Series(numbers.to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return None
 
 
 @dataclass(frozen=True)
@@ -289,16 +283,18 @@ def _numbers(
     if not marks:
         return Column("text", texts, "numbers with decimal points and with decimal commas")
     if len(marks) > 1 and mark is None:
-        differs = next((t for t, n in readings.items() if n.by_mark["."] != n.by_mark[","]), None)
-        if differs is not None:
-            point, comma = (f"{readings[differs].by_mark[m]:g}" for m in ".,")
-            problem = f"numbers such as {differs!r}, which may be {point} or {comma}"
-            return Column("text", texts, problem, int((given == differs).idxmax()))
-    used = mark if mark in marks else marks[0]
-    values = given.map(lambda text: readings[text].by_mark[used]).astype(np.float64)
+        differs = [t for t, n in readings.items() if n.by_mark["."] != n.by_mark[","]]
+        if differs:
+            point, comma = (f"{readings[differs[0]].by_mark[m]:g}" for m in ".,")
+            problem = f"numbers such as {differs[0]!r}, which may be {point} or {comma}"
+            return Column(
+                "text", texts, problem, given.index.tolist()[given.tolist().index(differs[0])]
+            )
+    used = mark if mark is not None and mark in marks else marks[0]
+    values = given.map({text: number.by_mark[used] for text, number in readings.items()})
     unit = next(iter(units))
     note = f"is written with {unit}, and taken as numbers" if unit else ""
-    return Column("number", _spread(values, given, texts), note=note)
+    return Column("number", values.reindex(texts.index), note=note)
 
 
 def _marks(readings: Iterable[_Number]) -> str:

@@ -150,7 +150,7 @@ def load_batches(spec: str) -> Any:
     if ":" in spec and not path.exists():
         refuse_address(spec)
         return _made(spec)
-    readers = {
+    readers: dict[str, Callable[[Path], Any]] = {
         ".npy": _read_array,
         ".npz": _read_array,
         ".pt": _read_tensors,

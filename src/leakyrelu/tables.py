@@ -317,7 +317,8 @@ def _split(text: str, separator: str, header_lines: int, width: int) -> pd.DataF
         raise ValueError(
             f"line {line} has {found} field{'s' * (found != 1)}, but the line of names has {width}"
         ) from error
-    return parsed.to_pandas()
+    frame: pd.DataFrame = parsed.to_pandas()
+    return frame
 
 
 # Files of other kinds.

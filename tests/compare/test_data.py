@@ -358,7 +358,7 @@ def test_rows_of_one_id_stay_together(name):
     ids = np.random.default_rng(0).permutation(np.repeat(np.arange(100, 140), 3))
     task = load_task(numbered(120, **{name: ids}), "y")
     assert task.X.shape == (120, 1)
-    assert any("rows of one stay in one part of each split" in note for note in task.notes)
+    assert f"Those of one {name!r} stay in one part of each split." in task.notes
     for seed in range(5):
         parts = dataclasses.astuple(task.split(seed))
         each = [set(ids[part]) for part in parts]

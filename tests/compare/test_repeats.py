@@ -148,8 +148,20 @@ def test_what_is_nearly_all_the_same_is_split_at_random_and_told(values):
     task = load_task(table, "y")
     assert task.groups is None
     assert len(task.split(0).test) == 18
-    (note,) = (note for note in task.notes if "they can't be kept apart" in note)
-    assert f"The 90 rows are {values} different" in note
+    (note,) = (note for note in task.notes if "can't be kept apart" in note)
+    assert f"90 of 90 rows have the same inputs as another one ({values} are different)" in note
+
+
+def test_ids_count_more_than_rows_that_happen_to_be_alike():
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(60), 3)
+    table = pd.DataFrame({"user_id": ids, "a": rng.integers(0, 4, 180).astype(str), "y": ids % 2})
+    task = load_task(table, "y")
+    assert len(np.unique(task.groups)) == 60
+    assert "Those of one 'user_id' stay in one part of each split." in task.notes
+    assert any("180 of 180" in note and "can't be kept apart" in note for note in task.notes)
+    few = table.assign(user_id=np.repeat(np.arange(9), 20))
+    assert load_task(few, "y").groups is None
 
 
 def test_categories_that_repeat_are_kept_apart():

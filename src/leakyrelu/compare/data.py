@@ -172,7 +172,11 @@ def _target_of(table: pd.DataFrame, target: str | None) -> pd.Series[Any]:
 
 
 def together(
-    X: npt.NDArray[Any] | None, ids: Numbers | None, notes: list[str], what: str = "rows"
+    X: npt.NDArray[Any] | None,
+    notes: list[str],
+    what: str = "rows",
+    ids: Numbers | None = None,
+    of: str = "",
 ) -> Numbers | None:
     """Return the groups that a split keeps together, if there are any, and note them.
 
@@ -180,30 +184,35 @@ def together(
     ----------
     X : ndarray or None
         The examples: those with the same values are kept together.
-    ids : ndarray, optional
-        Numbers of who or what examples are of.
     notes : list of str
         Sentences are added to it.
     what : str
         What examples are called.
+    ids : ndarray, optional
+        Numbers of whom or what examples are of.
+    of : str, optional
+        The columns that tell so.
     """
     same = None if X is None else alike(X)
-    groups = joined(same, ids)
-    if groups is None:
-        return None
-    n, different = len(groups), len(np.unique(groups))
+    either = joined(same, ids)
+    # Rows of one person are more surely one thing than rows that happen to be alike.
+    can = [g for g in (either, ids, same) if g is not None and sized_for_a_split(g)]
+    groups = can[0] if can else None
+    if ids is not None:
+        is_kept = groups is not None and groups is not same
+        told = "stay" if is_kept else "are so many rows that they can't stay"
+        notes.append(f"Those of one {of} {told} in one part of each split.")
     if same is not None:
-        repeats = int((np.bincount(same)[same] > 1).sum())
-        told = f"{repeats:,} of {n:,} {what} have the same inputs as another one"
-        notes.append(f"{told}; those that are alike stay in one part of each split.")
-    if not sized_for_a_split(groups):
-        if same is not None:
-            notes.pop()
-        notes.append(
-            f"The {n:,} {what} are {different:,} different ones, a few of them most of the time; "
-            "they can't be kept apart, so test parts have examples that were trained on."
-        )
-        return None
+        sizes = np.bincount(same)
+        repeats = int((sizes[same] > 1).sum())
+        told = f"{repeats:,} of {len(same):,} {what} have the same inputs as another one"
+        if groups is not None and groups is not ids:
+            notes.append(f"{told}; those that are alike stay in one part of each split.")
+        else:
+            notes.append(
+                f"{told} ({len(sizes):,} are different): so many that they can't be kept apart, "
+                f"and test parts have {what} that were trained on."
+            )
     return groups
 
 
@@ -252,8 +261,8 @@ def _make_task(
         notes.insert(0, f"The target is {begins[2:]}.")
     if column.note:
         notes.append(f"The target {column.note}.")
-    X, ids = _features(frame.iloc[rows], table, mark, notes)
-    groups = together(X, ids, notes)
+    X, ids, of = _features(frame.iloc[rows], table, mark, notes)
+    groups = together(X, notes, ids=ids, of=of)
     task = Task(
         *(table.name, found, X, target_values, classes, notes),
         center=center,
@@ -292,8 +301,8 @@ def _target_values(
         raise ValueError("the target is empty" if len(column.values) else "the data has no rows")
     if kind == "classification":
         plain = {"Int64": "int64", "boolean": "bool", "float64": "float64"}
-        values = values.astype(plain.get(str(values.dtype), "object"))
-        codes, names = pd.factorize(values, sort=True)
+        dtype = np.dtype(plain.get(str(values.dtype), "object"))
+        codes, names = pd.factorize(values.to_numpy(dtype=dtype), sort=True)
         classes = [str(label) for label in names]
         if len(classes) < 2:
             raise ValueError(
@@ -321,18 +330,18 @@ def _target_values(
 
 def _features(
     frame: pd.DataFrame, table: Table, mark: str | None, notes: list[str]
-) -> tuple[npt.NDArray[np.float32], Numbers | None]:
+) -> tuple[npt.NDArray[np.float32], Numbers | None, str]:
     """Turn every column into numbers, or refuse those that are none.
 
     Returns
     -------
     tuple
-        The features, and numbers of who or what each row is of, if a column says so.
+        The features; numbers of whom or what each row is of, if a column says so; and which.
     """
     features: list[npt.NDArray[np.float64]] = []
     refused: dict[str, str] = {}
     told: dict[str, list[tuple[str, str]]] = {}
-    ids = None
+    ids, of = None, list[str]()
     is_alone = frame.shape[1] == 1 or table.is_arrays
 
     def tell(one: str, many: str) -> None:
@@ -350,23 +359,24 @@ def _features(
             tell("is empty and was left out", "are empty and were left out")
             continue
         counts_rows = _counts(column, frame.index.to_numpy())
-        is_unique = values.notna().all() and values.is_unique
+        names_rows = _is_id(name, column)
+        can_be_unique = column.kind == "text" or names_rows
+        is_unique = can_be_unique and values.notna().all() and values.is_unique
         if counts_rows and is_alone:
             tell("counts the rows: it tells their order", "count the rows: they tell their order")
         elif counts_rows:
             tell("counts the rows and was left out", "count the rows and were left out")
             continue
-        elif is_unique and (column.kind == "text" or _is_id(name, column)):
+        elif is_unique:
             what = "has another value in each row, so it was left out"
             tell(what, "have another value in each row, so they were left out")
             continue
-        elif _is_id(name, column):
+        elif names_rows:
             tell(
-                f"tells what the rows are of ({values.nunique():,} values), so it was left out; "
-                "rows of one stay in one part of each split",
-                "tell what the rows are of, so they were left out; rows of one stay in one part of "
-                "each split",
+                f"tells what the rows are of ({values.nunique():,} values), so it was left out",
+                "tell what the rows are of, so they were left out",
             )
+            of.append(label)
             ids = joined(ids, _codes(values))
             continue
         if column.note:
@@ -414,7 +424,7 @@ def _features(
             notes.extend(f"Column {label} {one}." for label, one in each)
         else:
             notes.append(f"{len(each):,} columns {many}: {_some([n for n, _ in each], ', ')}.")
-    return np.stack(features, axis=1).astype(np.float32), ids
+    return np.stack(features, axis=1).astype(np.float32), ids, " or ".join(of)
 
 
 def _some(parts: Sequence[str], separator: str) -> str:
@@ -424,10 +434,11 @@ def _some(parts: Sequence[str], separator: str) -> str:
 
 def _counts(column: Column, rows: npt.NDArray[np.int64]) -> bool:
     """Whether a column counts the rows, from 0 or 1."""
-    if column.kind == "text" or column.is_time or column.values.isna().any():
+    values = column.values
+    if column.kind == "text" or column.is_time or pd.isna(values.iloc[0]):
         return False
-    difference = column.values.astype("float64").to_numpy() - rows
-    return bool(difference[0] in (0, 1) and (difference == difference[0]).all())
+    start = values.iloc[0] - rows[0]
+    return start in (0, 1) and bool((values == rows + start).fillna(False).all())
 
 
 def _is_id(name: Any, column: Column) -> bool:

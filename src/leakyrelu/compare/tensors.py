@@ -158,9 +158,8 @@ def tensor_task(
             raise ValueError("the targets are of one class only, so there is nothing to learn")
     elif kind == "regression":
         y = y.astype(np.float32)
-    groups = together(
-        X if isinstance(X, np.ndarray) else _held(X, "inputs"), None, notes, "examples"
-    )
+    held = X if isinstance(X, np.ndarray) else _held(X, "inputs")
+    groups = together(held, notes, "examples")
     task = Task(
         *(name, kind, X, y, classes, notes),
         is_table=False,
@@ -192,8 +191,10 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
             "(examples, ...), or a data set with len() and items (x, y)"
         )
     examples = called(lambda: len(data), "len() of the data set")
-    y = _held_targets(data, examples)
-    if y is None:
+    held = _held_targets(data, examples)
+    if held is not None:
+        y = held
+    else:
         rows = track(
             range(examples),
             "reading the targets of the data set",
