@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -191,6 +192,9 @@ def compare(
         output = Path("leakyrelu-runs") / f"{task.slug}-{settings.fingerprint}"
     directory = Path(output)
     task.notes.extend(recipe.notes)
+    task = dataclasses.replace(
+        task, source=None
+    )  # workers need it not, and it may not be picklable
     with (
         Store(directory, settings, task.info, environment(task, recipe)) as store,
         LiveProgress(settings, shown=progress) as listener,

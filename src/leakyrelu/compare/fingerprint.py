@@ -6,28 +6,47 @@ cloudpickle have line numbers, file names and memory addresses in them.
 
 from __future__ import annotations
 
+import copyreg
 import dis
+import functools
 import hashlib
+import importlib.metadata
 import random
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["hash_of"]
+__all__ = ["hash_in_use", "hash_of", "learn_changes"]
 
 _PLAIN = {type(None), bool, int, float, complex, str, bytes}
 # Where these stand is chance, or changes while they are used.
 _GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _LIBRARIES = {"torch", "numpy", "leakyrelu"}
+# Large ones, by name and version.
+_WELL_KNOWN = {
+    *("PIL", "cv2", "datasets", "h5py", "joblib", "matplotlib", "pandas", "polars", "pyarrow"),
+    *("scipy", "sklearn", "tokenizers", "torchaudio", "torchvision", "transformers", "xarray"),
+}
 _STANDARD = Path(sysconfig.get_path("stdlib"))
+_TAKES_OR_IS = 0x4 | 0x8 | 0x20 | 0x80 | 0x200  # flags of code: *args, **kwargs, generators
+# What Python keeps of the text of classes and modules.
+_REMARKS = {"__annotations__", "__doc__", "__file__", "__firstlineno__", "__static_attributes__"}
+# Larger arrays are known by so many stretches of so many bytes: a hash takes a second a gigabyte.
+LARGE, STRETCHES, STRETCH = 1 << 28, 256, 1 << 20
+
+# What has a state with names: whose it is, and a name in it.
+_Place = tuple[str, str]
+# Found to change in this process. A cache that is full changes no more, but is a cache still.
+_changing: set[_Place] = set()
 
 
 def hash_of(thing: Any) -> str:
@@ -35,8 +54,9 @@ def hash_of(thing: Any) -> str:
 
     Of functions and classes that is the code that runs, not its text, with what it refers to:
     defaults, variables around it, globals. Code that is installed is looked at, but not what it
-    refers to; PyTorch, NumPy, this package and the standard library count by name alone. So does
-    what can't be looked into, by the name of its type.
+    refers to, which its version stands for; large libraries count by name and version; PyTorch,
+    NumPy, this package and the standard library by name alone. So does what can't be looked into,
+    by the name of its type.
 
     Parameters
     ----------
@@ -49,6 +69,73 @@ def hash_of(thing: Any) -> str:
     >>> hash_of(scaled(2)) == hash_of(scaled(2)), hash_of(scaled(2)) == hash_of(scaled(3))
     (True, False)
     """
+    return _hash(thing, lambda part: _parts(part, ()))
+
+
+def hash_in_use(thing: Any, use: Callable[[], object]) -> str:
+    """Hash a thing by what of it does not change while it is used.
+
+    So counters, caches and files that are opened when they are needed are no part of it, be they
+    attributes, globals or variables around a function.
+
+    Parameters
+    ----------
+    thing : any object
+    use : callable
+        Uses the thing.
+
+    Examples
+    --------
+    >>> class Numbers:
+    ...     def __init__(self, factor):
+    ...         self.factor, self.reads = factor, 0
+    ...     def __getitem__(self, row):
+    ...         self.reads += 1
+    ...         return self.factor * row
+    >>> one, other, read = Numbers(2), Numbers(3), Numbers(2)
+    >>> read[5]
+    10
+    >>> hashes = [hash_in_use(each, lambda: each[0]) for each in (one, other, read)]
+    >>> hashes[0] == hashes[1], hashes[0] == hashes[2]
+    (False, True)
+    """
+    learn_changes(thing, use)
+    return _hash(thing, lambda part: _parts(part, _changing))
+
+
+def learn_changes(thing: Any, use: Callable[[], object]) -> None:
+    """Find out what of a thing changes while it is used; later hashes leave it out."""
+    before = _states(thing)
+    use()
+    after = _states(thing)
+    _changing.update(place for place in before | after if before.get(place) != after.get(place))
+
+
+def _states(thing: Any) -> dict[_Place, str]:
+    """Hash what is found under each name in whatever a thing reaches, one by one."""
+
+    def without_contents(part: Any) -> tuple[Any, ...]:
+        return () if isinstance(part, (Tensor, np.ndarray)) else _parts(part, ())
+
+    found: dict[_Place, list[str]] = {}
+    for part, _ in _lines(thing, without_contents):
+        if isinstance(part, (Tensor, np.ndarray)):
+            continue
+        for name, value in (_head_and_state(part)[1] or {}).items():
+            own = _hash(value, lambda inner: _head_and_state(inner)[0])
+            found.setdefault((_owner(part), name), []).append(own)
+    return {place: hash_of(each) for place, each in found.items()}
+
+
+def _hash(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> str:
+    digest = hashlib.sha256()
+    for _, line in _lines(thing, parts):
+        digest.update(line.encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def _lines(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> Iterator[tuple[Any, str]]:
+    """Yield all that a thing reaches, each with what it is made of in writing."""
     things, numbers = [thing], {id(thing): 0}
 
     def named(part: Any) -> str:
@@ -62,79 +149,153 @@ def hash_of(thing: Any) -> str:
             things.append(part)  # which keeps it alive, so that no other gets its id
         return f"#{numbers[id(part)]}"
 
-    digest = hashlib.sha256()
     for each in things:  # more are added on the way; calls would go too deep
-        digest.update(f"{_name(type(each))}{named(_parts(each))}\n".encode())
-    return digest.hexdigest()
+        yield each, f"{_name(type(each))}{named(parts(each))}\n"
 
 
-def _parts(thing: Any) -> tuple[Any, ...]:
+def _parts(thing: Any, left_out: Collection[_Place]) -> tuple[Any, ...]:
     """Return what a thing is made of."""
+    head, state = _head_and_state(thing)
+    if not state:
+        return head
+    owner = _owner(thing)
+    return *head, {name: v for name, v in state.items() if (owner, name) not in left_out}
+
+
+def _head_and_state(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+    """Return what a thing is made of, and apart from it what it keeps under names, if it does."""
     if type(thing) in _PLAIN:
-        return (thing,)
+        return (thing,), None
     if type(thing) in (tuple, list):
-        return tuple(thing)
+        return tuple(thing), None
     if type(thing) is dict:
-        return tuple(thing.items())
+        items = list(thing.items())
+        if all(type(key) in _PLAIN for key in thing):  # equal ones may be in another order
+            items.sort(key=lambda item: (type(item[0]).__name__, repr(item[0])))
+        return tuple(items), None
     if type(thing) in (set, frozenset):
-        return tuple(sorted(map(hash_of, thing)))
+        return tuple(sorted(map(hash_of, thing))), None
     if isinstance(thing, CodeType):
-        return thing.co_code, thing.co_consts, thing.co_names
+        return _parts_of_code(thing), None
     if isinstance(thing, FunctionType):
         return _parts_of_function(thing)
     if isinstance(thing, type):
         return _parts_of_class(thing)
     if isinstance(thing, MethodType):
-        return thing.__func__, thing.__self__
+        return (thing.__func__, thing.__self__), None
+    if isinstance(thing, BuiltinFunctionType):
+        own = None if isinstance(thing.__self__, ModuleType) else thing.__self__
+        return (_name(thing), _origin(thing.__module__), own), None
     if isinstance(thing, (staticmethod, classmethod)):
-        return (thing.__func__,)
+        return (thing.__func__,), None
     if isinstance(thing, property):
-        return thing.fget, thing.fset, thing.fdel
+        return (thing.fget, thing.fset, thing.fdel), None
     if isinstance(thing, (ModuleType, *_GENERATORS)):
-        return (getattr(thing, "__name__", ""),)
+        return (getattr(thing, "__name__", ""),), None
+    if isinstance(thing, (Tensor, np.ndarray)) and (values := _values(thing)) is not None:
+        return values, None
+    if isinstance(thing, torch.jit.ScriptFunction):
+        return (type(thing), thing.code), None
+    if isinstance(thing, torch.jit.ScriptModule):
+        codes = [part.code for part in thing.modules() if hasattr(part, "forward")]
+        return (type(thing), codes, thing.state_dict(keep_vars=True)), None
+    if isinstance(thing, nn.Module):
+        return (type(thing),), _state_of_module(thing)
+    if "__wrapped__" in getattr(thing, "__dict__", ()):  # as by functools.cache
+        return (type(thing), thing.__wrapped__), None
+    return _reduced(thing)
+
+
+def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+    """Return what a pickle would have of a thing, or else its attributes."""
     try:
-        if isinstance(thing, nn.Module):
-            return type(thing), _state_of_module(thing)
-        if isinstance(thing, Tensor):
-            values = thing.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-            kind = str(thing.dtype), tuple(thing.shape), thing.requires_grad
-            return *kind, hashlib.sha256(values.data).digest(), vars(thing)
-        if isinstance(thing, np.ndarray) and not thing.dtype.hasobject:
-            values = np.ascontiguousarray(thing).reshape(-1).view(np.uint8)
-            return str(thing.dtype), thing.shape, hashlib.sha256(values.data).digest()
-        if "__wrapped__" in getattr(thing, "__dict__", ()):  # as by functools.cache
-            return type(thing), thing.__wrapped__
-        reduced = thing.__reduce_ex__(2)  # as a pickle would have it
-        return type(thing), *(reduced if isinstance(reduced, tuple) else (reduced,))
+        registered = copyreg.dispatch_table.get(type(thing))
+        reduced = registered(thing) if registered else thing.__reduce_ex__(2)
     except Exception:  # whatever an object raises that is not to be pickled
-        return (type(thing),)
+        state = getattr(thing, "__dict__", None)
+        return (type(thing),), dict(state) if isinstance(state, dict) else None
+    if not isinstance(reduced, tuple):
+        return (type(thing), reduced, _origin(getattr(thing, "__module__", None))), None
+    function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+    by_key: Any = tuple(pairs or ())
+    if not isinstance(thing, OrderedDict):
+        by_key = dict(by_key)
+    head = type(thing), function, arguments, tuple(items or ()), by_key
+    if type(state) is dict and all(type(name) is str for name in state):
+        return head, {n: v for n, v in state.items() if n not in _REMARKS and not _kept(thing, n)}
+    return (*head, state), None
 
 
-def _parts_of_function(function: FunctionType) -> tuple[Any, ...]:
-    around = []
-    for cell in function.__closure__ or ():
+def _kept(thing: Any, name: str) -> bool:
+    """Whether an attribute is what a cached property has once computed."""
+    return isinstance(getattr(type(thing), name, None), functools.cached_property)
+
+
+def _values(thing: Any) -> tuple[Any, ...] | None:
+    """Return type, shape and a hash of the values of an array, None if it has no plain values."""
+    try:
+        if isinstance(thing, Tensor):
+            kind = str(thing.dtype), tuple(thing.shape), thing.requires_grad
+            values = thing.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+            return *kind, _hash_of_bytes(values.view(torch.uint8).numpy()), vars(thing)
+        if type(thing) in (np.ndarray, np.memmap) and not thing.dtype.hasobject:
+            array = np.ascontiguousarray(thing).reshape(-1).view(np.uint8)
+            return str(thing.dtype), thing.shape, _hash_of_bytes(array)
+    except Exception:  # sparse, quantized, of another device
+        pass
+    return None
+
+
+def _hash_of_bytes(values: Any) -> bytes:
+    if len(values) <= LARGE:
+        return hashlib.sha256(values.data).digest()
+    digest = hashlib.sha256()
+    for start in np.linspace(0, len(values) - STRETCH, STRETCHES, dtype=int).tolist():
+        digest.update(values[start : start + STRETCH].data)
+    return digest.digest()
+
+
+def _parts_of_code(code: CodeType) -> tuple[Any, ...]:
+    """Return what code does, whatever its variables and constants are numbered or remarked."""
+    does: list[tuple[str, Any]] = []
+    for each in dis.get_instructions(code):
+        if each.opname in ("EXTENDED_ARG", "NOP", "RESUME", "CACHE"):
+            continue
+        if each.opname == "STORE_NAME" and each.argval in _REMARKS:
+            does.pop()  # the remark, just loaded
+            continue
+        is_variable = each.opcode in dis.haslocal or each.opcode in dis.hasfree
+        does.append((each.opname, each.arg if is_variable else each.argval))
+    takes = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+    return *takes, code.co_flags & _TAKES_OR_IS, *does
+
+
+def _parts_of_function(function: FunctionType) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    around = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            around.append(cell.cell_contents)
+            around[f"{name} around"] = cell.cell_contents
         except ValueError:  # nothing is in it yet
-            around.append(None)
+            around[f"{name} around"] = None
     whose = _whose(function.__module__)
     if whose == "library":
-        return _name(function), *around
+        return (_name(function), _origin(function.__module__)), around
     defaults = function.__defaults__, function.__kwdefaults__
     used = _used_by(function) if whose == "user" else {}
-    return function.__code__, *defaults, *around, vars(function), used
+    origin = _origin(function.__module__)
+    return (function.__code__, *defaults, vars(function), origin), {**around, **used}
 
 
-def _parts_of_class(cls: type) -> tuple[Any, ...]:
+def _parts_of_class(cls: type) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if _whose(cls.__module__) == "library":
-        return _name(cls), cls.__bases__
+        return (_name(cls), _origin(cls.__module__), cls.__bases__), {}
     contents = {
         name: value
         for name, value in sorted(vars(cls).items())
         # Of other names with underscores most are Python's own remarks, such as line numbers.
-        if not name.startswith("__") or isinstance(value, FunctionType)
+        if not name.startswith("__") or (callable(value) and "annotate" not in name)
     }
-    return _name(cls), cls.__bases__, contents
+    return (_name(cls), cls.__bases__, _origin(cls.__module__)), contents
 
 
 def _state_of_module(module: nn.Module) -> dict[str, Any]:
@@ -163,7 +324,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 def _found_in(variables: dict[str, Any], names: set[str], attributes: set[str]) -> dict[str, Any]:
     found = {}
-    for name in sorted(names & variables.keys()):
+    for name in sorted((names & variables.keys()) - _REMARKS):
         value = variables[name]
         if isinstance(value, ModuleType) and _whose(value.__name__) == "user":
             rest = attributes - {name}
@@ -176,10 +337,37 @@ def _name(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
+def _owner(thing: Any) -> str:
+    return _name(thing if isinstance(thing, (type, FunctionType)) else type(thing))
+
+
+def _origin(module: str | None) -> str:
+    """Return what stands for code that can't be looked into: its version, or a hash of its file."""
+    whose, top = _whose(module), str(module).partition(".")[0]
+    if whose == "installed" or top in _WELL_KNOWN:
+        return _version(top)
+    file = Path(getattr(sys.modules.get(str(module)), "__file__", None) or "")
+    if whose == "user" and file.suffix in (".so", ".pyd") and file.is_file():
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    return ""
+
+
+@functools.cache
+def _version(package: str) -> str:
+    if version := getattr(sys.modules.get(package), "__version__", None):
+        return str(version)
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def _whose(module: str | None) -> Literal["library", "installed", "user"]:
     """Tell whether a module is well known, or else installed: it may still be one's own."""
+    if module == "__main__":  # as of a notebook, whatever runs it
+        return "user"
     top = str(module).partition(".")[0]
-    if top in _LIBRARIES or top in sys.builtin_module_names:
+    if top in _LIBRARIES | _WELL_KNOWN or top in sys.builtin_module_names:
         return "library"
     file = Path(getattr(sys.modules.get(str(module)), "__file__", None) or "")
     if {"site-packages", "dist-packages"} & set(file.parts):

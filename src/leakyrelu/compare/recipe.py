@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from leakyrelu.activations import Activation
-from leakyrelu.compare.fingerprint import hash_of
+from leakyrelu.compare.fingerprint import hash_in_use, hash_of
 from leakyrelu.compare.noise import kept_generators, seed_generators
 from leakyrelu.compare.task import Task, name_of
 from leakyrelu.loading import called
@@ -240,6 +240,12 @@ def fingerprint(task: Task, recipe: Recipe) -> str | None:
     defaults = [None, None, *(getattr(Recipe(), n) for n in ("model", "optimizer", "schedule"))]
     if brought == defaults:
         return None
+    networks: set[str] = set()
+
+    def make() -> None:
+        if recipe.model is not None:
+            networks.update(hash_of(recipe.make(0)) for _ in range(2))
+
+    known = hash_in_use(brought, make)
     # A network with something else in it each time, such as the time, is known by its code alone.
-    networks = {hash_of(recipe.make(0)) for _ in range(2)} if recipe.model is not None else set()
-    return hash_of((*brought, *(networks if len(networks) == 1 else ())))[:16]
+    return hash_of((known, *(networks if len(networks) == 1 else ())))[:16]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from leakyrelu.compare.fingerprint import hash_of
+from leakyrelu.compare.fingerprint import hash_in_use, hash_of
 from leakyrelu.compare.repeats import grouped_split
 
 __all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
@@ -121,6 +121,8 @@ class Task:
     groups : ndarray, optional
         The number of the group of each example, if some belong together: a split keeps each group
         in one part.
+    source : callable, optional
+        The function that the data came from.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Task:
     center: float = 0.0
     scale: float = 1.0
     groups: npt.NDArray[np.int64] | None = None
+    source: Callable[[], Any] | None = None
 
     @property
     def score(self) -> str:
@@ -175,7 +178,12 @@ class Task:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the data: the same data gives the same text."""
+        """Hash of the data: the same data gives the same text.
+
+        A data set is known by its code and its state, with those of all it refers to, such as
+        transforms; by the function that made it; and by some of its items, unless they are drawn
+        anew each time.
+        """
         unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
         digest = hashlib.sha256(f"{self.kind}{unit}".encode())
         for array in (self.X, self.y, self.groups):
@@ -184,8 +192,14 @@ class Task:
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         if not isinstance(self.X, np.ndarray):
-            for row in np.linspace(0, len(self.y) - 1, ITEMS_HASHED, dtype=int).tolist():
-                first, again = (hash_of(self.X[row]) for _ in range(2))
+            rows = np.linspace(0, len(self.y) - 1, ITEMS_HASHED, dtype=int).tolist()
+            items: list[tuple[str, ...]] = []
+
+            def read() -> None:
+                items.extend(tuple(hash_of(self.X[row]) for _ in range(2)) for row in rows)
+
+            digest.update(hash_in_use((self.source, self.X), read).encode())
+            for first, again in items:
                 digest.update(first.encode() if first == again else b"drawn anew each time")
         return digest.hexdigest()[:16]
 

@@ -16,6 +16,7 @@ from rich.progress import track
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
 from leakyrelu.compare.data import TOO_RARE, load_task, refuse_two_parts, together
+from leakyrelu.compare.fingerprint import learn_changes
 from leakyrelu.compare.metrics import check_metric, named_metric
 from leakyrelu.compare.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu.loading import called
@@ -66,9 +67,10 @@ def _task_of(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
     if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
-        made = called(data, f"{name_of(data)}()")
-        task = _task_of(made, target, kind, loss, metric, is_table, drop, progress)
-        return dataclasses.replace(task, name=name_of(data))
+        made: list[Any] = []
+        learn_changes(data, lambda: made.append(called(data, f"{name_of(data)}()")))
+        task = _task_of(*made, target, kind, loss, metric, is_table, drop, progress)
+        return dataclasses.replace(task, name=name_of(data), source=data)
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")
     if is_table or _is_table(data, target):
