@@ -1,10 +1,12 @@
 """What was stored comes back; what is not ours, or not whole, is refused and left alone."""
 
+import collections
 import contextlib
 import dataclasses
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -14,10 +16,11 @@ import tempfile
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from leakyrelu.compare.plan import make_settings
-from leakyrelu.compare.reading import FILE_NAME, read
+from leakyrelu.compare.reading import FILE_NAME, checksum, read
 from leakyrelu.compare.store import Store
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import Checkpoint, Trial
@@ -191,7 +194,11 @@ def test_what_a_write_ahead_log_holds_is_read(file):
     """As another program leaves it that was killed, such as a browser of databases."""
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("UPDATE trial SET seconds = 7 WHERE seed = 3")
+    values = connection.execute("SELECT * FROM trial WHERE seed = 3").fetchone()
+    changed = (*values[:5], 7.0, *values[6:-1])
+    connection.execute(
+        "UPDATE trial SET seconds = 7, checksum = ? WHERE seed = 3", (checksum(*changed),)
+    )
     connection.commit()
     left = file.parent.with_name("left")
     shutil.copytree(file.parent, left)  # before it is closed, which would empty the log
@@ -264,9 +271,8 @@ DAMAGES = {
     "half of it": lambda whole: whole[: len(whole) // 2],
     "a page of noise": lambda whole: whole[:4096] + b"\xa5" * 4096 + whole[8192:],
     "noise in the middle": lambda whole: whole[:20_000] + b"\xff\x00" * 9000 + whole[38_000:],
-    "noise in a text": lambda whole: whole.replace(b'"never_fired"', b'"never\xfffired"', 1),
-    "another text": lambda whole: whole.replace(b'"train_loss": 2.5', b'"train_loss": }{:', 1),
-    "a field is gone": lambda whole: whole.replace(b'"train_loss"', b'"trainloss_"', 1),
+    "another environment": lambda whole: whole.replace(b'"python": "3"', b'"python": "4"', 1),
+    "a column is gone": lambda whole: whole.replace(b"seconds REAL", b"seconda REAL", 1),
 }
 
 
@@ -278,7 +284,101 @@ def test_a_damaged_file_is_refused_and_kept(file, damage):
     refused(file.parent, "is damaged")
 
 
-@pytest.mark.parametrize(("version", "word"), [(99, "a newer"), (1, "an older")])
+DAMAGED_TRIALS = {
+    "a text that is none": lambda whole: whole.replace(b'"never_fired"', b'"never\xfffired"', 1),
+    "no JSON": lambda whole: whole.replace(b'"train_loss": 2.5', b'"train_loss": }{:', 1),
+    "a field is gone": lambda whole: whole.replace(b'"train_loss"', b'"trainloss_"', 1),
+    "another number": lambda whole: whole.replace(b'"train_loss": 2.5', b'"train_loss": 2.4', 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_TRIALS)
+def test_a_damaged_trial_is_left_out_and_may_be_stored_again(file, damage):
+    whole = file.read_bytes()
+    before = read(file.parent)
+    file.write_bytes(DAMAGED_TRIALS[damage](whole))
+    assert file.read_bytes() != whole
+    found = read(file.parent)
+    assert len(found.damaged) == 1
+    assert found.damaged[0].startswith("relu at 0.01, seed ")
+    lost = int(found.damaged[0].split()[-1])
+    assert [trial.seed for trial in found.trials] == [n for n in range(50) if n != lost]
+    with opened(file.parent) as store:
+        assert store.damaged == found.damaged
+        assert len(store.trials()) == 49
+        assert store.environment["damaged"] == found.damaged[0]
+        store.add(seeds_from(0, 50))
+        assert repr(store.trials()) == repr(before.trials)
+    again = read(file.parent)
+    assert (again.damaged, repr(again.trials)) == ([], repr(before.trials))
+
+
+def test_a_bit_that_flips_changes_no_number(file):
+    """The table stays what it was, or it is said what is left out, or the file is refused."""
+    whole = file.read_bytes()
+    before = read(file.parent)
+    known = {repr(trial) for trial in before.trials}
+    rng = random.Random(0)
+    outcomes = collections.Counter()
+    for attempt in range(400):
+        bits = 8 * len(whole) if attempt % 4 else 8 * 8192  # headers and settings are at the start
+        byte, bit = divmod(rng.randrange(bits), 8)
+        flipped = bytearray(whole)
+        flipped[byte] ^= 1 << bit
+        file.write_bytes(flipped)
+        refusal = ""
+        try:
+            found = read(file.parent)
+        except (ValueError, OSError) as error:
+            refusal = str(error)
+        if refusal:
+            assert str(file) in refusal
+            assert file.read_bytes() == flipped
+            outcomes["refused"] += 1
+            continue
+        assert (found.settings, found.task) == (before.settings, before.task), (byte, bit)
+        assert found.environment == before.environment, (byte, bit)
+        assert {repr(trial) for trial in found.trials} <= known, (byte, bit)
+        assert len(found.trials) + len(found.damaged) == 50, (byte, bit)
+        outcomes["left out" if found.damaged else "the same"] += 1
+        with opened(file.parent) as store:
+            assert store.damaged == found.damaged
+            store.add(seeds_from(0, 50))
+            assert repr(store.trials()) == repr(before.trials), (byte, bit)
+    assert min(outcomes[name] for name in ("refused", "left out", "the same")) > 10, outcomes
+
+
+@pytest.mark.parametrize("score", [-0.0, 1, np.float32(0.7), 1e-300, 0.1 + 0.2])
+def test_numbers_of_any_kind_are_no_damage(tmp_path, score):
+    with opened(tmp_path) as store:
+        store.add([dataclasses.replace(TRIAL, test_score=score, seconds=score)])
+        assert [trial.test_score for trial in store.trials()] == [float(score)]
+    assert read(tmp_path).damaged == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "is_possible"),
+    [
+        *(("accuracy", -0.94, False), ("accuracy", 94.0, False), ("accuracy", 1.0, True)),
+        *(("R²", 1.5, False), ("R²", -7.0, True), ("own", 94.0, True)),
+    ],
+)
+def test_a_score_outside_of_its_range_is_refused(tmp_path, metric, score, is_possible):
+    task = dataclasses.replace(TASK, metric=metric)
+    for field in ("test_score", "validation_score"):
+        with Store(tmp_path / field, SETTINGS, task, {}) as store:
+            trial = dataclasses.replace(TRIAL, **{field: score})
+            if is_possible:
+                store.add([trial])
+            else:
+                with pytest.raises(
+                    ValueError, match=f"{metric} of relu with seed 0 is .*{score:g}"
+                ):
+                    store.add([trial])
+            assert len(store.trials()) == is_possible
+
+
+@pytest.mark.parametrize(("version", "word"), [(99, "a newer"), (1, "an older"), (2, "an older")])
 def test_another_format_is_refused(file, version, word):
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")

@@ -148,7 +148,10 @@ class Comparison:
         if rope is None:
             rope = float(stored.environment.get("rope", 0))
         check_rope(rope)
-        return cls(stored.task, stored.settings, stored.trials, stored.environment, directory, rope)
+        environment = stored.environment
+        if stored.damaged:
+            environment = {**environment, "damaged": reading.told_of_damage(stored.damaged)}
+        return cls(stored.task, stored.settings, stored.trials, environment, directory, rope)
 
     @property
     def trained(self) -> list[Candidate]:
@@ -204,6 +207,11 @@ class Comparison:
     def notes(self) -> list[str]:
         """What a careful reader should know beside the verdict, in sentences."""
         notes = list(self.task.notes)
+        if "damaged" in self.environment:
+            notes.append(
+                f"Trials that were damaged in {self.directory / reading.FILE_NAME} are left out, "
+                f"and trained again by the same command: {self.environment['damaged']}."
+            )
         grid = self.settings.learning_rates
         notes += verdict.undefined_scores(self._trials, self.task.metric)
         lost = {t.key[:2] for t in self._trials if t.diverged}

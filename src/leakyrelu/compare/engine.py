@@ -36,6 +36,9 @@ class Listener(Protocol):
     def resumed(self, trials: int) -> None:
         """Take note of the trials that were found in the store."""
 
+    def damage_found(self, trials: list[str]) -> None:
+        """Take note of trials that are damaged in the store, and will be trained again."""
+
     def trainer_chosen(self, way: str) -> None:
         """Take note of how trials are trained."""
 
@@ -56,6 +59,8 @@ def run(
 ) -> None:
     """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
     stored = store.trials()
+    if store.damaged:
+        listener.damage_found(store.damaged)
     if stored:
         listener.resumed(len(stored))
     if f"{rope:g}" != store.environment.get("rope"):

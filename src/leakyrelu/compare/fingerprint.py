@@ -211,16 +211,17 @@ def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
     try:
         registered = copyreg.dispatch_table.get(type(thing))
         reduced = registered(thing) if registered else thing.__reduce_ex__(2)
+        if isinstance(reduced, tuple):
+            function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+            by_key: Any = tuple(pairs or ())
+            if not isinstance(thing, OrderedDict):
+                by_key = dict(by_key)
+            head = type(thing), function, arguments, tuple(items or ()), by_key
     except Exception:  # whatever an object raises that is not to be pickled
         state = getattr(thing, "__dict__", None)
         return (type(thing),), dict(state) if isinstance(state, dict) else None
     if not isinstance(reduced, tuple):
         return (type(thing), reduced, _origin(getattr(thing, "__module__", None))), None
-    function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-    by_key: Any = tuple(pairs or ())
-    if not isinstance(thing, OrderedDict):
-        by_key = dict(by_key)
-    head = type(thing), function, arguments, tuple(items or ()), by_key
     if type(state) is dict and all(type(name) is str for name in state):
         return head, {n: v for n, v in state.items() if n not in _REMARKS and not _kept(thing, n)}
     return (*head, state), None
@@ -242,7 +243,7 @@ def _values(thing: Any) -> tuple[Any, ...] | None:
             array = np.ascontiguousarray(thing).reshape(-1).view(np.uint8)
             return str(thing.dtype), thing.shape, _hash_of_bytes(array)
     except Exception:  # sparse, quantized, of another device
-        pass
+        return None
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import shutil
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.task import TaskInfo
-from leakyrelu.compare.trial import Checkpoint, Trial
+from leakyrelu.compare.trial import Checkpoint, Trial, is_possible
 
 __all__ = ["APPLICATION_ID", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
 
@@ -30,6 +31,7 @@ FORMAT = 3
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _KEPT = "it was left as it is, give another directory"
+MOST_NAMED = 5  # of trials that are damaged
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 T = TypeVar("T")
@@ -37,12 +39,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stored:
-    """An experiment as it is stored: what it is, and the trials that are finished."""
+    """An experiment as it is stored: what it is, and the trials that are finished.
+
+    Those that are not what was stored, such as by a bit that has flipped on the disk, are left out
+    and named in `damaged`.
+    """
 
     settings: Settings
     task: TaskInfo
     environment: dict[str, str]
     trials: list[Trial]
+    damaged: list[str]
 
 
 def read(directory: Path) -> Stored:
@@ -67,12 +74,22 @@ def read(directory: Path) -> Stored:
         for (finding,) in connection.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise sqlite3.DatabaseError(finding)
-        return Stored(*entries(connection), trials(connection))
+        settings, task, environment = entries(connection)
+        return Stored(settings, task, environment, *trials(connection, task.metric))
+
+
+def checksum(*values: Any) -> str:
+    """Return what is stored beside values, to know whether they are still what was stored."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[str, str]]:
     """Read what an experiment is, what it is about, and with what it began."""
-    found = dict(connection.execute("SELECT key, value FROM experiment"))
+    found = {}
+    for key, value, stored in connection.execute("SELECT key, value, checksum FROM experiment"):
+        if checksum(key, value) != stored:
+            raise ValueError(f"{key} is not what was stored")
+        found[key] = value
     return (
         _whole(Settings.from_json(found["settings"])),
         _whole(TaskInfo(**json.loads(found["task"]))),
@@ -80,38 +97,58 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
     )
 
 
-def trials(connection: sqlite3.Connection) -> list[Trial]:
-    """Read every finished trial."""
+def trials(connection: sqlite3.Connection, metric: str) -> tuple[list[Trial], list[str]]:
+    """Read every finished trial, and name those that are not what was stored."""
     rows = connection.execute(
         "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
-        " history, undefined FROM trial ORDER BY learning_rate, activation, seed"
+        " history, undefined, checksum FROM trial ORDER BY learning_rate, activation, seed"
     )
-    return [
-        _whole(
-            Trial(
-                activation,
-                learning_rate,
-                seed,
-                math.nan if validation_score is None else validation_score,
-                math.nan if test_score is None else test_score,
-                seconds,
-                json.loads(layers),
-                [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
-                bool(undefined),
-            )
-        )
-        for (
+    whole, damaged = [], []
+    for *values, stored in rows:
+        trial = _trial(*values) if checksum(*values) == stored else None
+        if trial is not None and is_possible(trial, metric):
+            whole.append(trial)
+        else:
+            activation, rate, seed = values[:3]
+            damaged.append(f"{activation} at {rate}, seed {seed}")
+    return whole, damaged
+
+
+def _trial(
+    activation: str,
+    learning_rate: float,
+    seed: int,
+    validation_score: float | None,
+    test_score: float | None,
+    seconds: float,
+    layers: str,
+    history: str,
+    undefined: int,
+) -> Trial:
+    return _whole(
+        Trial(
             activation,
             learning_rate,
             seed,
-            validation_score,
-            test_score,
+            math.nan if validation_score is None else validation_score,
+            math.nan if test_score is None else test_score,
             seconds,
-            layers,
-            history,
-            undefined,
-        ) in rows
-    ]
+            json.loads(layers),
+            [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
+            bool(undefined),
+        )
+    )
+
+
+def told_of_damage(damaged: list[str]) -> str:
+    """Say which trials are left out: ``relu at 0.01, seed 3; and 2 more``."""
+    more = len(damaged) - MOST_NAMED
+    return "; ".join(damaged[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def any_text(text: bytes) -> str:
+    """Read a text, also if it is none any more: its checksum tells."""
+    return text.decode(errors="backslashreplace")
 
 
 def _check_header(file: Path) -> None:
@@ -186,12 +223,14 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
                     if _beside(file, ending).exists():
                         shutil.copyfile(_beside(file, ending), Path(folder, FILE_NAME + ending))
                 with closing(sqlite3.connect(Path(folder, FILE_NAME))) as connection:
+                    connection.text_factory = any_text
                     yield connection
         else:
             with closing(_read_only(file)) as connection:
+                connection.text_factory = any_text
                 yield connection
     except sqlite3.OperationalError as error:
-        if "decode" in str(error):  # a text that is none
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # as of a column that is not there
             raise ValueError(_damaged(file)) from error
         raise OSError(f"{file} can't be read: {error}") from error
     # What is found in place of the entries can be of any kind.

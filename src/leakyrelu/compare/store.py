@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from leakyrelu.compare import reading
 from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.reading import FILE_NAME
 from leakyrelu.compare.task import TaskInfo
-from leakyrelu.compare.trial import Trial
+from leakyrelu.compare.trial import RANGES, Trial, is_possible
 
 __all__ = ["Store"]
 
 _SCHEMA = """
-    CREATE TABLE experiment (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE experiment (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE trial (
         activation TEXT NOT NULL,
         learning_rate REAL NOT NULL,
@@ -29,8 +33,9 @@ _SCHEMA = """
         layers TEXT NOT NULL,  -- JSON list of names
         history TEXT NOT NULL,  -- JSON list of checkpoints
         undefined INTEGER NOT NULL,  -- 1: it has not diverged, but a score is not defined
+        checksum TEXT NOT NULL,  -- of all the others
         PRIMARY KEY (activation, learning_rate, seed)
-    );
+    ) WITHOUT ROWID;  -- so that there is no index which could be damaged apart from it
 """
 
 
@@ -48,6 +53,11 @@ class Store:
     environment : dict of str to str
         Versions and the like, kept with a new experiment.
 
+    Attributes
+    ----------
+    damaged : list of str
+        Trials that were found to be damaged, and taken out to be trained again.
+
     Raises
     ------
     ValueError
@@ -60,8 +70,10 @@ class Store:
         self, directory: Path, settings: Settings, task: TaskInfo, environment: dict[str, str]
     ) -> None:
         self.directory = directory
+        self.damaged: list[str] = []
         self._settings = settings
         self._connection = _open(directory)
+        self._connection.text_factory = reading.any_text
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -78,11 +90,12 @@ class Store:
     ) -> None:
         run = self._connection.execute
         if run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in _SCHEMA.split(";")[:-1]:
+            for statement in _SCHEMA.split(";\n"):
                 run(statement)
             run(f"PRAGMA application_id = {reading.APPLICATION_ID}")
             run(f"PRAGMA user_version = {reading.FORMAT}")
         elif not (changes := _changes(self.settings, settings)):
+            self._leave_out_what_is_damaged()
             return
         elif run("SELECT count(*) FROM trial").fetchone()[0]:
             raise ValueError(
@@ -90,13 +103,29 @@ class Store:
                 "settings to resume it, or give another output directory"
             )
         # A new experiment, or another one than was tried here and failed before its first trial.
-        entries = {
-            "settings": settings.to_json(),
-            "task": json.dumps(dataclasses.asdict(task)),
-            "environment": json.dumps(environment),
-        }
-        query = "INSERT OR REPLACE INTO experiment VALUES (?, ?)"
-        self._connection.executemany(query, entries.items())
+        self._put("settings", settings.to_json())
+        self._put("task", json.dumps(dataclasses.asdict(task)))
+        self._put("environment", json.dumps(environment))
+
+    def _leave_out_what_is_damaged(self) -> None:
+        whole, self.damaged = reading.trials(self._connection, self.task.metric)
+        if self.damaged:
+            self._connection.execute("DELETE FROM trial")
+            self._insert(whole)
+            told = reading.told_of_damage(self.damaged)
+            self._put("environment", json.dumps({**self.environment, "damaged": told}))
+
+    def _put(self, key: str, value: str) -> None:
+        row = key, value, reading.checksum(key, value)
+        self._connection.execute("INSERT OR REPLACE INTO experiment VALUES (?, ?, ?)", row)
+
+    def _insert(self, trials: Iterable[Trial]) -> None:
+        rows = [_row(trial) for trial in trials]
+        # Another process may have run the same trial: the first to finish counts.
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row, reading.checksum(*row)) for row in rows],
+        )
 
     def __enter__(self) -> Store:
         return self
@@ -134,9 +163,7 @@ class Store:
         """
         try:
             with self._connection:
-                entry = json.dumps({**self.environment, name: text})
-                query = "UPDATE experiment SET value = ? WHERE key = 'environment'"
-                self._connection.execute(query, (entry,))
+                self._put("environment", json.dumps({**self.environment, name: text}))
         except sqlite3.Error as error:
             raise OSError(f"{self.directory} can't be written to: {error}") from error
 
@@ -150,20 +177,16 @@ class Store:
         ValueError
             If another experiment has taken the directory while this one had no trials.
         """
-        rows = [
-            (
-                trial.activation,
-                trial.learning_rate,
-                trial.seed,
-                trial.validation_score,
-                trial.test_score,
-                trial.seconds,
-                json.dumps(trial.layers),
-                json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
-                int(trial.undefined),
-            )
-            for trial in trials
-        ]
+        trials = list(trials)
+        metric = self.task.metric
+        for trial in trials:
+            if not is_possible(trial, metric):
+                raise ValueError(
+                    f"{metric} of {trial.activation} with seed {trial.seed} is "
+                    f"{trial.test_score:g}, {trial.validation_score:g} in validation, but should "
+                    f"be {RANGES[metric][0]:g} to {RANGES[metric][1]:g}; give a metric of your own "
+                    "that is none of these another name"
+                )
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -172,19 +195,35 @@ class Store:
                         f"{self.directory} was taken by another experiment before the first trial "
                         "of this one was finished; give each an output directory"
                     )
-                # Another process may have run the same trial: the first to finish counts.
-                self._connection.executemany(
-                    "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-                )
+                self._insert(trials)
         except sqlite3.Error as error:
             raise OSError(
-                f"the last {len(rows)} trials could not be stored in {self.directory}: {error}; "
+                f"the last {len(trials)} trials could not be stored in {self.directory}: {error}; "
                 "the earlier ones are kept, and the same command resumes"
             ) from error
 
     def trials(self) -> list[Trial]:
         """Return every finished trial."""
-        return reading.trials(self._connection)
+        return reading.trials(self._connection, self.task.metric)[0]
+
+
+def _row(trial: Trial) -> tuple[Any, ...]:
+    """Return what is stored of a trial, as SQLite returns it."""
+
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else float(value) + 0.0  # -0.0 comes back as 0.0
+
+    return (
+        trial.activation,
+        number(trial.learning_rate),
+        int(trial.seed),
+        number(trial.validation_score),
+        number(trial.test_score),
+        number(trial.seconds),
+        json.dumps(trial.layers),
+        json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
+        int(trial.undefined),
+    )
 
 
 def _open(directory: Path) -> sqlite3.Connection:

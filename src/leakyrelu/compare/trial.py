@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["LOOK_EXAMPLES", "Checkpoint", "Key", "Trial"]
+__all__ = ["LOOK_EXAMPLES", "RANGES", "Checkpoint", "Key", "Trial", "is_possible"]
 
 # How many training examples a look takes at the most. A unit that fires for none of them fires for
 # less than 0.6%, with 95% confidence.
 LOOK_EXAMPLES = 512
+
+# Between what scores of these names lie, up to rounding.
+RANGES = {"accuracy": (0.0, 1.0), "R²": (-math.inf, 1.0)}
+ROUNDING = 1e-6
 
 # Names a trial: activation, learning rate, seed.
 Key = tuple[str, float, int]
@@ -91,3 +95,18 @@ class Trial:
     def key(self) -> Key:
         """What names the trial in its experiment."""
         return self.activation, self.learning_rate, self.seed
+
+
+def is_possible(trial: Trial, metric: str) -> bool:
+    """Whether the scores of a trial are such as a metric can give; NaN is.
+
+    Examples
+    --------
+    >>> trial = Trial("relu", 0.01, 0, 0.9, -0.94, 1.0, ["1"], [])
+    >>> is_possible(trial, "accuracy"), is_possible(trial, "R²")
+    (False, True)
+    """
+    low, high = RANGES.get(metric, (-math.inf, math.inf))
+    scores = trial.validation_score, trial.test_score
+    scores += tuple(checkpoint.validation_score for checkpoint in trial.history)
+    return not any(score < low - ROUNDING or score > high + ROUNDING for score in scores)

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from leakyrelu.compare.condition import START, median_reach
+from leakyrelu.compare.reading import told_of_damage
 from leakyrelu.compare.trial import LOOK_EXAMPLES
 from leakyrelu.report.words import fraction, interval, names_of, percent, side_by_side
 
@@ -92,6 +93,10 @@ class LiveProgress:
         """Count the trials that an earlier run has stored."""
         self._count(trials)
         self._say(f"resumed: {trials} trials were stored before")
+
+    def damage_found(self, trials: list[str]) -> None:
+        """Say which trials are not what was stored."""
+        self._say(f"damaged on the disk, and trained again: {told_of_damage(trials)}")
 
     def trainer_chosen(self, way: str) -> None:
         """Say how trials are trained."""
