@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -40,6 +41,32 @@ def _clear_errors() -> Iterator[None]:
     except (ImportError, ValueError, OSError) as error:
         typer.echo(f"leakyrelu: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+class _Terminated(KeyboardInterrupt):
+    """Somebody has asked this process to end, as ``kill`` does, or a batch system."""
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """End with one sentence and the usual exit code when asked to, in place of a traceback."""
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # who asks twice can't wait
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    kept = "finished trials are kept, and the same command resumes"
+    try:
+        yield
+    except _Terminated:
+        typer.echo(f"ended; {kept}", err=True)
+        raise typer.Exit(128 + signal.SIGTERM) from None
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; {kept}", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listed(text: str) -> list[str]:
@@ -196,47 +223,43 @@ def compare(
     ] = None,
 ) -> None:
     """Find which activation is best on your task, and whether units died."""
-    try:
-        with _clear_errors():
-            from rich.console import Console
+    with _ending_in_order(), _clear_errors():
+        from rich.console import Console
 
-            from leakyrelu.report.terminal import print_comparison
+        from leakyrelu.report.terminal import print_comparison
 
-            result = leakyrelu.compare(
-                _named(model),
-                _named(data) if data and _is_name(data) else data,
-                target,
-                kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
-                drop=_listed(drop),
-                loss=_named(loss),
-                metric=_named(metric) if metric and ":" in metric else metric,
-                optimizer=_named(optimizer),
-                schedule=_named(schedule),
-                activations=_listed(activations),
-                seeds=seeds,
-                depth=depth,
-                width=width,
-                epochs=epochs,
-                batch_size=batch_size,
-                lr=_numbers(lr),
-                rope=rope,
-                engine=engine,  # type: ignore[arg-type]  # as is this
-                address=address,
-                output=output,
-            )
-            print_comparison(result, Console())
-            report = result.directory / "report.html"
-            try:
-                result.to_html(report)
-            except OSError as error:
-                raise OSError(
-                    f"{error}; the trials are kept, and a page elsewhere is made by: leakyrelu "
-                    f"report {result.directory} --html page.html"
-                ) from error
-            typer.echo(f"\nreport: {report}")
-    except KeyboardInterrupt:
-        typer.echo("stopped; finished trials are kept, and the same command resumes", err=True)
-        raise typer.Exit(130) from None
+        result = leakyrelu.compare(
+            _named(model),
+            _named(data) if data and _is_name(data) else data,
+            target,
+            kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
+            drop=_listed(drop),
+            loss=_named(loss),
+            metric=_named(metric) if metric and ":" in metric else metric,
+            optimizer=_named(optimizer),
+            schedule=_named(schedule),
+            activations=_listed(activations),
+            seeds=seeds,
+            depth=depth,
+            width=width,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=_numbers(lr),
+            rope=rope,
+            engine=engine,  # type: ignore[arg-type]  # as is this
+            address=address,
+            output=output,
+        )
+        print_comparison(result, Console())
+        report = result.directory / "report.html"
+        try:
+            result.to_html(report)
+        except OSError as error:
+            raise OSError(
+                f"{error}; the trials are kept, and a page elsewhere is made by: leakyrelu "
+                f"report {result.directory} --html page.html"
+            ) from error
+        typer.echo(f"\nreport: {report}")
 
 
 @app.command()

@@ -1,5 +1,11 @@
 """Processes give what one process gives; what is stored is not trained again."""
 
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 import torch
 
@@ -8,6 +14,7 @@ from leakyrelu.compare.calibrate import Way
 from leakyrelu.compare.data import load_task
 from leakyrelu.compare.engine import run
 from leakyrelu.compare.plan import make_settings
+from leakyrelu.compare.reading import read
 from leakyrelu.compare.recipe import Recipe
 from leakyrelu.compare.store import Store
 from leakyrelu.compare.train import Experiment
@@ -103,3 +110,84 @@ def test_what_is_finished_before_an_error_is_kept(experiment, tmp_path, monkeypa
     notes = Notes()
     trials, _ = stored(experiment, tmp_path, notes)
     assert (notes.resumed_with, len(notes.finished), len(trials)) == (3, 3, 6)
+
+
+# --- However a run is ended, its workers end with it ----------------------------------------------
+
+PROGRAM = """
+import sys
+import torch
+from leakyrelu.compare import engine
+
+torch.get_num_threads = lambda: 2
+torch.set_num_threads = lambda threads: None
+engine.WORTH_SECONDS, engine.WORTH_RATIO = -1.0, 0.0
+from leakyrelu.cli import main
+
+sys.argv = ["leakyrelu", "compare", "--seeds", "40", "--epochs", "300", "--output", "run",
+            "--depth", "2", "--activations", "relu,elu,silu,gelu"]
+main()
+"""
+
+
+def started(tmp_path):
+    """Start a run, and return it once it has two worker processes, with all its processes."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE)
+    end = time.monotonic() + 120
+    while True:
+        children = psutil.Process(process.pid).children(recursive=True)
+        if sum("LokyProcess" in " ".join(child.cmdline()) for child in children) >= 2:
+            return process, children
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 4, 8])
+def test_workers_end_with_a_process_that_is_killed(tmp_path, seconds):
+    process, children = started(tmp_path)
+    time.sleep(seconds)
+    children += [c for c in psutil.Process(process.pid).children(True) if c not in children]
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "ended"), (signal.SIGINT, 130, "stopped")]
+)
+def test_a_run_that_is_asked_to_end_says_so_and_keeps_its_trials(tmp_path, number, code, word):
+    process, children = started(tmp_path)
+    time.sleep(5)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    *_, last = told.decode().strip().splitlines()
+    assert last == f"{word}; finished trials are kept, and the same command resumes"
+    assert "Traceback" not in told.decode()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    read(tmp_path / "run")
+
+
+CHILD = """
+import os, subprocess, sys, time
+from leakyrelu.compare.orphans import end_with
+
+parent = os.getpid()
+if os.fork() == 0:
+    end_with(parent)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(os.getpid(), child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_worker_has_started_ends_with_it():
+    process = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
+    both = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(both, timeout=30)
+    assert alive == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
@@ -12,6 +13,7 @@ import joblib
 import torch
 
 from leakyrelu.compare.calibrate import calibrate, seconds_a_step
+from leakyrelu.compare.orphans import end_with
 from leakyrelu.compare.pace import Pace
 from leakyrelu.compare.plan import Batch, batches
 from leakyrelu.compare.rounds import wanted
@@ -144,7 +146,13 @@ class Workers:
 
 
 def _pool(processes: int) -> joblib.Parallel:
-    return joblib.Parallel(processes, return_as="generator_unordered", pre_dispatch="all")
+    return joblib.Parallel(
+        processes,
+        return_as="generator_unordered",
+        pre_dispatch="all",
+        initializer=end_with,
+        initargs=(os.getpid(),),
+    )
 
 
 def in_worker(work: Callable[..., Any], *arguments: Any) -> Any:
