@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["check_file", "replacing"]
@@ -32,11 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
         If it can't be written; what was there before is kept.
     """
     target = path.resolve()  # a link stays one
-    part = target.with_name(f".{os.getpid()}-{target.name}")
+    part = target.with_name(f".{os.getpid()}{target.suffix}")  # of a length that any name may have
     try:
         yield part
         os.replace(part, target)
     except OSError as error:
-        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
+        told = error.strerror or str(error).replace(str(part), str(path))
+        raise OSError(f"{path} can't be written: {told}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be taken away
+            part.unlink(missing_ok=True)

@@ -192,3 +192,17 @@ def test_who_was_dropped_is_placed_by_the_seeds_it_shares():
     assert found.candidates[2].score.mean > found.candidates[0].score.mean
     assert found.candidates[2].verdict == "worse"
     assert found.recommended.activation == "elu"
+
+
+def test_the_name_of_the_data_may_be_of_any_length():
+    def make():
+        return X, (X[:, 0] > 0.5).long()
+
+    X = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))  # noqa: N806
+    make.__name__ = "n" * 400
+    found = leakyrelu.compare(
+        data=make, activations=["relu", "elu"], seeds=1, depth=1, width=2, epochs=1, progress=False
+    )
+    assert found.task.name == make.__name__
+    assert len(found.directory.name) < 120
+    found.to_html(found.directory / "report.html")

@@ -4,6 +4,8 @@ import dataclasses
 import errno
 import json
 import math
+import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -170,3 +172,29 @@ def test_runs_of_several_experiments_lie_apart(result, tmp_path):
     to_tensorboard([result, other], tmp_path / "same")
     runs = {path.parent for path in (tmp_path / "same").rglob("events*")}
     assert len(runs) == 2 * 12
+
+
+def test_where_nothing_can_be_written_the_name_is_the_users(result, tmp_path, monkeypatch):
+    """Read-only, not even the file that is written first can be taken away."""
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda self, path, **_: refuse(path))
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", lambda self, path, **_: refuse(path))
+    for name, write in [
+        ("page.html", result.to_html),
+        *((f"trials{ending}", result.export) for ending in (".csv", ".parquet", ".json")),
+    ]:
+        file = tmp_path / name
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            write(file)
+        assert str(caught.value) == f"{file} can't be written: Read-only file system"
+
+
+def test_a_name_as_long_as_names_may_be_is_written(result, tmp_path):
+    file = tmp_path / f"{'n' * 251}.csv"
+    result.export(file)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]

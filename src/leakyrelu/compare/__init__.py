@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+LONGEST_NAME = 100  # of a directory's letters that are of the data's name
+
 
 def compare(
     model: Callable[[], Any] | None = None,
@@ -189,12 +191,11 @@ def compare(
     if engine not in ("local", "ray"):
         raise ValueError(f"engine must be 'local' or 'ray', but is {engine!r}")
     if output is None:
-        output = Path("leakyrelu-runs") / f"{task.slug}-{settings.fingerprint}"
+        name = task.slug[:LONGEST_NAME].rstrip("-")  # the rest of it is in the fingerprint
+        output = Path("leakyrelu-runs") / f"{name}-{settings.fingerprint}"
     directory = Path(output)
     task.notes.extend(recipe.notes)
-    task = dataclasses.replace(
-        task, source=None
-    )  # workers need it not, and it may not be picklable
+    task = dataclasses.replace(task, source=None)  # no worker needs it, and it may not be picklable
     with (
         Store(directory, settings, task.info, environment(task, recipe)) as store,
         LiveProgress(settings, shown=progress) as listener,
