@@ -198,7 +198,7 @@ def test_the_name_of_the_data_may_be_of_any_length():
     def make():
         return X, (X[:, 0] > 0.5).long()
 
-    X = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))  # noqa: N806
+    X = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
     make.__name__ = "n" * 400
     found = leakyrelu.compare(
         data=make, activations=["relu", "elu"], seeds=1, depth=1, width=2, epochs=1, progress=False
@@ -206,3 +206,87 @@ def test_the_name_of_the_data_may_be_of_any_length():
     assert found.task.name == make.__name__
     assert len(found.directory.name) < 120
     found.to_html(found.directory / "report.html")
+
+
+# --- What is told beside the differences ----------------------------------------------------------
+
+
+def scored(scores, metric="accuracy", baseline=0.6, rope=0.0):
+    """Make a comparison of activations with these test scores, a seed each."""
+    seeds = len(next(iter(scores.values())))
+    settings = make_settings("abc", list(scores), seeds, 1, 0.01, depth=2, width=8)
+    looked = Checkpoint(1, 0.1, 0.5, [0.0], [1.0, 1.0], [])
+    trials = [
+        Trial(spec, 0.01, seed, 0.5, float(score), 1.0, [], [looked])
+        for spec, each in scores.items()
+        for seed, score in enumerate(each)
+    ]
+    info = TaskInfo("own", metric, 0.0, 1000, "", [], baseline)
+    return Comparison(info, settings, trials, {}, Path("none"), rope)
+
+
+def spread(mean, width=0.01, seeds=6):
+    """Return scores of this mean whose spread between seeds is this."""
+    each = np.random.default_rng(round(1000 * mean)).standard_normal(seeds)
+    return mean + width * (each - each.mean()) / each.std(ddof=1)
+
+
+GUESS = "always guessing the majority class (60.0%)"
+
+
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [
+        ((0.55, 0.60), f"No activation beats {GUESS}."),
+        ((0.55, 0.602), f"No activation is detectably better than {GUESS}."),
+        ((0.602, 0.603), f"No activation is detectably better than {GUESS}."),
+        ((0.55, 0.70), ""),
+        ((0.65, 0.70), ""),
+    ],
+)
+def test_who_only_guesses_is_told_first(means, told):
+    found = scored({"relu": spread(means[0]), "elu": spread(means[1])})
+    assert found.limits == ([told] if told else [])
+    assert found.verdict.startswith(told or ("elu", "No detectable", "Nothing"))
+    notes = " ".join(found.notes)
+    assert not told or "more data" not in notes
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "R²"])
+def test_where_all_are_perfect_it_is_said(metric):
+    found = scored({"relu": [1.0] * 6, "elu": [1.0] * 5 + [0.9995]}, metric)
+    assert found.verdict.startswith("Every activation reaches 1")
+    assert "more data" not in " ".join(found.notes)
+    assert not scored({"relu": [1.0] * 6, "elu": [0.99] * 6}, metric).limits
+
+
+def test_the_baseline_is_that_of_the_data():
+    X, rng = np.zeros((50, 2)), np.random.default_rng(0)
+    y = rng.permutation([0] * 30 + [1] * 15 + [2] * 5)
+    assert load_task((X + rng.random(2), y)).info.baseline == 30 / 50
+    assert load_task((X + rng.random(2), y), kind="regression").info.baseline == 0
+    own = dataclasses.replace(load_task((X, y)), metric=lambda outputs, targets: 0.0)
+    assert own.info.baseline is None
+    assert scored({"relu": spread(0.1), "elu": spread(0.2)}, "own", None).limits == []
+
+
+@pytest.mark.parametrize("width", [0.002, 0.01, 0.02, 0.2])
+@pytest.mark.parametrize("metric", ["accuracy", "R²", "own"])
+def test_a_rope_that_is_told_of_settles_what_it_says(width, metric):
+    means = {"relu": 0.8, "elu": 0.801, "gelu": 0.805, "silu": 0.79, "prelu": 0.7, "rrelu": 0.95}
+    scores = {spec: spread(mean, width) for spec, mean in means.items()}
+    found = scored(scores, metric, None)
+    (hint,) = [note for note in found.notes if "--rope" in note] or [""]
+    undecided = [c for c in found.candidates if c.verdict == "undecided"]
+    reaches = [max(-c.difference.low, c.difference.high) for c in undecided]
+    assert bool(hint) == (min(reaches) < (0.04 if metric == "own" else 0.05))
+    if hint:
+        rope = float(hint.split("--rope ")[1].split(")")[0])
+        names = hint.split("), ")[1].split(" would be equivalent")[0].split(", ")
+        after = {c.activation: c.verdict for c in scored(scores, metric, None, rope).candidates}
+        was = {c.activation: c.verdict for c in found.candidates}
+        assert set(names) == {n for n in after if after[n] == "equivalent" != was[n]}
+        for name in after:
+            is_lost = was[name] in ("better", "worse") and after[name] == "undecided"
+            assert is_lost == (name in hint.partition("but ")[2].partition(".")[0])
+        assert "explores and proves nothing" in hint

@@ -132,7 +132,9 @@ main()
 
 def started(tmp_path):
     """Start a run, and return it once it has two worker processes, with all its processes."""
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE
+    )
     end = time.monotonic() + 120
     while True:
         children = psutil.Process(process.pid).children(recursive=True)

@@ -36,7 +36,7 @@ def test_a_row_is_a_line(result):
     text = stream.getvalue()
     rows = [line for line in text.splitlines() if line.startswith((" relu", " leaky_relu:0.01"))]
     assert len(rows) == 2
-    assert all(row.rstrip().endswith(" s") for row in rows)
+    assert "…" not in text
     assert " ".join(result.verdict.split()) in " ".join(text.split())
     assert "a[bold]b" in text  # no markup of rich
 
@@ -84,6 +84,19 @@ def test_wide_terminals_are_told_more(large):
         assert "…" not in text
         for sentence in large.why:
             assert " ".join(sentence.split()) in " ".join(text.split())
+
+
+def test_how_likely_each_is_the_best_is_told(large):
+    for width in (60, 80, 100):
+        text = printed(print_comparison, large, width=width)
+        place = heading(text).index("best")
+        for c in large.candidates:
+            row = next(line for line in text.splitlines() if f" {c.activation} " in line)
+            cells = row.replace(" ± ", "±").split()
+            shown = cells[place - (heading(text).count("test") + heading(text).count("vs"))]
+            if c.activation == "relu":  # it has no difference to itself
+                continue
+            assert shown == f"{100 * c.probability_best:.0f}%", row
 
 
 def test_experiments_side_by_side(several):

@@ -21,8 +21,9 @@ from leakyrelu.compare.recipe import Recipe, default_optimizer, default_schedule
 from leakyrelu.compare.relations import Relation, relations
 from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.task import Task, TaskInfo, name_of
-from leakyrelu.compare.trial import Trial
+from leakyrelu.compare.trial import RANGES, ROUNDING, Trial
 from leakyrelu.compare.verdict import Candidate
+from leakyrelu.report.words import score_in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["OPTIMIZER", "SCHEDULE", "Comparison", "environment"]
 
 OPTIMIZER, SCHEDULE = "Adam", "cosine decay to 0"  # if the user gives none
+# Who looks at no features: see `TaskInfo.baseline`.
+GUESSES = {"accuracy": "the majority class", "R²": "the mean"}
+CEILING = 0.9995  # mean scores that are shown as the best possible
+MOST_ROPE = 0.05  # that is told of: larger differences matter to anybody
 LOSSES = {"classification": "cross-entropy", "regression": "mean square error"}
 
 
@@ -112,8 +117,11 @@ class Comparison:
                 "all of the first round; the command that began it resumes"
             )
         found = verdict.candidates(settings, complete, task.score_step, rope)
-        self.verdict = verdict.sentence(settings, found, task.metric, rope)
         self.candidates: list[Candidate] = sorted(found, key=_place)
+        self.limits = _limits(task, self.trained)
+        self.verdict = " ".join(
+            [*self.limits, verdict.sentence(settings, found, task.metric, rope)]
+        )
 
     @classmethod
     def read(cls, directory: str | Path, rope: float | None = None) -> Comparison:
@@ -235,16 +243,20 @@ class Comparison:
                 )
         undecided = [c for c in self.candidates if c.verdict == "undecided" and not c.dropped]
         if any(len(c.trials) > 1 for c in undecided):
+            # Where nothing is learned, or nothing is left to learn, more of the same won't help.
+            more_data = "" if self.limits else ", it takes more data"
             by_need: dict[int | None, list[str]] = {}
             for c in undecided:
                 by_need.setdefault(c.seeds_to_decide, []).append(c.activation)
             needs = [
                 f"{', '.join(names)}: {seeds:,} seeds in all would decide, as likely as not"
                 if seeds
-                else f"{', '.join(names)}: no number of seeds would, it takes more data"
+                else f"{', '.join(names)}: no number of seeds would{more_data}"
                 for seeds, names in sorted(by_need.items(), key=lambda item: item[0] or 10**9)
             ]
             notes.append(f"Undecided, if the differences go on as they are: {'; '.join(needs)}.")
+        if hint := self._what_a_rope_would_settle():
+            notes.append(hint)
         dropped = [
             f"{c.activation} ({len(c.trials)} seeds)"
             for c in self.candidates
@@ -256,6 +268,33 @@ class Comparison:
                 "and more seeds would hardly have made one of them the best."
             )
         return notes
+
+    def _what_a_rope_would_settle(self) -> str:
+        """Say which differences would count as none if small ones did; empty if none would."""
+        compared = {c.activation: c.difference for c in self.trained if c.difference}
+        needed = sorted(
+            max(-difference.low, difference.high)
+            for difference in compared.values()
+            if difference.verdict(self.rope) == "undecided" and math.isfinite(difference.reach)
+        )
+        metric, reference = self.task.metric, self.settings.reference
+        mean = next(c.score.mean for c in self.candidates if c.activation == reference)
+        most = MOST_ROPE * (1 if metric in RANGES else abs(mean))
+        needed = [rope for rope in map(_rounded_up, needed) if rope <= most]
+        if not needed or self.limits:
+            return ""
+        rope = needed[(len(needed) - 1) // 2]  # settles half of what can be settled, or more
+        then = {name: difference.verdict(rope) for name, difference in compared.items()}
+        now = {name: difference.verdict(self.rope) for name, difference in compared.items()}
+        settled = [name for name in then if (now[name], then[name]) == ("undecided", "equivalent")]
+        lost = [name for name in then if now[name] != "undecided" and then[name] == "undecided"]
+        matter = f"{100 * rope:g} points" if metric == "accuracy" else f"{rope:g}"
+        return (
+            f"If differences up to {matter} did not matter to you (--rope {rope:g}), "
+            f"{', '.join(settled)} would be equivalent to {reference}"
+            f"{', but ' + ', '.join(lost) + ' undecided' if lost else ''}. A rope that is chosen "
+            "after looking explores and proves nothing: choose it for the next experiment."
+        )
 
     def table(self) -> pd.DataFrame:
         """Return one row an activation, in the order of `candidates`.
@@ -396,6 +435,29 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<Comparison on {self.task.name}: {self.verdict}>"
+
+
+def _limits(task: TaskInfo, trained: Sequence[Candidate]) -> list[str]:
+    """Say if nobody is better than a guess that takes no network, or if nobody can be better."""
+    if task.baseline is None or task.metric not in GUESSES or not trained:
+        return []
+    guess = f"always guessing {GUESSES[task.metric]} ({score_in_words(task.baseline, task.metric)})"
+    if max(c.score.mean for c in trained) <= task.baseline + ROUNDING:
+        return [f"No activation beats {guess}."]
+    if all(c.score.low <= task.baseline for c in trained):  # not of one seed, whose is NaN
+        return [f"No activation is detectably better than {guess}."]
+    if min(c.score.mean for c in trained) >= CEILING:
+        return [
+            f"Every activation reaches {score_in_words(1.0, task.metric)}, so this task can't tell "
+            "which is best."
+        ]
+    return []
+
+
+def _rounded_up(rope: float) -> float:
+    """Round up to one digit: 0.0132 to 0.02."""
+    unit = 10.0 ** math.floor(math.log10(rope)) if rope > 0 else 1.0
+    return float(f"{math.ceil(rope / unit * (1 + 1e-9)) * unit:.1g}")
 
 
 def _place(candidate: Candidate) -> float:

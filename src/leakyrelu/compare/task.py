@@ -72,6 +72,9 @@ class TaskInfo:
         What the examples are, in a few words: ``"64 features, 10 classes"``.
     notes : list of str
         What was decided about the data, in plain sentences.
+    baseline : float or None
+        The score of who looks at no features, and always guesses the majority class or the mean;
+        None where it is not known.
     """
 
     name: str
@@ -80,6 +83,7 @@ class TaskInfo:
     examples: int
     description: str
     notes: list[str]
+    baseline: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,18 @@ class Task:
             len(self.y),
             ", ".join(described),
             self.notes,
+            self.baseline,
         )
+
+    @property
+    def baseline(self) -> float | None:
+        """The score of always guessing the majority class, or the mean; of others None."""
+        if self.metric is not None or self.kind == "custom":
+            return None
+        if self.kind == "regression":
+            return 0.0
+        counted = self.y[self.y >= 0]  # others are to be ignored
+        return float(np.bincount(counted).max() / counted.size) if counted.size else None
 
     @property
     def slug(self) -> str:

@@ -69,7 +69,7 @@ def _task_of(
     if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
         made: list[Any] = []
         learn_changes(data, lambda: made.append(called(data, f"{name_of(data)}()")))
-        task = _task_of(*made, target, kind, loss, metric, is_table, drop, progress)
+        task = _task_of(made[0], target, kind, loss, metric, is_table, drop, progress)
         return dataclasses.replace(task, name=name_of(data), source=data)
     if not is_table and data is None:
         raise ValueError("a model of your own needs data: (X, y), a data set, or a table's path")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["LOOK_EXAMPLES", "RANGES", "Checkpoint", "Key", "Trial", "is_possible"]
+__all__ = ["LOOK_EXAMPLES", "RANGES", "ROUNDING", "Checkpoint", "Key", "Trial", "is_possible"]
 
 # How many training examples a look takes at the most. A unit that fires for none of them fires for
 # less than 0.6%, with 95% confidence.
@@ -107,6 +107,6 @@ def is_possible(trial: Trial, metric: str) -> bool:
     (False, True)
     """
     low, high = RANGES.get(metric, (-math.inf, math.inf))
-    scores = trial.validation_score, trial.test_score
-    scores += tuple(checkpoint.validation_score for checkpoint in trial.history)
+    looks = (checkpoint.validation_score for checkpoint in trial.history)
+    scores = (trial.validation_score, trial.test_score, *looks)
     return not any(score < low - ROUNDING or score > high + ROUNDING for score in scores)

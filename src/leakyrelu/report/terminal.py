@@ -185,6 +185,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"vs {settings.reference}": lambda c: (
             "" if c.difference is None else interval(c.difference, metric, signed=True)
         ),
+        "best": lambda c: "" if c.probability_best is None else f"{100 * c.probability_best:.0f}%",
         "dead": lambda c: percent(c.dead),
         "stuck": lambda c: percent(c.stuck_negative),
         "lr": lambda c: c.lost or f"{c.learning_rate:g}",
@@ -198,6 +199,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     }
     if not comparison.has_different_seeds:
         del more["seeds"]
+    if all(c.probability_best is None for c in comparison.candidates):  # of one seed
+        del columns["best"]
 
     def fits(columns: dict[str, Callable[[Candidate], str]], width: int) -> bool:
         unlimited = console.options.update(max_width=10_000)
@@ -213,6 +216,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             columns = wider
     console.print(_scores_table(comparison, columns), markup=False, highlight=False)
     say("±: 95% interval; those of the differences hold for all activations together")
+    if "best" in columns:
+        say("best: how likely it is the best of all, to go by if you must choose")
     say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so it gets no gradient")
     if "stuck" in columns:
         say(STUCK)
@@ -226,7 +231,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _scores_table(comparison: Comparison, columns: dict[str, Callable[[Candidate], str]]) -> Table:
     """Make the table of these columns, in an order that does not depend on theirs."""
-    order = ("test", "vs", "verdict", "dead", "stuck", "1st grad", "seeds", "lr", "time")
+    order = ("test", "vs", "verdict", "best", "dead", "stuck", "1st grad", "seeds", "lr", "time")
     names = sorted(
         columns, key=lambda name: order.index(name if name in order else name.split()[0])
     )
