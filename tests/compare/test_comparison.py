@@ -13,6 +13,8 @@ import pytest
 import torch
 
 import leakyrelu
+from leakyrelu.compare import comparison, engine
+from leakyrelu.compare.calibrate import Way
 from leakyrelu.compare.comparison import Comparison, environment
 from leakyrelu.compare.data import load_task
 from leakyrelu.compare.plan import make_settings
@@ -290,3 +292,86 @@ def test_a_rope_that_is_told_of_settles_what_it_says(width, metric):
             is_lost = was[name] in ("better", "worse") and after[name] == "undecided"
             assert is_lost == (name in hint.partition("but ")[2].partition(".")[0])
         assert "explores and proves nothing" in hint
+
+
+# --- Activations and learning rates that are asked for later --------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Return a function that compares in a directory, in stacks of a known size."""
+    monkeypatch.setattr(engine, "calibrate", lambda experiment, keys: Way(4, 1.0, 1.0))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+
+    def ask(activations, rates=(0.003, 0.01), folder="run", **more):
+        options = {"seeds": 4, "depth": 2, "width": 8, "epochs": 3, "progress": False, **more}
+        return leakyrelu.compare(
+            activations=activations, lr=rates, output=tmp_path / folder, **options
+        )
+
+    return ask
+
+
+def numbers(found):
+    """Return what was stored of each trial but the time that it took."""
+    return {t.key: repr(dataclasses.replace(t, seconds=0.0)) for t in found.histories()}
+
+
+def table(found):
+    return found.table().drop(columns="seconds").to_csv()
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ((["relu", "elu"],), (["relu", "elu", "gelu", "prelu"],)),
+        ((["relu", "elu"],), (["prelu", "elu", "relu"],)),
+        ((["elu", "gelu"],), (["elu", "relu", "gelu"],)),
+        ((["relu", "elu"], (0.003,)), (["relu", "elu"], (0.001, 0.003, 0.01))),
+        ((["relu", "elu"], (0.003, 0.01)), (["relu", "silu"], (0.01, 0.03))),
+    ],
+)
+def test_what_is_added_is_trained_and_the_rest_is_kept(asked, first, later):
+    before = asked(*first)
+    after = asked(*later)
+    anew = asked(*later, folder="anew")
+    assert numbers(after) == numbers(anew)
+    assert table(after) == table(anew)
+    assert after.verdict == anew.verdict
+    kept = {t.key: t.seconds for t in before.histories()}
+    for trial in after.histories():
+        if trial.key in kept:
+            assert trial.seconds == kept[trial.key]
+    notes = " ".join(after.notes)
+    assert f"began with {before.settings.candidates}" in notes
+    left_out = set(first[0]) - set(later[0])
+    assert ("not in this table: " in notes) == bool(left_out)
+    # And back again: nothing is trained, and the table is what it was.
+    again = asked(*first)
+    assert table(again) == table(before)
+    assert {t.key: t.seconds for t in again.histories()} == kept
+    assert "began with" not in " ".join(again.notes)
+    assert Comparison.read(again.directory).verdict == again.verdict
+
+
+def test_they_are_of_one_experiment_and_other_settings_are_not():
+    def named(*activations, lr=(0.01,), **more):
+        options = {"seeds": 3, "epochs": 2, **more}
+        return make_settings("abc", activations, learning_rates=lr, **options).fingerprint
+
+    assert named("relu", "elu") == named("gelu", "relu", "elu", lr=(0.1, 0.2))
+    others = [named("relu", "elu", **more) for more in ({"seeds": 4}, {"epochs": 3}, {"depth": 3})]
+    assert len({named("relu", "elu"), *others}) == 4
+
+
+def test_another_version_that_goes_on_is_told(asked, monkeypatch, tmp_path):
+    real = comparison.importlib.metadata.version
+    asked(["relu", "elu"])
+    monkeypatch.setattr(
+        comparison.importlib.metadata, "version", lambda n: "9.9" if n == "torch" else real(n)
+    )
+    assert "torch" not in " ".join(asked(["relu", "elu"]).notes)  # nothing was trained
+    for _ in range(2):
+        found = asked(["relu", "elu", "gelu"])
+        assert found.environment["torch"] == f"{real('torch')}, then 9.9"
+        assert f"Trained with torch {real('torch')}, then 9.9;" in " ".join(found.notes)

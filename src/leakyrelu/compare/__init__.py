@@ -118,8 +118,9 @@ def compare(
         Of the Ray cluster; by default that of ``RAY_ADDRESS`` or one that runs here, else one is
         started.
     output : path, optional
-        Directory that keeps every finished trial; the same call resumes there. By default
-        ``leakyrelu-runs/`` and a name made of data and settings.
+        Directory that keeps every finished trial; the same call resumes there, and one with other
+        activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
+        a name made of data and settings.
     progress : bool, default True
         Show a progress bar on standard error.
 
@@ -200,5 +201,9 @@ def compare(
         Store(directory, settings, task.info, environment(task, recipe)) as store,
         LiveProgress(settings, shown=progress) as listener,
     ):
-        run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
+        try:
+            run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
+        except KeyboardInterrupt:
+            listener.stopped(store.trials(), task.score)
+            raise
         return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

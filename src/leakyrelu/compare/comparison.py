@@ -108,7 +108,8 @@ class Comparison:
         self.environment = environment
         self.directory = directory
         self.rope = rope
-        self._trials = list(trials)
+        self._others = [trial for trial in trials if not settings.cover(trial.key)]
+        self._trials = trials = [trial for trial in trials if settings.cover(trial.key)]
         complete = _complete_rounds(settings, trials, task.score_step, rope)
         self.is_finished = not wanted(settings, complete, task.score_step, rope)
         if not complete:
@@ -220,6 +221,12 @@ class Comparison:
                 f"Trials that were damaged in {self.directory / reading.FILE_NAME} are left out, "
                 f"and trained again by the same command: {self.environment['damaged']}."
             )
+        for name in reading.VERSIONS:
+            if reading.THEN in self.environment.get(name, ""):
+                notes.append(
+                    f"Trained with {name} {self.environment[name]}; numbers may differ a little."
+                )
+        notes.extend(self._on_candidates())
         grid = self.settings.learning_rates
         notes += verdict.undefined_scores(self._trials, self.task.metric)
         lost = {t.key[:2] for t in self._trials if t.diverged}
@@ -267,6 +274,22 @@ class Comparison:
                 f"No more seeds were given to {', '.join(dropped)}: they are decided, "
                 "and more seeds would hardly have made one of them the best."
             )
+        return notes
+
+    def _on_candidates(self) -> list[str]:
+        """Say which candidates came later, and which are not in the table."""
+        notes = []
+        began = self.environment.get(reading.BEGAN_WITH)
+        if began and began != self.settings.candidates:
+            notes.append(
+                f"The experiment began with {began}. Intervals hold for the activations of this "
+                "table; to choose what is in it by what was seen gives chance more tries."
+            )
+        others = {t.activation for t in self._others} - set(self.settings.activations)
+        rates = {t.learning_rate for t in self._others} - set(self.settings.learning_rates)
+        left_out = [*sorted(others), *(f"the learning rate {rate:g}" for rate in sorted(rates))]
+        if left_out:
+            notes.append(f"Trained as well, and not in this table: {', '.join(left_out)}.")
         return notes
 
     def _what_a_rope_would_settle(self) -> str:

@@ -60,7 +60,12 @@ def run(
     rope: float = 0.0,
 ) -> None:
     """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
-    stored = store.trials()
+    settings = experiment.settings
+
+    def finished() -> list[Trial]:
+        return [trial for trial in store.trials() if settings.cover(trial.key)]
+
+    stored = finished()
     if store.damaged:
         listener.damage_found(store.damaged)
     if stored:
@@ -68,7 +73,7 @@ def run(
     if f"{rope:g}" != store.environment.get("rope"):
         store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     step = experiment.task.score_step
-    keys = wanted(experiment.settings, stored, step, rope)
+    keys = wanted(settings, stored, step, rope)
     if not keys:
         return
     with ExitStack() as stack:
@@ -89,7 +94,7 @@ def run(
                 for batch, trials in results:
                     store.add(trials)
                     listener.batch_finished(batch, trials)
-            keys = wanted(experiment.settings, store.trials(), step, rope)
+            keys = wanted(settings, finished(), step, rope)
 
 
 class Workers:

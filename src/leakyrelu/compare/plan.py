@@ -15,7 +15,15 @@ import numpy as np
 from leakyrelu.activations import Activation, parse
 from leakyrelu.compare.trial import Key
 
-__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "check_rope", "make_settings"]
+__all__ = [
+    "CANDIDATES",
+    "DEFAULT_ACTIVATIONS",
+    "Batch",
+    "Settings",
+    "batches",
+    "check_rope",
+    "make_settings",
+]
 
 DEFAULT_ACTIVATIONS = (
     "relu",
@@ -28,6 +36,7 @@ DEFAULT_ACTIVATIONS = (
     "silu",
 )
 
+CANDIDATES = ("activations", "learning_rates")  # fields of settings that may grow later
 DEPTH, WIDTH = 24, 32  # of the networks made here
 WHOLE = (int, np.integer)
 
@@ -84,9 +93,19 @@ class Settings:
         return cls(**fields)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers of a trial: not which others there are."""
+        return {n: v for n, v in dataclasses.asdict(self).items() if n not in CANDIDATES}
+
+    @property
     def fingerprint(self) -> str:
         """Short hash that names the experiment."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def cover(self, key: Key) -> bool:
+        """Whether a trial is one of these."""
+        return key[0] in self.activations and key[1] in self.learning_rates and key[2] in self.seeds
 
     @property
     def reference(self) -> str:
@@ -97,6 +116,12 @@ class Settings:
     def network(self) -> str:
         """What is trained, in words."""
         return self.model or f"{self.depth} hidden layers of {self.width} units"
+
+    @property
+    def candidates(self) -> str:
+        """What is compared, in words."""
+        rates = ", ".join(f"{rate:g}" for rate in self.learning_rates)
+        return f"{', '.join(self.activations)} at the learning rates {rates}"
 
     @property
     def trials(self) -> int:

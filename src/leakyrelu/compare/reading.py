@@ -21,7 +21,7 @@ from leakyrelu.compare.plan import Settings
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import Checkpoint, Trial, is_possible
 
-__all__ = ["APPLICATION_ID", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
+__all__ = ["APPLICATION_ID", "BEGAN_WITH", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
 
 FILE_NAME = "trials.sqlite"
 # Marks the file as ours, in the header that SQLite writes (PRAGMA application_id).
@@ -31,6 +31,9 @@ FORMAT = 3
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _KEPT = "it was left as it is, give another directory"
+BEGAN_WITH = "began with"  # an entry of the environment: candidates before others were asked for
+VERSIONS = ("leakyrelu", "torch", "numpy")  # entries of it that numbers depend on
+THEN = ", then "  # between versions with which it began and went on
 MOST_NAMED = 5  # of trials that are damaged
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 

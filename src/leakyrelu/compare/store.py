@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from leakyrelu.compare import reading
-from leakyrelu.compare.plan import Settings
-from leakyrelu.compare.reading import FILE_NAME
+from leakyrelu.compare.plan import CANDIDATES, Settings
+from leakyrelu.compare.reading import BEGAN_WITH, FILE_NAME
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import RANGES, Trial, is_possible
 
@@ -47,7 +47,8 @@ class Store:
     directory : Path
         Made if it does not exist.
     settings : Settings
-        What the experiment is. A directory that holds another one is refused.
+        What the experiment is. A directory that holds another one is refused; one that differs in
+        activations and learning rates is the same, and its trials are kept.
     task : TaskInfo
         What it is about, kept with a new experiment.
     environment : dict of str to str
@@ -72,6 +73,7 @@ class Store:
         self.directory = directory
         self.damaged: list[str] = []
         self._settings = settings
+        self._versions = {n: environment[n] for n in reading.VERSIONS if n in environment}
         self._connection = _open(directory)
         self._connection.text_factory = reading.any_text
         try:
@@ -96,6 +98,7 @@ class Store:
             run(f"PRAGMA user_version = {reading.FORMAT}")
         elif not (changes := _changes(self.settings, settings)):
             self._leave_out_what_is_damaged()
+            self._take_candidates(settings)
             return
         elif run("SELECT count(*) FROM trial").fetchone()[0]:
             raise ValueError(
@@ -107,6 +110,15 @@ class Store:
         self._put("task", json.dumps(dataclasses.asdict(task)))
         self._put("environment", json.dumps(environment))
 
+    def _take_candidates(self, settings: Settings) -> None:
+        """Let the experiment be of other activations or learning rates; it keeps all trials."""
+        if self.settings == settings:
+            return
+        if self.trials():
+            began = self.environment.get(BEGAN_WITH) or self.settings.candidates
+            self._put("environment", json.dumps({**self.environment, BEGAN_WITH: began}))
+        self._put("settings", settings.to_json())
+
     def _leave_out_what_is_damaged(self) -> None:
         whole, self.damaged = reading.trials(self._connection, self.task.metric)
         if self.damaged:
@@ -114,6 +126,14 @@ class Store:
             self._insert(whole)
             told = reading.told_of_damage(self.damaged)
             self._put("environment", json.dumps({**self.environment, "damaged": told}))
+
+    def _note_other_versions(self) -> None:
+        known = self.environment
+        for name, version in self._versions.items():
+            if version not in known.get(name, version).split(reading.THEN):
+                known[name] += f"{reading.THEN}{version}"
+        if known != self.environment:
+            self._put("environment", json.dumps(known))
 
     def _put(self, key: str, value: str) -> None:
         row = key, value, reading.checksum(key, value)
@@ -190,11 +210,12 @@ class Store:
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                if self.settings != self._settings:
+                if self.settings.identity != self._settings.identity:
                     raise ValueError(
                         f"{self.directory} was taken by another experiment before the first trial "
                         "of this one was finished; give each an output directory"
                     )
+                self._note_other_versions()
                 self._insert(trials)
         except sqlite3.Error as error:
             raise OSError(
@@ -203,7 +224,7 @@ class Store:
             ) from error
 
     def trials(self) -> list[Trial]:
-        """Return every finished trial."""
+        """Return every finished trial, also of activations that are not asked for now."""
         return reading.trials(self._connection, self.task.metric)[0]
 
 
@@ -249,6 +270,8 @@ def _changes(stored: Settings, asked: Settings) -> list[str]:
     """Say what differs: ``epochs 20, not 30``."""
     changes = []
     for field in dataclasses.fields(Settings):
+        if field.name in CANDIDATES:
+            continue
         before, after = getattr(stored, field.name), getattr(asked, field.name)
         if before == after:
             continue

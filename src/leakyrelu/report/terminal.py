@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import mean
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ from rich.table import Table
 from leakyrelu.compare.condition import START, median_reach
 from leakyrelu.compare.reading import told_of_damage
 from leakyrelu.compare.trial import LOOK_EXAMPLES
-from leakyrelu.report.words import fraction, interval, names_of, percent, side_by_side
+from leakyrelu.report.words import (
+    fraction,
+    interval,
+    names_of,
+    percent,
+    score_in_words,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     from leakyrelu.compare.comparison import Comparison
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveProgress", "print_comparison", "print_examination", "print_experiments"]
 
 WIDEST = 100  # columns that a table takes
+PARTS = ("validation", "test")
 SECONDS_A_LINE = 10.0  # of a log, at the least
 STUCK = (
     "stuck: fires for none either, but gets a gradient; that of elu, gelu, silu may be next to 0"
@@ -116,6 +125,39 @@ class LiveProgress:
         self._count(len(trials))
         if time.monotonic() - self._logged > SECONDS_A_LINE:
             self._log()
+
+    def stopped(self, trials: Sequence[Trial], metric: str) -> None:
+        """Show what is known so far, before anything can be said of differences."""
+        own = [trial for trial in trials if self._settings.cover(trial.key)]
+        table = _table()
+        table.add_column("activation", no_wrap=True)
+        for name in ("trials", "lr", "seeds", f"validation {metric}", f"test {metric}"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for spec in self._settings.activations:
+            by_rate: dict[float, list[Trial]] = {}
+            for trial in own:
+                if trial.activation == spec and math.isfinite(trial.validation_score):
+                    by_rate.setdefault(trial.learning_rate, []).append(trial)
+            if not by_rate:
+                continue
+            scores = {
+                rate: [mean(getattr(t, f"{part}_score") for t in each) for part in PARTS]
+                for rate, each in by_rate.items()
+            }
+            best = max(scores, key=lambda rate: scores[rate][0])
+            table.add_row(
+                spec,
+                str(sum(trial.activation == spec for trial in own)),
+                f"{best:g}",
+                str(len(by_rate[best])),
+                *(score_in_words(score, metric) for score in scores[best]),
+            )
+        self._progress.stop()
+        if table.row_count:
+            self._progress.console.print(table, markup=False, highlight=False)
+            self._say(
+                "so far, at the learning rate that is best in validation; it proves nothing yet"
+            )
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=self._is_log)
