@@ -164,3 +164,31 @@ def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
     with LiveProgress(result.settings, shown=False) as progress:
         progress.batch_finished(batch, [None] * 2)
     assert capsys.readouterr().err == ""
+
+
+def test_who_stops_a_run_sees_what_is_known_so_far(several, capsys):
+    digits = several[0]
+    trials = [t for t in digits.histories() if t.seed < 2 and t.activation != "prelu"]
+    lost = dataclasses.replace(trials[0], seed=2, validation_score=math.nan, test_score=math.nan)
+    with LiveProgress(digits.settings) as progress:
+        progress.stopped([*trials, lost], "accuracy")
+    text = capsys.readouterr().err
+    assert heading(text)[:4] == ["activation", "trials", "lr", "seeds"]
+    for spec in ("relu", "elu"):
+        own = [t for t in trials if t.activation == spec and t.learning_rate == 0.01]
+        row = next(line.split() for line in text.splitlines() if line.startswith(f" {spec} "))
+        expected = sum(t.test_score for t in own) / len(own)
+        assert row[1:] == [
+            str(4 + (spec == lost.activation)),
+            "0.01",
+            "2",
+            f"{100 * sum(t.validation_score for t in own) / len(own):.1f}%",
+            f"{100 * expected:.1f}%",
+        ]
+    assert " prelu " not in text
+    assert "it shows no difference yet" in text
+    with LiveProgress(digits.settings, shown=False) as progress:
+        progress.stopped(trials, "accuracy")
+    with LiveProgress(digits.settings) as progress:
+        progress.stopped([], "accuracy")
+    assert "activation" not in capsys.readouterr().err

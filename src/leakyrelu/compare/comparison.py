@@ -34,7 +34,7 @@ OPTIMIZER, SCHEDULE = "Adam", "cosine decay to 0"  # if the user gives none
 # Who looks at no features: see `TaskInfo.baseline`.
 GUESSES = {"accuracy": "the majority class", "R²": "the mean"}
 CEILING = 0.9995  # mean scores that are shown as the best possible
-MOST_ROPE = 0.05  # that is told of: larger differences matter to anybody
+MOST_ROPE = 0.051  # that is told of: larger differences matter to anybody
 LOSSES = {"classification": "cross-entropy", "regression": "mean square error"}
 
 
@@ -293,30 +293,33 @@ class Comparison:
         return notes
 
     def _what_a_rope_would_settle(self) -> str:
-        """Say which differences would count as none if small ones did; empty if none would."""
+        """Say which undecided differences would count as none if small ones did.
+
+        Empty if none would, or if others were no longer decided.
+        """
         compared = {c.activation: c.difference for c in self.trained if c.difference}
-        needed = sorted(
-            max(-difference.low, difference.high)
-            for difference in compared.values()
-            if difference.verdict(self.rope) == "undecided" and math.isfinite(difference.reach)
-        )
+        now = {name: difference.verdict(self.rope) for name, difference in compared.items()}
         metric, reference = self.task.metric, self.settings.reference
         mean = next(c.score.mean for c in self.candidates if c.activation == reference)
         most = MOST_ROPE * (1 if metric in RANGES else abs(mean))
-        needed = [rope for rope in map(_rounded_up, needed) if rope <= most]
-        if not needed or self.limits:
+        for name, word in now.items():
+            if word in ("better", "worse"):  # and it is to stay so
+                most = min(most, abs(compared[name].low), abs(compared[name].high))
+        enough = {
+            name: _rounded_up(max(-compared[name].low, compared[name].high))
+            for name, word in now.items()
+            if word == "undecided" and math.isfinite(compared[name].reach)
+        }
+        ropes = sorted(rope for rope in enough.values() if rope < most)
+        if not ropes or self.limits:
             return ""
-        rope = needed[(len(needed) - 1) // 2]  # settles half of what can be settled, or more
-        then = {name: difference.verdict(rope) for name, difference in compared.items()}
-        now = {name: difference.verdict(self.rope) for name, difference in compared.items()}
-        settled = [name for name in then if (now[name], then[name]) == ("undecided", "equivalent")]
-        lost = [name for name in then if now[name] != "undecided" and then[name] == "undecided"]
+        rope = ropes[(len(ropes) - 1) // 2]  # settles half of what can be settled, or more
+        settled = ", ".join(name for name in enough if enough[name] <= rope)
         matter = f"{100 * rope:g} points" if metric == "accuracy" else f"{rope:g}"
         return (
-            f"If differences up to {matter} did not matter to you (--rope {rope:g}), "
-            f"{', '.join(settled)} would be equivalent to {reference}"
-            f"{', but ' + ', '.join(lost) + ' undecided' if lost else ''}. A rope that is chosen "
-            "after looking explores and proves nothing: choose it for the next experiment."
+            f"If differences up to {matter} did not matter to you (--rope {rope:g}), {settled} "
+            f"would be equivalent to {reference}. A rope that is chosen after looking explores and "
+            "proves nothing: choose it for the next experiment."
         )
 
     def table(self) -> pd.DataFrame:

@@ -155,9 +155,7 @@ class LiveProgress:
         self._progress.stop()
         if table.row_count:
             self._progress.console.print(table, markup=False, highlight=False)
-            self._say(
-                "so far, at the learning rate that is best in validation; it proves nothing yet"
-            )
+            self._say("so far, at the rate that is best in validation; it shows no difference yet")
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=self._is_log)
