@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -380,3 +381,17 @@ def test_another_version_that_goes_on_is_told(asked, monkeypatch, tmp_path):
         found = asked(["relu", "elu", "gelu"])
         assert found.environment["torch"] == f"{real('torch')}, then 9.9"
         assert f"Trained with torch {real('torch')}, then 9.9;" in " ".join(found.notes)
+
+
+def test_damaged_trials_are_told_of_and_trained_again(asked):
+    first = asked(["relu", "elu"])
+    file = first.directory / FILE_NAME
+    whole = file.read_bytes()
+    place = whole.index(b'"train_loss": ') + 15
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=r"holds 15 of .* \(damaged, and not counted: \w+ at 0.0"):
+        Comparison.read(first.directory)
+    again = asked(["relu", "elu"])
+    assert table(again) == table(first)
+    (note,) = [note for note in again.notes if "damaged" in note]
+    assert re.search(r"trials.sqlite were trained again: \w+ at 0.0\d+, seed \d\.", note)

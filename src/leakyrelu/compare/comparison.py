@@ -113,9 +113,11 @@ class Comparison:
         complete = _complete_rounds(settings, trials, task.score_step, rope)
         self.is_finished = not wanted(settings, complete, task.score_step, rope)
         if not complete:
+            damaged = environment.get("damaged")
             raise ValueError(
                 f"{directory} holds {len(trials):,} of up to {settings.trials:,} trials, not yet "
                 "all of the first round; the command that began it resumes"
+                + (f" (damaged, and not counted: {damaged})" if damaged else "")
             )
         found = verdict.candidates(settings, complete, task.score_step, rope)
         self.candidates: list[Candidate] = sorted(found, key=_place)
@@ -216,11 +218,10 @@ class Comparison:
     def notes(self) -> list[str]:
         """What a careful reader should know beside the verdict, in sentences."""
         notes = list(self.task.notes)
-        if "damaged" in self.environment:
-            notes.append(
-                f"Trials that were damaged in {self.directory / reading.FILE_NAME} are left out, "
-                f"and trained again by the same command: {self.environment['damaged']}."
-            )
+        if damaged := self.environment.get("damaged"):
+            what = "trained again" if self.is_finished else "left out until they are trained again"
+            file = self.directory / reading.FILE_NAME
+            notes.append(f"Trials that were damaged in {file} were {what}: {damaged}.")
         for name in reading.VERSIONS:
             if reading.THEN in self.environment.get(name, ""):
                 notes.append(
