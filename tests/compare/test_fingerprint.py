@@ -322,8 +322,10 @@ class Wrapped(Dataset):
         return len(self.inner)
 
     def __getitem__(self, row):
+        import math as numbers, own_late, scipy.special
+        from own_late import Late, much
         x, y = self.inner[row]
-        return own_transforms.flip(x) * TABLE["a"], y
+        return own_transforms.flip(x) * TABLE["a"] * Late(much)() * numbers.pi, y
 
 def make(rows=40, noise=0.1, spread=2.0):
     """Make the data."""
@@ -391,7 +393,19 @@ def unused(x):
     return x
 """
 
-DATA_FILES = {"own_data": DATA, "own_transforms": TRANSFORMS}
+LATE = """
+much = 2.0
+other = 3.0
+
+class Late:
+    def __init__(self, much):
+        self.much = much
+
+    def __call__(self):
+        return self.much + 1
+"""
+
+DATA_FILES = {"own_data": DATA, "own_transforms": TRANSFORMS, "own_late": LATE}
 PROGRAM = """
 import own_data
 from leakyrelu.compare.tensors import make_task
@@ -448,6 +462,8 @@ CHANGES_OF_DATA = [
     ("own_transforms", "x.flip(0)", "x.roll(1)"),
     ("own_transforms", "x * 2.0", "x * 2.5"),
     ("own_transforms", "math.sin", "math.cos"),
+    ("own_late", "self.much + 1", "self.much + 2"),
+    ("own_late", "much = 2.0", "much = 2.5"),
 ]
 
 
@@ -466,6 +482,7 @@ REMARKS = [
     ("own_data", "READS = 0", "READS = 7"),
     ("own_data", "def make(rows=40", "def more():\n    pass\n\ndef make(rows=40"),
     ("own_transforms", "# jitters", ""),
+    ("own_late", "other = 3.0", "other = 4.0"),
     ("own_transforms", "def scripted(x):", "# a remark\n\ndef scripted(x):"),
     ("own_transforms", "def unused(x):\n    return x", "def unused(x):\n    return -x"),
 ]

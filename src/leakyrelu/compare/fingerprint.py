@@ -11,6 +11,7 @@ import dis
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import random
 import sys
 import sysconfig
@@ -256,12 +257,16 @@ def _hash_of_bytes(values: Any) -> bytes:
     return digest.digest()
 
 
+def _instructions(code: CodeType) -> list[dis.Instruction]:
+    """Return what is done, without what only numbers and marks it."""
+    without = ("CACHE", "EXTENDED_ARG", "NOP", "RESUME")
+    return [each for each in dis.get_instructions(code) if each.opname not in without]
+
+
 def _parts_of_code(code: CodeType) -> tuple[Any, ...]:
     """Return what code does, whatever its variables and constants are numbered or remarked."""
     does: list[tuple[str, Any]] = []
-    for each in dis.get_instructions(code):
-        if each.opname in ("EXTENDED_ARG", "NOP", "RESUME", "CACHE"):
-            continue
+    for each in _instructions(code):
         if each.opname == "STORE_NAME" and each.argval in _REMARKS:
             does.pop()  # the remark, just loaded
             continue
@@ -310,10 +315,29 @@ def _state_of_module(module: nn.Module) -> dict[str, Any]:
 def _used_by(function: FunctionType) -> dict[str, Any]:
     """Return the global variables that a function uses; of the user's modules, what it uses."""
     codes = list(_codes_in(function.__code__))
-    instructions = (each for code in codes for each in dis.get_instructions(code))
-    loaded = {each.argval for each in instructions if each.opname.startswith(_LOADS)}
+    each_code = [_instructions(code) for code in codes]
+    loaded = {i.argval for own in each_code for i in own if i.opname.startswith(_LOADS)}
     attributes = {name for code in codes for name in code.co_names}
-    return _found_in(function.__globals__, loaded, attributes)
+    found = _found_in(function.__globals__, loaded, attributes)
+    for own in each_code:
+        for level, _, each in zip(own, own[1:], own[2:], strict=False):
+            if each.opname == "IMPORT_NAME":
+                name = "." * level.argval + each.argval
+                if module := _imported(name, function.__globals__.get("__package__")):
+                    found[f"import {name}"] = _found_in(vars(module), attributes, attributes)
+    return found
+
+
+def _imported(name: str, package: str | None) -> ModuleType | None:
+    """Import a module that a function is going to import, if it is one of the user's."""
+    try:
+        name = importlib.util.resolve_name(name, package)
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.origin or _whose_file(Path(spec.origin)) != "user":
+            return None
+        return importlib.import_module(name)
+    except Exception:  # whatever the module raises, or there is none
+        return None
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
@@ -370,7 +394,10 @@ def _whose(module: str | None) -> Literal["library", "installed", "user"]:
     top = str(module).partition(".")[0]
     if top in _LIBRARIES | _WELL_KNOWN or top in sys.builtin_module_names:
         return "library"
-    file = Path(getattr(sys.modules.get(str(module)), "__file__", None) or "")
+    return _whose_file(Path(getattr(sys.modules.get(str(module)), "__file__", None) or ""))
+
+
+def _whose_file(file: Path) -> Literal["library", "installed", "user"]:
     if {"site-packages", "dist-packages"} & set(file.parts):
         return "installed"
     return "library" if _STANDARD in file.parents else "user"
