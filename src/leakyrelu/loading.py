@@ -156,7 +156,8 @@ def load_batches(spec: str) -> Any:
         ".pt": _read_tensors,
         ".pth": _read_tensors,
     }
-    data = readers.get(path.suffix.lower(), _read_table)(path)
+    read: Callable[[Path], Any] = readers.get(path.suffix.lower(), _read_table)
+    data = read(path)
     if not isinstance(data, np.ndarray):
         return data
     if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
