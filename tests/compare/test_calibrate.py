@@ -84,6 +84,13 @@ def test_a_model_that_does_not_fit_the_data_is_refused():
         calibrate(experiment_of(Pair), KEYS)
 
 
+def test_whole_numbers_that_a_loss_can_not_differentiate_are_told():
+    task = tensor_task((X, (X[:, 0] > 0).long()), loss=nn.HuberLoss())
+    experiment = dataclasses.replace(experiment_of(), task=task)
+    with pytest.raises(ValueError, match="does the loss need y as float"):
+        calibrate(experiment, KEYS)
+
+
 class Unused(nn.Module):
     """Its activation is made, but forward computes without it."""
 

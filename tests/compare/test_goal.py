@@ -144,6 +144,30 @@ def test_a_loss_that_needs_other_targets_tells_what_it_got():
         losses(task, torch.zeros(1, 20, 3), torch.zeros(1, 20, 3, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("loss", [F.cross_entropy, nn.CrossEntropyLoss(torch.ones(20))])
+def test_cross_entropy_is_not_of_single_values(loss):
+    """PyTorch would take the examples for classes of one."""
+    task = task_of("custom", X, loss=loss)
+    with pytest.raises(ValueError, match="needs an output for each class"), torch.no_grad():
+        losses(task, torch.randn(1, 20, 1), torch.rand(1, 20))
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_one_number_may_have_an_axis(networks):
+    task = task_of("custom", X, loss=lambda o, t: (o - t).square().mean(0, keepdim=True))
+    outputs, targets = torch.randn(networks, 20), torch.randn(networks, 20)
+    expected = (outputs - targets).square().mean(1)
+    torch.testing.assert_close(losses(task, outputs, targets), expected)
+    assert judged(task, outputs, targets)[1] == pytest.approx(expected.tolist())
+
+
+def test_a_table_has_an_output_for_each_class():
+    task = dataclasses.replace(task_of("custom", X, loss=F.mse_loss), is_table=True)
+    message = r"outputs are float32 of shape \(20, 3\), .* of a table have an output each"
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        losses(task, torch.zeros(1, 20, 3), torch.zeros(1, 20, dtype=torch.int64))
+
+
 def test_a_loss_without_a_gradient_is_told():
     task = task_of("custom", X, loss=lambda outputs, targets: outputs.mean().item())
     with pytest.raises(ValueError, match="without a gradient"):

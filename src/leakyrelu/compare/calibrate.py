@@ -90,9 +90,11 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         _look_before(experiment, _batch(spec, each, 1))
         alone, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
-        what = experiment.recipe.name or "the network"
+        what, task = experiment.recipe.name or "the network", experiment.task
+        has_whole = task.loss is not None and task.y.dtype.kind == "i"
+        hint = "; does the loss need y as float?" if has_whole and "dtype" in str(error) else ""
         raise ValueError(
-            f"{what} can't be trained on this data, as it was asked: {told(error)}"
+            f"{what} can't be trained on this data, as it was asked: {told(error)}{hint}"
         ) from error
     best = Way(1, alone, alone, reason_against(experiment, spec, each))
     most = _memory() * MEMORY_SHARE / max(memory, 1)
@@ -108,7 +110,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
 
 
 def _look_before(experiment: Experiment, batch: Batch) -> None:
-    """Take a step and look at a network, as later while it trains; refuse what tells nothing."""
+    """Judge a network, look at it and take a step, as later on; refuse what tells nothing."""
     with kept_generators():
         training = Training(experiment, batch, stacked=False)
         own = training.networks
@@ -116,8 +118,9 @@ def _look_before(experiment: Experiment, batch: Batch) -> None:
         called: set[str] = set()
         for name, module in swapped.items():
             module.register_forward_hook(lambda *_, name=name: called.add(name))
-        next(training.epoch())
+        training.test()
         (look,) = training.look()[0]
+        next(training.epoch())
     if not swapped:  # the networks made here call it
         return
     names, verb = ", ".join(swapped), "is" if len(swapped) == 1 else "are"

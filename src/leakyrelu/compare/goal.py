@@ -7,6 +7,7 @@ computes with both, built in or the user's own, gets them `aligned`.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -58,14 +59,15 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     if task.loss is not None:
         outputs, targets = aligned(outputs, targets)
         if len(outputs) == 1:  # not every loss can be computed for several at once
-            found = _answer("loss", task.loss, outputs[0], targets[0])
+            found = _answer(task, "loss", task.loss, outputs[0], targets[0])
             if outputs.requires_grad and not found.requires_grad:
                 raise ValueError(
                     f"loss {name_of(task.loss)}() returned a number without a gradient; compute it "
                     "of the outputs with PyTorch alone, without detach() or item()"
                 )
             return found.reshape(1)
-        return vmap(task.loss)(outputs, targets)  # type: ignore[no-any-return]
+        each: Tensor = vmap(task.loss)(outputs, targets)
+        return each.reshape(len(outputs))
     if task.kind == "classification":
         targets = _class_numbers(outputs, targets)
         try:
@@ -80,23 +82,28 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     return each.reshape(len(outputs), -1).mean(1)
 
 
-def _answer(role: str, own: Callable[..., Any], outputs: Tensor, targets: Tensor) -> Tensor:
+def _answer(
+    task: Task, role: str, own: Callable[..., Any], outputs: Tensor, targets: Tensor
+) -> Tensor:
     """Return the one number that a loss or metric of the user's gives."""
     whose = f"{role} {name_of(own)}()"
 
     def answer() -> Any:
         if outputs.requires_grad:  # while it trains nothing is looked at, to be fast
             return own(outputs, targets)
-        with _Pairs(outputs, targets):
+        with warnings.catch_warnings(), _Pairs(outputs, targets):
+            warnings.filterwarnings("ignore", "Using a target size")  # it is refused
             return own(outputs, targets)
 
     try:
         result = called(answer, whose)
     except ValueError as error:
         given = [f"{str(x.dtype)[6:]} of shape {tuple(x.shape)}" for x in (outputs, targets)]
-        hint = (
-            "" if targets.is_floating_point() else "; if it takes no whole numbers, give y as float"
-        )
+        hint = ""
+        if task.is_table and not targets.is_floating_point():
+            hint = "; classes of a table have an output each, as cross_entropy takes them"
+        elif not targets.is_floating_point():
+            hint = "; if it takes no whole numbers, give y as float"
         raise ValueError(f"{error}; outputs are {given[0]}, targets {given[1]}{hint}") from error
     found = result
     if not isinstance(result, (Tensor, str)):
@@ -132,6 +139,8 @@ class _Pairs(TorchFunctionMode):
         of_outputs, of_targets = ([x for x in used if id(x) in made] for made in self._made)
         is_pair = len(used) == 2 and len(of_outputs) == len(of_targets) == 1
         name = getattr(function, "__name__", "")
+        if name == "cross_entropy" and of_outputs and of_outputs[0].ndim == 1:
+            raise ValueError("cross_entropy() needs an output for each class, but there is one")
         if is_pair and ("loss" in name or name == "kl_div") and of_targets[0].is_floating_point():
             self._refuse(name, of_outputs[0], of_targets[0])
         result = function(*args, **(kwargs or {}))
@@ -238,7 +247,7 @@ class Judge:
         assert metric is not None
         if (center, scale) != (0, 1):
             outputs, targets = (center + scale * part for part in (outputs, targets))
-        return float(_answer("metric", metric, outputs, targets))
+        return float(_answer(self._task, "metric", metric, outputs, targets))
 
     def results(self) -> tuple[list[float], list[float]]:
         """Return score and mean loss of each network.
