@@ -92,6 +92,34 @@ def test_a_running_experiment_is_told_by_its_complete_rounds(result, tmp_path):
     assert f"Not finished: {len(keys) + 1} trials of up to 72" in page
 
 
+def test_scores_that_are_undefined_are_not_said_to_have_diverged(result):
+    def found(is_undefined):
+        trials = [
+            dataclasses.replace(t, test_score=math.nan, undefined=True) if is_undefined(t) else t
+            for t in result.histories()
+        ]
+        names = ("task", "settings", "environment", "directory")
+        return Comparison(trials=trials, **{name: getattr(result, name) for name in names})
+
+    of_one_seed = found(lambda trial: trial.seed == 1)
+    assert "accuracy is undefined" in " ".join(of_one_seed.notes)
+    assert "the test part of seed 1: these seeds are left out" in " ".join(of_one_seed.notes)
+    assert len(of_one_seed.trained) == len(result.candidates)
+    assert not of_one_seed.trials()["diverged"].any()
+    table = of_one_seed.trials()
+    assert table["test_score"].isna().equals(table["seed"] == 1)
+
+    of_one = found(lambda trial: trial.activation == "elu" and trial.seed == 1)
+    assert "elu" not in {c.activation for c in of_one.trained}
+    assert "of elu, accuracy is undefined at every learning rate" in of_one.verdict
+    everywhere = found(lambda trial: True)
+    for comparison in (of_one_seed, of_one, everywhere):
+        told = [comparison.verdict, *comparison.why, *comparison.notes]
+        assert "lower ones may do" not in " ".join(told)
+        assert "diverged" not in " ".join(told).replace("not diverged", "")
+    assert everywhere.table()["seeds"].eq(0).all()
+
+
 def test_learning_rates_that_were_too_high_are_noted(result):
     def told(is_lost):
         trials = [

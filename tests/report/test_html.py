@@ -190,6 +190,25 @@ def test_several_experiments_have_a_section_each(several):
     assert len(links) == 2
 
 
+def test_undefined_scores_leave_a_page(large):
+    def page(is_undefined):
+        nothing = {"test_score": math.nan, "undefined": True}
+        trials = [
+            dataclasses.replace(t, **nothing) if is_undefined(t) else t for t in large.histories()
+        ]
+        comparison = construct_with(large, trials=trials)
+        assert "undefined" in experiments_page([comparison, large]) or comparison.trained
+        return comparison_page(comparison)
+
+    text = page(lambda trial: True)
+    assert ">undefined</td>" in text
+    assert "diverged" not in text.replace("not diverged", "")
+    assert ">undefined</td>" in page(lambda trial: trial.activation == "elu" and trial.seed == 1)
+    text = page(lambda trial: trial.seed == 1)
+    assert ">undefined</td>" not in text
+    assert "these seeds are left out" in text
+
+
 def test_diverged_activations_leave_a_page(large):
     nothing = {"test_score": math.nan, "validation_score": math.nan}
     lost = [dataclasses.replace(trial, **nothing) for trial in large.histories()]

@@ -180,7 +180,7 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
     raise ValueError(
         f"there is no metric {name!r}{hint} Known are those of sklearn.metrics.get_scorer_names() "
         "for classes or numbers, such as f1_macro, balanced_accuracy, roc_auc, log_loss, mae or "
-        "rmse; or give module:function of outputs and targets"
+        "rmse; or give a function of outputs and targets (on the command line, module:function)"
     )
 
 

@@ -214,7 +214,8 @@ def train(
                     parts = look.never_fired, look.gradient, look.slopes
                     history.append(Checkpoint(epoch, loss, score, *parts))
             if on_epoch is not None:
-                on_epoch(epoch, float(np.mean(scores)))
+                known = [score for score in scores if math.isfinite(score)]
+                on_epoch(epoch, float(np.mean(known)) if known else math.nan)
         test_scores, test_losses = training.test()
     seconds = (time.perf_counter() - start) / len(batch)
     found = []
