@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Column", "decimal_mark", "shown", "understand"]
+__all__ = ["Column", "decimal_mark", "shown", "to_pandas", "understand"]
 
 # Gaps in a column of numbers. Among texts, NA may be Namibia, and None a kind of garage.
 MISSING = (
@@ -48,6 +48,10 @@ MOMENT = re.compile(
     r"\s?(Z|[-+]\d{2}(?::?\d{2})?)?"
 )
 SECONDS_A_DAY = 86_400
+WHOLE = {
+    getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name)
+    for name in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+}
 LONGEST_SHOWN = 60  # letters
 ENOUGH = 1000  # rows, to see how a column is written
 
@@ -100,14 +104,14 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
     """
     column = column.reset_index(drop=True)
     if isinstance(column.dtype, pd.ArrowDtype):
-        column = pa.chunked_array(column.array.__arrow_array__()).to_pandas()
+        column = to_pandas(pa.table({"": pa.array(column)}))[""]
     if isinstance(column.dtype, pd.SparseDtype):
         column = pd.Series(np.asarray(column))
     elif isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.start_time
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):  # texts, even of numbers: so somebody has said
-        return Column("text", column.astype(object).map(_text, na_action="ignore").astype("str"))
+        return Column("text", column.astype(object).map(_text, na_action="ignore").astype("string"))
     if pd.api.types.is_complex_dtype(dtype):
         return Column("text", column, problem="complex numbers")
     if pd.api.types.is_bool_dtype(dtype):
@@ -124,6 +128,12 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
     if pd.api.types.is_object_dtype(dtype):
         return _objects(column, mark)
     return _written(column, mark)
+
+
+def to_pandas(table: Any) -> pd.DataFrame:
+    """Make a data frame of Arrow's table, whose whole numbers stay whole with gaps between them."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=WHOLE.get)
+    return frame
 
 
 def _floats(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -231,7 +241,7 @@ def _written(column: pd.Series[Any], mark: str | None) -> Column:
 def _filled(trimmed: Any) -> pd.Series[Any]:
     """Make texts of Arrow's, where an empty one is a gap."""
     texts = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-    return pd.Series(texts.to_pandas(), dtype="str")
+    return pd.Series(texts.to_pandas(), dtype="string")
 
 
 def _cast(texts: Any, floats: bool) -> pd.Series[Any] | None:

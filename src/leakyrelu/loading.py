@@ -156,8 +156,8 @@ def load_batches(spec: str) -> Any:
         ".pt": _read_tensors,
         ".pth": _read_tensors,
     }
-    read: Callable[[Path], Any] = readers.get(path.suffix.lower(), _read_table)
-    data = read(path)
+    reader = readers.get(path.suffix.lower()) or _read_table
+    data = reader(path)
     if not isinstance(data, np.ndarray):
         return data
     if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
@@ -238,7 +238,11 @@ def _read_table(path: Path) -> np.ndarray[Any, Any]:
     mark = decimal_mark(table.frame) or ("." if table.separator == "," else None)
     columns = [understand(column, mark) for _, column in table.frame.items()]
     names = map(str, table.frame.columns)
-    others = [name for name, column in zip(names, columns, strict=True) if column.kind == "text"]
+    others = [
+        name
+        for name, column in zip(names, columns, strict=True)
+        if column.kind == "text" or column.is_time
+    ]
     if others:
         raise ValueError(f"{path} has columns that are no numbers: {', '.join(others)}")
     values = [column.values.to_numpy(dtype=np.float32, na_value=np.nan) for column in columns]

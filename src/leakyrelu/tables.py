@@ -28,6 +28,7 @@ import torch
 from pyarrow import csv as arrow_csv
 from pyarrow import feather, parquet
 
+from leakyrelu.columns import to_pandas
 from leakyrelu.loading import read_arrays, refuse_address
 
 __all__ = ["READERS", "Table", "as_array", "as_table", "read_table"]
@@ -83,7 +84,10 @@ def read_table(path: Path) -> Table:
         If it can't be read; the message says in which line, if it is a file of text.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the file in it")
+        raise ValueError(
+            f"{path} is a folder; name the file in it (for a folder of images, give module:name of "
+            "a data set that reads them)"
+        )
     ending, packing = endings(path)
     if packing != ".zip" and ending not in READERS:
         raise ValueError(
@@ -286,7 +290,7 @@ def _split(text: str, separator: str, header_lines: int, width: int) -> pd.DataF
     body = text[start:].encode()
     names = [str(i) for i in range(width)]
     if not body.strip():
-        return pd.DataFrame(columns=names, dtype="str")
+        return pd.DataFrame(columns=names, dtype="string")
     misfits: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -388,7 +392,7 @@ def _read_ipc(content: bytes) -> Table:
     source = pa.BufferReader(content)
     is_file = content.startswith(b"ARROW1")
     reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-    return Table(reader.read_all().to_pandas())
+    return Table(to_pandas(reader.read_all()))
 
 
 def _read_array(content: bytes) -> Table:
@@ -453,13 +457,13 @@ def as_array(part: Any, name: str) -> npt.NDArray[Any]:
 READERS: dict[str, Callable[[bytes], Table]] = {
     ".csv": _read_fields,
     ".tsv": _read_fields,
-    ".parquet": lambda content: Table(parquet.read_table(pa.BufferReader(content)).to_pandas()),
+    ".parquet": lambda content: Table(to_pandas(parquet.read_table(pa.BufferReader(content)))),
     ".npz": _read_arrays,
     ".npy": _read_array,
     ".json": _read_json,
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
-    ".feather": lambda content: Table(feather.read_table(pa.BufferReader(content)).to_pandas()),
+    ".feather": lambda content: Table(to_pandas(feather.read_table(pa.BufferReader(content)))),
     ".arrow": _read_ipc,
     ".ipc": _read_ipc,
     ".xlsx": _read_sheet,
@@ -489,7 +493,7 @@ def as_table(data: Any) -> Table | None:
     if isinstance(data, pd.Series):
         return None
     if hasattr(data, "__arrow_c_stream__"):  # polars, pyarrow, DuckDB and others
-        return Table(pa.table(data).to_pandas(), "data frame")
+        return Table(to_pandas(pa.table(data)), "data frame")
     if hasattr(data, "to_pandas"):  # as a Dataset of Hugging Face
         frame = data.to_pandas()
         return Table(frame, name) if isinstance(frame, pd.DataFrame) else None

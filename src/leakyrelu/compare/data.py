@@ -116,7 +116,7 @@ def _is_whole(part: Any) -> bool:
     if isinstance(part, (str, Path)):
         return True
     if hasattr(part, "shape"):
-        return hasattr(part, "columns") and len(part.columns) > 1
+        return len(getattr(part, "columns", getattr(part, "column_names", ()))) > 1
     has_items = hasattr(part, "__len__") and hasattr(part, "__getitem__")
     return hasattr(part, "dataset") or (has_items and not isinstance(part, (Sequence, Tensor)))
 
