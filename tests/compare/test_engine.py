@@ -163,7 +163,10 @@ def test_a_run_that_is_asked_to_end_says_so_and_keeps_its_trials(tmp_path, numbe
     process, children = started(tmp_path)
     time.sleep(5)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code
     *_, last = told.decode().strip().splitlines()
     assert last == f"{word}; finished trials are kept, and the same command resumes"

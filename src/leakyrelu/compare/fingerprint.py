@@ -116,14 +116,17 @@ def _states(thing: Any) -> dict[_Place, str]:
     """Hash what is found under each name in whatever a thing reaches, one by one."""
 
     def without_contents(part: Any) -> tuple[Any, ...]:
-        return () if isinstance(part, (Tensor, np.ndarray)) else _parts(part, ())
+        if isinstance(part, (Tensor, np.ndarray)):
+            return ()
+        return tuple(inner for inner in _parts(part, ()) if not _is_plain(inner))
 
     found: dict[_Place, list[str]] = {}
     for part, _ in _lines(thing, without_contents):
         if isinstance(part, (Tensor, np.ndarray)):
             continue
         for name, value in (_head_and_state(part)[1] or {}).items():
-            own = _hash(value, lambda inner: _head_and_state(inner)[0])
+            is_plain = type(value) in _PLAIN
+            own = repr(value) if is_plain else _hash(value, lambda x: _head_and_state(x)[0])
             found.setdefault((_owner(part), name), []).append(own)
     return {place: hash_of(each) for place, each in found.items()}
 
@@ -144,6 +147,8 @@ def _lines(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> Iterator[tupl
         if type(part) in _PLAIN:
             return repr(part)
         if type(part) is tuple:  # equal ones may be one object or two, as the compiler likes
+            if _is_plain(part):
+                return repr(part)  # there may be millions
             return f"({','.join(map(named, part))})"
         if id(part) not in numbers:
             numbers[id(part)] = len(things)
@@ -152,6 +157,10 @@ def _lines(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> Iterator[tupl
 
     for each in things:  # more are added on the way; calls would go too deep
         yield each, f"{_name(type(each))}{named(parts(each))}\n"
+
+
+def _is_plain(part: Any) -> bool:
+    return type(part) in _PLAIN or (type(part) is tuple and _PLAIN.issuperset(map(type, part)))
 
 
 def _parts(thing: Any, left_out: Collection[_Place]) -> tuple[Any, ...]:
