@@ -23,7 +23,7 @@ from leakyrelu.compare.rounds import wanted
 from leakyrelu.compare.task import Task, TaskInfo, name_of
 from leakyrelu.compare.trial import RANGES, ROUNDING, Trial
 from leakyrelu.compare.verdict import Candidate
-from leakyrelu.report.words import score_in_words
+from leakyrelu.report.words import damage, score_in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +161,7 @@ class Comparison:
         check_rope(rope)
         environment = stored.environment
         if stored.damaged:
-            environment = {**environment, "damaged": reading.told_of_damage(stored.damaged)}
+            environment = {**environment, "damaged": damage(stored.damaged)}
         return cls(stored.task, stored.settings, stored.trials, environment, directory, rope)
 
     @property

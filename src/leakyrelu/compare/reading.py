@@ -34,7 +34,6 @@ _KEPT = "it was left as it is, give another directory"
 BEGAN_WITH = "began with"  # an entry of the environment: candidates before others were asked for
 VERSIONS = ("leakyrelu", "torch", "numpy")  # entries of it that numbers depend on
 THEN = ", then "  # between versions with which it began and went on
-MOST_NAMED = 5  # of trials that are damaged
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 T = TypeVar("T")
@@ -141,12 +140,6 @@ def _trial(
             bool(undefined),
         )
     )
-
-
-def told_of_damage(damaged: list[str]) -> str:
-    """Say which trials are left out: ``relu at 0.01, seed 3; and 2 more``."""
-    more = len(damaged) - MOST_NAMED
-    return "; ".join(damaged[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def any_text(text: bytes) -> str:

@@ -16,6 +16,7 @@ from leakyrelu.compare.plan import CANDIDATES, Settings
 from leakyrelu.compare.reading import BEGAN_WITH, FILE_NAME
 from leakyrelu.compare.task import TaskInfo
 from leakyrelu.compare.trial import RANGES, Trial, is_possible
+from leakyrelu.report.words import damage
 
 __all__ = ["Store"]
 
@@ -124,7 +125,7 @@ class Store:
         if self.damaged:
             self._connection.execute("DELETE FROM trial")
             self._insert(whole)
-            told = reading.told_of_damage(self.damaged)
+            told = damage(self.damaged)
             self._put("environment", json.dumps({**self.environment, "damaged": told}))
 
     def _note_other_versions(self) -> None:

@@ -22,9 +22,9 @@ from rich.progress import (
 from rich.table import Table
 
 from leakyrelu.compare.condition import START, median_reach
-from leakyrelu.compare.reading import told_of_damage
 from leakyrelu.compare.trial import LOOK_EXAMPLES
 from leakyrelu.report.words import (
+    damage,
     fraction,
     interval,
     names_of,
@@ -106,7 +106,7 @@ class LiveProgress:
 
     def damage_found(self, trials: list[str]) -> None:
         """Say which trials are not what was stored."""
-        self._say(f"damaged on the disk, and trained again: {told_of_damage(trials)}")
+        self._say(f"damaged on the disk, and trained again: {damage(trials)}")
 
     def trainer_chosen(self, way: str) -> None:
         """Say how trials are trained."""

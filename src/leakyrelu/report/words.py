@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from leakyrelu.compare.verdict import Candidate, Estimate
 
 __all__ = [
+    "damage",
     "fraction",
     "interval",
     "names_of",
@@ -20,6 +21,8 @@ __all__ = [
     "score_scale",
     "side_by_side",
 ]
+
+MOST_NAMED = 5
 
 
 def score_scale(metric: str) -> float:
@@ -103,3 +106,9 @@ def side_by_side(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Cand
             places.setdefault(activation, []).append(place)
     ordered = sorted(places, key=lambda name: (-len(places[name]), sum(places[name])))
     return [(name, [found.get(name) for found in each]) for name in ordered]
+
+
+def damage(trials: Sequence[str]) -> str:
+    """Name trials that are damaged, a few of them: ``relu at 0.01, seed 3; and 2 more``."""
+    more = len(trials) - MOST_NAMED
+    return "; ".join(trials[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
