@@ -112,7 +112,7 @@ OWN_DTYPES = {
     "pandas arrow": (
         lambda x, dtype: pd.Series(x, dtype=dtype),
         ["bool[pyarrow]", "int8[pyarrow]", "int16[pyarrow]", "int64[pyarrow]", "float[pyarrow]"],
-        [f"{name}[pyarrow]" for name in ("halffloat", "halffloat", "float", "double", "float")],
+        [f"{name}[pyarrow]" for name in ("float", "float", "float", "double", "float")],
         lambda y: str(y.dtype),
     ),
     "polars": (
@@ -221,11 +221,46 @@ def test_frames_meet_by_their_labels():
     assert prelu(x.iloc[:, :0], np.empty(0)).shape == (2, 0)
 
 
-def test_sparse_columns_stay_sparse():
-    x = pd.Series(pd.arrays.SparseArray([0, 0, -2, 3], fill_value=0))
-    found = leaky_relu(x, 0.5)
-    assert found.sparse.npoints == 2
-    assert found.tolist() == [0, 0, -1, 3]
+@pytest.mark.parametrize("dtype", ["i1", "i8", "f4", "f8"])
+def test_sparse_columns_stay_sparse(dtype):
+    values = np.array([0, 0, -2, 3], dtype)
+    x = pd.Series(pd.arrays.SparseArray(values, fill_value=0), index=list("abcd"), name="x")
+    other = pd.Series([0.1, 0.2, 0.3, 0.4], index=x.index, name="x").astype(np.sin(values).dtype)
+    for function in (
+        *FAMILY.values(),
+        lambda x: leaky_relu(x, other.loc[x.index] if hasattr(x, "index") else other.to_numpy()),
+    ):
+        found, expected = function(x), function(values)
+        assert isinstance(found.dtype, pd.SparseDtype)
+        assert found.dtype.subtype == expected.dtype
+        assert found.index.equals(x.index)
+        assert found.name == "x"
+        if function in (relu, leaky_relu, rrelu, relu_derivative):
+            assert found.sparse.npoints == 2
+        in_frame = function(x.to_frame())["x"] if function in FAMILY.values() else found
+        for each in (found, in_frame):
+            if function not in (
+                FAMILY["rrelu in training"],
+                FAMILY["rrelu_derivative in training"],
+            ):
+                np.testing.assert_array_equal(each.to_numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "halffloat", "float", "double"])
+@pytest.mark.parametrize("function", FAMILY)
+def test_missing_values_of_arrow_stay_missing(function, dtype):
+    values = [True, None] if dtype == "bool" else [-2, None]
+    x = pd.Series(values, dtype=f"{dtype}[pyarrow]")
+    nullable = pd.Series(
+        values,
+        dtype={"bool": "boolean", "int8": "Int8", "int64": "Int64"}.get(
+            dtype, "Float64" if dtype == "double" else "Float32"
+        ),
+    )
+    for each in (FAMILY[function](x), FAMILY[function](x.to_frame())[0]):
+        assert each.isna().tolist() == [False, True]
+        assert each.dtype.pyarrow_dtype == FAMILY[function](x[:1]).dtype.pyarrow_dtype
+        assert each[0] == pytest.approx(FAMILY[function](nullable)[0], rel=1e-3)
 
 
 class TestXarray:
@@ -246,6 +281,17 @@ class TestXarray:
         both = xr.DataArray(np.arange(1.0, 9).reshape(4, 2), dims=("time", "row"))
         expected = function(self.x.values, both.values.T[:, None, :])
         np.testing.assert_array_equal(function(x, both), expected)
+
+    def test_labels_that_x_has_not(self):
+        x = self.x.assign_coords(channel=["r", "g", "b"])
+        slopes = xr.DataArray([2.0, 1.0, 3.0], dims="channel", coords={"channel": ["g", "r", "b"]})
+        np.testing.assert_array_equal(prelu(x, slopes), prelu(self.x.values, [1.0, 2.0, 3.0]))
+        with pytest.raises(ValueError, match="weight has other labels than x along 'channel'"):
+            prelu(x, slopes.assign_coords(channel=["g", "r", "y"]))
+        with pytest.raises(ValueError, match="weight has a dimension 'channel', but those of x"):
+            prelu(xr.Dataset({"a": x, "b": x[:, 0]}), slopes)
+        with pytest.raises(TypeError, match="where= goes by position, not by name"):
+            leaky_relu(x, where=x > 0)
 
     def test_a_dimension_that_x_has_not(self):
         with pytest.raises(ValueError, match=r"weight has a dimension 'chanel', but those of x"):
@@ -290,6 +336,25 @@ class TestXarray:
             leaky_relu(data, out=data)
 
 
+class TestPolars:
+    def test_what_is_no_number_is_refused(self):
+        for x in (pl.Series([1]).cast(pl.Date), pl.Series(["a"]), pl.Series([[1.0]])):
+            with pytest.raises(TypeError, match="real numbers, but was given dtype"):
+                leaky_relu(x)
+        with pytest.raises(TypeError, match="polars arrays can't be written to"):
+            leaky_relu(pl.Series([1.0]), out=np.ones(1))
+        with pytest.raises(TypeError, match="of polars, give a Series, or a collected DataFrame"):
+            leaky_relu(pl.LazyFrame({"a": [1.0]}))
+
+    def test_frames_and_slopes(self):
+        frame = pl.DataFrame({"a": [-1.0, 2.0], "b": [1, -2]})
+        found = leaky_relu(frame, 0.5)
+        assert found.to_dict(as_series=False) == {"a": [-0.5, 2], "b": [1, -1]}
+        assert prelu(-np.ones((1, 3)), pl.Series([1.0, 2.0, 3.0])).tolist() == [[-1, -2, -3]]
+        half = pl.Series([-1.0, 2.0], dtype=pl.Float16)
+        assert leaky_relu(half, 0.5).dtype == pl.Float16
+
+
 class TestDask:
     def unknown(self):
         x = da.from_array(np.arange(40.0).reshape(10, 4) - 20, chunks=(3, 2))
@@ -328,6 +393,17 @@ class TestDask:
             found = function(lazy)
             assert isinstance(found, dd.DataFrame)
             pd.testing.assert_frame_equal(found.compute(), function(frame))
+        pd.testing.assert_series_equal(
+            leaky_relu(lazy.a, lazy.b).compute(), leaky_relu(frame.a, frame.b)
+        )
+        other = dd.from_pandas(frame, npartitions=1)
+        with pytest.raises(ValueError, match="go together if they have the same divisions"):
+            leaky_relu_backward(lazy.a, other.a, 0.5)
+        for slope in (frame.b, np.ones(3), da.ones(3)):
+            with pytest.raises(TypeError, match="goes with numbers and others of its kind"):
+                leaky_relu(lazy.a, slope)
+        with pytest.raises(TypeError, match="goes with numbers and others of its kind"):
+            leaky_relu_backward(np.ones(3), lazy.a)
         with pytest.raises(TypeError, match="slopes can't be drawn for a Dask DataFrame"):
             rrelu(lazy, training=True)
 
@@ -400,6 +476,10 @@ class TestUnits:
     "x",
     [
         registry.Quantity(-5.0, "degC"),
+        [-1.0] * units.deg_C,
+        [-1.0] * units.imperial.deg_F,
+        [-1.0] * units.dB,
+        -1.0 * units.mag,
         units.Magnitude(np.array([-1.0, 2.0])),
         units.Dex(np.array([-1.0])),
     ],
@@ -420,6 +500,12 @@ def test_angles_and_labelled_quantities():
     assert rrelu(lazy, training=True, rng=0).shape == (2,)
 
 
+def test_elements_of_awkward_arrays_draw_each_for_itself():
+    x = ak.Array([[-1.0], [-2.0]])[[0, 0, 1]]
+    drawn = ak.to_numpy(rrelu(x, 0.1, 0.3, training=True, rng=0))
+    assert drawn[0, 0] != drawn[1, 0]
+
+
 def test_awkward_arrays():
     x = ak.Array([[-1.0, 2.0], [], [-3.0]])
     assert leaky_relu(x, 0.5).tolist() == [[-0.5, 2], [], [-1.5]]
@@ -434,22 +520,25 @@ def test_awkward_arrays():
 # --- Arrays of different dtypes together ---------------------------------------------------
 
 
-@given(
-    st.sampled_from("?bhilefdg"),
-    st.sampled_from("?bhilefdg"),
-    st.sampled_from("?bhilefdg"),
-)
-@settings(max_examples=200)
+DTYPES = st.sampled_from("?bBhHiIlLefdg")
+
+
+@given(DTYPES, DTYPES, DTYPES)
+@settings(max_examples=400)
 def test_arrays_decide_together(gradient, x, slope):
-    """Which is NumPy's promotion: that of a sum, through numpy.sin."""
+    """Which is NumPy's promotion, through numpy.sin."""
     gradient, x, slope = np.ones(2, gradient), np.array([0, 1], x), np.array([1, 1], slope)
-    expected = np.sin(gradient + x).dtype
+
+    def of(*arrays):
+        return np.sin(np.zeros(0, np.result_type(*arrays))).dtype
+
     found = leaky_relu_backward(gradient, x, 0.1)
-    assert found.dtype == expected
-    assert found[0] == expected.type(0.1)
-    assert leaky_relu_backward(gradient, x, slope).dtype == np.sin(gradient + x + slope).dtype
-    assert leaky_relu(x, slope).dtype == np.sin(x + slope).dtype
-    assert leaky_relu_derivative(x, slope).dtype == np.sin(x + slope).dtype
+    assert found.dtype == of(gradient, x)
+    assert found[0] == found.dtype.type(0.1)
+    assert leaky_relu_backward(gradient, x, slope).dtype == of(gradient, x, slope)
+    assert leaky_relu(x, slope).dtype == of(x, slope)
+    assert leaky_relu_derivative(x, slope).dtype == of(x, slope)
+    assert prelu(x, slope, axis=0).dtype == of(x, slope)
 
 
 def test_array_api_arrays_decide_together():
@@ -461,6 +550,25 @@ def test_array_api_arrays_decide_together():
     assert leaky_relu(low, high).dtype == xp.float64
     half = jnp.array([-1.0], "float16")
     assert leaky_relu_backward(jnp.array([2.0]), half, 0.1)[0] == np.float32(0.2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.asarray,
+        pd.Series,
+        lambda x: pd.DataFrame({"v": x}),
+        lambda x: da.from_array(x, chunks=1),
+        lambda x: xr.DataArray(x, dims="n"),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["i1", "i2", "f4", "f8"])
+def test_a_number_of_numpy_decides_as_in_numpy(make, dtype):
+    x = make(np.array([-1, 2], dtype))
+    for slope in (np.float64(0.1), np.array(0.1)):
+        for y in (leaky_relu(x, slope), leaky_relu_backward(x, x, slope), prelu(x, slope)):
+            y = y["v"] if isinstance(y, pd.DataFrame) else y
+            assert y.dtype == np.float64
 
 
 # --- Bad input -----------------------------------------------------------------------------
@@ -544,6 +652,13 @@ def test_a_mistyped_keyword(x):
             TypeError, match=r"got an unexpected keyword argument 'negativ_slope'; did you mean"
         ):
             function(x, *more, negativ_slope=0.1)
+    for function in (relu_derivative, rrelu_derivative):
+        with pytest.raises(TypeError, match=rf"{function.__name__}\(\) got an unexpected"):
+            function(x, ot=1)
+    with pytest.raises(TypeError, match=r"relu\(\) got an unexpected.*'negative_slope'$"):
+        relu(x if not isinstance(x, np.ndarray) else x.tolist(), negative_slope=0.1)
+    with pytest.raises(TypeError, match="axis must be an integer, but is 'c'"):
+        prelu(x, [0.5, 0.6], axis="c")
     with pytest.raises(TypeError, match=r"prelu\(\) got an unexpected keyword argument 'axs'"):
         prelu(x, 0.5, axs=1)
     with pytest.raises(TypeError, match=r"rrelu\(\) got an unexpected keyword argument 'lo'$"):

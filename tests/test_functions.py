@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -286,6 +287,28 @@ def test_large_bounds_do_not_overflow(function):
         drawn = -drawn if function is rrelu else drawn
         assert np.isfinite(drawn).all()
         assert ((drawn >= lower) & (drawn <= upper)).all()
+
+
+@pytest.mark.parametrize("dtype", ["i1", "f4"])
+@pytest.mark.parametrize("bound", [3e38, 1.7e308])
+def test_bounds_far_apart_for_the_dtype(dtype, bound):
+    x = -np.ones(1000, dtype)
+    with np.errstate(over="ignore"):
+        slopes = rrelu_derivative(x, -bound, bound, training=True, rng=0).astype(float)
+    assert not np.isnan(slopes).any()
+    assert (slopes > 0).any()
+    assert (slopes < 0).any()
+    if bound < 1e39 and dtype == "f4":
+        assert np.isfinite(slopes).all()
+
+
+def test_while_another_thread_imports_a_library(monkeypatch):
+    """Its module is there, but has no classes yet."""
+    for name in ("torch", "xarray", "pandas", "polars", "pint", "scipy.sparse", "dask.array"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for x in ([-1.0, 2.0], np.array([-1.0, 2.0]), range(-2, 2), memoryview(np.ones(2))):
+        for function in (relu, leaky_relu, rrelu, lambda x: prelu(x, [0.5])):
+            assert function(x).dtype == np.float64
 
 
 class TestRReLU:

@@ -128,3 +128,10 @@ def test_what_would_not_be_sparse_is_refused(x):
             leaky_relu(x, slope)
     with pytest.raises(TypeError, match="can't be written to with out="):
         relu(x, out=x)
+
+
+def test_a_batch_of_compressed_tensors():
+    x = torch.stack([torch.tensor([[0.0, -2.0], [3.0, 0.0]])] * 2).to_sparse_csr()
+    torch.testing.assert_close(leaky_relu(x, 0.5).to_dense(), leaky_relu(x.to_dense(), 0.5))
+    with pytest.raises(TypeError, match="a batch of compressed sparse tensors takes one slope"):
+        prelu(x, torch.tensor([0.1, 0.2]))

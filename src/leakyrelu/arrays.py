@@ -3,7 +3,8 @@
 NumPy arrays, and whatever speaks NumPy's ufunc protocol (pandas, masked and awkward arrays), go to
 a C++ ufunc. Arrays with an Array API namespace (JAX, CuPy) are computed by their own library, so
 that ``jit`` and devices work; what other kinds of arrays need is said beside each, with
-`computes`: see `leakyrelu.tensors`, `leakyrelu.containers` and `leakyrelu.sparse`.
+`computes`: see `leakyrelu.tensors`, `leakyrelu.frames`, `leakyrelu.containers` and
+`leakyrelu.sparse`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from leakyrelu.kernels import _kernels
 
 __all__ = [
     "apply",
+    "as_array",
     "check_options",
     "check_real",
     "computes",
     "float_dtype",
     "foreign_dtype",
+    "is_number",
     "is_of",
     "library_of",
     "must_be_real",
@@ -51,7 +54,8 @@ def apply(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str
             compute = _with_array_api
         if compute is not None:
             return compute(ufunc, arguments, out, options)
-    return with_numpy(ufunc, arguments, out, options)
+    compute = None if out is None or library_of(out) is not None else _home(type(out))  # type: ignore[arg-type]
+    return (compute or with_numpy)(ufunc, arguments, out, options)
 
 
 _homes: list[tuple[str, Sequence[str], Compute]] = []
@@ -90,30 +94,47 @@ def library_of(value: Any) -> Any:
 def is_of(value: Any, module: str, *classes: str) -> bool:
     """Whether `value` is of one of these classes, which need not be imported for the question."""
     loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(value, tuple(getattr(loaded, c) for c in classes))
+    # A module that another thread is just importing has none of them yet.
+    return loaded is not None and isinstance(value, tuple(getattr(loaded, c, ()) for c in classes))
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a Python number, which decides no dtype; NumPy's do."""
+    return isinstance(value, (float, int)) and not isinstance(value, np.generic)
 
 
 # --- What is refused -----------------------------------------------------------------------
 
 _OPTIONS = ("where", "dtype", "casting", "order", "subok", "signature")
-_KEYWORDS = (*_OPTIONS, "negative_slope", "weight", "axis", "lower", "upper", "training", "rng")
+_KEYWORDS = (
+    *_OPTIONS,
+    "out",
+    "negative_slope",
+    "weight",
+    "axis",
+    "lower",
+    "upper",
+    "training",
+    "rng",
+)
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
     """Raise if an option of the function `name` is none of a ufunc."""
     for option in options:
         if option not in _OPTIONS:
-            nearest = difflib.get_close_matches(option, (*_KEYWORDS, "out"), n=1)
+            others = [keyword for keyword in _KEYWORDS if keyword != option]
+            nearest = difflib.get_close_matches(option, others, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"{name}() got an unexpected keyword argument {option!r}{hint}")
 
 
-def refuse_options(library: str, options: dict[str, Any]) -> None:
-    """Raise if there are options of a ufunc, for a library that has none."""
+def refuse_options(kind: str, options: dict[str, Any]) -> None:
+    """Raise if there are options of a ufunc, for a kind of array that has none."""
     if options:
         raise TypeError(
             f"{', '.join(f'{option}=' for option in options)} is an option for NumPy arrays, "
-            f"but an argument is an array of {library}; leave the option out"
+            f"but an argument is {kind}; leave the option out"
         )
 
 
@@ -134,13 +155,13 @@ def wrong_out(expected: str, out: Any) -> TypeError:
 
 def foreign_dtype(value: Any) -> str | None:
     """Return the dtype of `value`, or of one of its columns, if it is not of real numbers."""
-    if isinstance(value, (float, int)):
+    if is_number(value):
         return None
     for dtype in (
         list(value.dtypes) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
     ):
         if dtype is None or isinstance(dtype, type):
-            dtype = np.asarray(value).dtype
+            dtype = as_array(value).dtype
         kind = getattr(dtype, "kind", "f")  # others than NumPy tell nothing, or is_complex
         if kind == "O" and isinstance(dtype, np.dtype):
             first = next(iter(np.asarray(value).flat), None)
@@ -181,7 +202,7 @@ def must_be_real(value: Any) -> str:
 def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     """Compute `ufunc` by NumPy's protocol, which arrays of other libraries may follow too."""
     arguments = [
-        _as_array(value) if isinstance(value, (list, tuple)) else value for value in arguments
+        as_array(value) if isinstance(value, (list, tuple)) else value for value in arguments
     ]
     for value in arguments:
         _learn(getattr(value, "dtype", None))
@@ -190,7 +211,14 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     ):
         raise wrong_out("an array of NumPy", out)
     *arrays, last = arguments
-    if isinstance(last, (float, int)) and not all(map(_is_float_array, arrays)):
+    dtypes = {
+        value.dtype for value in arguments if isinstance(getattr(value, "dtype", None), np.dtype)
+    }
+    kinds = {dtype.kind for dtype in dtypes}
+    if len(dtypes) > 1 and kinds & set("iu") and kinds <= set("biuf"):
+        # NumPy takes the first loop to which each can be cast: float16 for int8 with uint8, too.
+        options = {"dtype": float_dtype(*dtypes), **options}
+    if is_number(last) and not all(map(_is_float_array, arrays)):
         # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
         # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
         ufunc, arguments = _kernels.with_slope(ufunc.__name__, last), arrays
@@ -205,7 +233,8 @@ def _is_float_array(value: Any) -> bool:
     return type(value) is np.ndarray and value.dtype.kind == "f"
 
 
-def _as_array(rows: Any) -> Any:
+def as_array(rows: Any) -> Any:
+    """Return a list as an array, or raise if it is none."""
     try:
         return np.asarray(rows)
     except ValueError as error:
@@ -241,7 +270,7 @@ def _learn(dtype: Any) -> None:
 def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     check_real(ufunc, arguments)
     *arrays, last = arguments
-    if arrays and isinstance(last, (float, int)):
+    if arrays and is_number(last):
         # A number of the dtype of the result, as blocks are computed where there is no ufunc
         # but those that can be pickled.
         dtypes = [value.dtype for value in arrays if hasattr(value, "dtype")]
@@ -261,7 +290,7 @@ def _with_array_api(
 ) -> Any:
     ours = [value for value in arguments if library_of(value) is not None]
     xp = library_of(ours[0])
-    refuse_options(xp.__name__, options)
+    refuse_options(f"an array of {xp.__name__}", options)
     refuse_out(xp.__name__, out)
     floats = [value for value in ours if xp.isdtype(value.dtype, "real floating")]
     dtype = xp.result_type(*floats) if floats else xp.asarray(0.0).dtype

@@ -1,14 +1,18 @@
-"""What holds arrays: names, columns and units stay, the arrays in them are computed."""
+"""Arrays with names or units: these stay, the arrays in them are computed."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from leakyrelu.arrays import apply, computes, is_of, refuse_options, refuse_out, with_numpy
+from leakyrelu.arrays import (
+    apply,
+    computes,
+    is_of,
+    refuse_out,
+)
 from leakyrelu.kernels import _kernels
 
 __all__ = ["has_names"]
@@ -31,6 +35,8 @@ def _with_xarray(
     import xarray
 
     refuse_out("xarray", out)
+    if has_names(options.get("where")):
+        raise TypeError("where= goes by position, not by name; give its .values, or use x.where()")
     set_options = xarray.get_options()
     return xarray.apply_ufunc(
         lambda *arrays: apply(ufunc, arrays, None, options),
@@ -39,70 +45,6 @@ def _with_xarray(
         join=set_options["arithmetic_join"],
         keep_attrs=set_options["keep_attrs"] is not False,
     )
-
-
-# --- Columns -------------------------------------------------------------------------------
-
-
-@computes("pandas", "DataFrame")
-def _with_frame(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
-    import pandas
-
-    if sum(not isinstance(value, (float, int)) for value in arguments) == 1:
-        return with_numpy(ufunc, arguments, out, options)  # pandas goes by columns itself
-    refuse_out("for more than one argument, pandas", out)
-    refuse_options("pandas", options)
-    frames = [value for value in arguments if isinstance(value, pandas.DataFrame)]
-    frame = functools.reduce(lambda one, other: one.align(other)[0], frames)
-
-    def columns(value: Any) -> Callable[[int], Any]:
-        if isinstance(value, (float, int)):
-            return lambda i: value
-        if isinstance(value, pandas.DataFrame):
-            value = value.align(frame)[0]
-            return lambda i: value.iloc[:, i]
-        if isinstance(value, pandas.Series):  # as in pandas' arithmetic: a value for each column
-            value = value.reindex(frame.columns)
-        value = np.broadcast_to(np.asarray(value), frame.shape)
-        return lambda i: value[:, i]
-
-    of_arguments = [columns(value) for value in arguments]
-    results = [
-        apply(ufunc, [column(i) for column in of_arguments], None, {})
-        for i in range(frame.shape[1])
-    ]
-    if not results:
-        return frame.copy()
-    return pandas.concat(results, axis=1, keys=range(len(results))).set_axis(frame.columns, axis=1)
-
-
-@computes("polars", "Series")
-def _with_polars(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
-    import polars
-
-    small = (polars.Int8, polars.UInt8, polars.Boolean)  # NumPy takes them to a float16
-    arguments = [
-        value.cast(polars.Int16) if getattr(value, "dtype", None) in small else value
-        for value in arguments
-    ]
-    return with_numpy(ufunc, arguments, out, options)
-
-
-@computes("dask.dataframe", "DataFrame", "Series")
-def _with_dask_frame(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
-    refuse_out("Dask", out)
-    first, *others = arguments
-    return first.map_partitions(_of_partition, *others, name=ufunc.__name__, options=options)
-
-
-def _of_partition(*arguments: Any, name: str, options: dict[str, Any]) -> Any:
-    return apply(getattr(_kernels, name), arguments, None, options)
 
 
 # --- Units ---------------------------------------------------------------------------------
@@ -162,5 +104,7 @@ def _plain_slope(slope: Any) -> Any:
 
 def _has_absolute_zero(value: Any) -> bool:
     if hasattr(value, "unit"):
-        return not hasattr(value.unit, "physical_unit")  # as logarithmic units have
+        if hasattr(value.unit, "physical_unit"):  # as logarithmic units have
+            return False
+        return not {"deg_C", "deg_F", "dex"} & {base.name for base in value.unit.decompose().bases}
     return bool(type(value)(0.0, value.units).to_base_units().magnitude == 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from leakyrelu.arrays import check_real, float_dtype, is_of, library_of
+from leakyrelu.arrays import as_array, check_real, float_dtype, is_of, library_of
 from leakyrelu.kernels import _kernels
 from leakyrelu.sparse import is_sparse, would_be_dense
 
@@ -29,6 +29,8 @@ def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
     if is_of(x, "pandas", "DataFrame"):
         rng = generator(rng)
         return x.apply(lambda column: type(column)(draw(column, rng=rng), column.index))
+    if is_of(x, "polars", "Series"):
+        return draw(x.to_numpy(), rng=rng)
     if is_of(x, "dask.dataframe", "DataFrame", "Series"):
         raise TypeError(
             "slopes can't be drawn for a Dask DataFrame; use x.to_dask_array(lengths=True)"
@@ -52,7 +54,11 @@ def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
 
         if rng is None:
             raise TypeError("JAX keeps no random state; pass a key, rng=jax.random.key(0)")
+        if not isinstance(rng, (int, np.integer, jax.Array)):
+            raise TypeError(f"rng must be a key of JAX or a seed for its arrays, but is {rng!r}")
         key = jax.random.key(rng) if isinstance(rng, (int, np.integer)) else rng
+        if upper - lower > float(library.finfo(dtype).max):
+            return 2 * jax.random.uniform(key, x.shape, dtype, lower / 2, upper / 2)
         return jax.random.uniform(key, x.shape, dtype, lower, upper)
     drawn = generator(rng).uniform(lower, upper, x.shape)
     return library.asarray(drawn, dtype=dtype, device=getattr(x, "device", None))
@@ -65,6 +71,8 @@ def _of_block(block: Any, lower: float, upper: float, entropy: int, block_id: An
 
 def _of_awkward(x: Any, draw: Any) -> Any:
     import awkward
+
+    x = awkward.to_packed(x)  # else two elements may be one in memory
 
     def of_layout(layout: Any, **_: Any) -> Any:
         return awkward.contents.NumpyArray(draw(layout.data)) if layout.is_numpy else None
@@ -83,8 +91,10 @@ def _with_torch(x: Any, lower: float, upper: float, rng: Any) -> Any:
             "leave it out to use torch's own, which torch.manual_seed sets"
         )
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    drawn = torch.empty_like(x, dtype=dtype, requires_grad=False)
-    return drawn.uniform_(lower, upper, generator=rng)
+    is_wide = max(upper - lower, abs(lower), abs(upper)) > torch.finfo(dtype).max
+    drawn_in = torch.float64 if is_wide else dtype
+    drawn = torch.empty_like(x, dtype=drawn_in, requires_grad=False)
+    return drawn.uniform_(lower, upper, generator=rng).to(dtype)
 
 
 def _with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
@@ -92,8 +102,9 @@ def _with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
     dtype = getattr(x, "dtype", None)
     if not isinstance(dtype, np.dtype):  # pandas has dtypes around those of NumPy
         dtype = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", None))
-    dtype = float_dtype(np.asarray(x).dtype if dtype is None else dtype)
-    drawn_in = np.float32 if dtype.itemsize <= 4 else np.float64
+    dtype = float_dtype(as_array(x).dtype if dtype is None else dtype)
+    is_wide = upper - lower > float(np.finfo(np.float32).max)
+    drawn_in = np.float64 if dtype.itemsize > 4 or is_wide else np.float32
     drawn = np.asarray(generator(rng).random(np.shape(x), drawn_in))
     drawn *= upper - lower
     drawn += lower

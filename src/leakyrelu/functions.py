@@ -9,8 +9,18 @@ from typing import Any
 
 import numpy as np
 
-import leakyrelu.tensors  # noqa: F401 (`apply` finds it there)
-from leakyrelu.arrays import apply, check_options, foreign_dtype, is_of, library_of, must_be_real
+import leakyrelu.frames
+import leakyrelu.tensors  # noqa: F401 (`apply` finds what is there)
+from leakyrelu.arrays import (
+    apply,
+    as_array,
+    check_options,
+    check_real,
+    foreign_dtype,
+    is_of,
+    library_of,
+    must_be_real,
+)
 from leakyrelu.containers import has_names
 from leakyrelu.draws import generator, uniform
 from leakyrelu.kernels import _kernels
@@ -70,7 +80,7 @@ def relu(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
     Notes
     -----
     NaN stays NaN. Unlike ``leaky_relu(x, 0)``, which computes ``0 * x``, it gives 0 for
-    ``-inf`` and never -0.0.
+    ``-inf`` and never -0.0; of tensors it is PyTorch's, which leaves -0.0 as it is.
 
     References
     ----------
@@ -114,6 +124,8 @@ def relu_derivative(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
     >>> relu_derivative([-2.0, 0.0, 5.0])
     array([0., 0., 1.])
     """
+    if ufunc_options:
+        check_options("relu_derivative", ufunc_options)
     return leaky_relu_derivative(x, 0.0, out, **ufunc_options)
 
 
@@ -398,10 +410,13 @@ def _with_weight(
 ) -> Any:
     if options:
         check_options(by_channel.__name__, options)
-    if has_names(x) and is_of(x, "xarray", "Dataset") and not has_names(weight):
-        # An axis is that of each variable.
-        each = functools.partial(_with_weight, function, by_channel)
-        return x.map(each, keep_attrs=True, args=(weight, axis, out, options))
+    if has_names(x) and is_of(x, "xarray", "Dataset"):
+
+        def of_variable(part: Any) -> Any:
+            of_part = weight[part.name] if is_of(weight, "xarray", "Dataset") else weight
+            return _with_weight(function, by_channel, part, of_part, axis, out, options)
+
+        return x.map(of_variable, keep_attrs=True)
     slopes = _along(axis, weight, x)
     if options or not _has_rows(x, slopes, out):
         return function(x, slopes, out, **options)
@@ -424,6 +439,8 @@ def _along(axis: int, weight: Any, x: Any) -> Any:
     if shape == (1,):
         return _reshape(weight, ())
     dimensions = len(x_shape)
+    if not hasattr(axis, "__index__"):
+        raise TypeError(f"axis must be an integer, but is {axis!r}")
     axis = operator.index(axis)
     if not -dimensions <= axis < dimensions:
         raise ValueError(
@@ -445,7 +462,9 @@ def _as_weight(weight: Any) -> Any:
         raise TypeError("weight is a Dataset, but x has no variables; give one of its variables")
     if has_names(weight):
         weight = weight.data
-    array = weight if hasattr(weight, "shape") else np.asarray(weight)
+    if is_of(weight, "polars", "Series"):
+        weight = weight.to_numpy()
+    array = weight if hasattr(weight, "shape") else as_array(weight)
     if foreign_dtype(array):
         raise TypeError(f"weight {must_be_real(weight)}")
     return array
@@ -457,6 +476,11 @@ def _check_names(weight: Any, x: Any) -> None:
             f"weight has a dimension {missing.pop()!r}, but those of x are {tuple(x.dims)}; "
             "name the dimension of x that the slopes are for"
         )
+    for dimension in set(weight.indexes) & set(x.indexes):
+        if not weight.indexes[dimension].symmetric_difference(x.indexes[dimension]).empty:
+            raise ValueError(
+                f"weight has other labels than x along {dimension!r}; give a slope for each label"
+            )
 
 
 def _shape(x: Any) -> tuple[int | None, ...]:
@@ -464,6 +488,8 @@ def _shape(x: Any) -> tuple[int | None, ...]:
     if type(x) is _ndarray:
         return x.shape  # type: ignore[no-any-return]
     try:
+        if not hasattr(x, "shape"):
+            check_real(_kernels.prelu, (x,))
         shape = x.shape if hasattr(x, "shape") else np.shape(x)
     except ValueError as error:  # a ragged list, or an awkward array
         raise ValueError(
@@ -626,6 +652,8 @@ def rrelu_derivative(
     True
     """
     slope = _rrelu_slope(x, lower, upper, training, rng)
+    if ufunc_options:
+        check_options("rrelu_derivative", ufunc_options)
     return leaky_relu_derivative(x, slope, out, **ufunc_options)
 
 

@@ -13,6 +13,7 @@ from leakyrelu.arrays import (
     check_real,
     computes,
     float_dtype,
+    is_number,
     is_of,
     refuse_options,
     refuse_out,
@@ -58,7 +59,7 @@ def would_be_dense() -> TypeError:
 
 
 def _is_zero(slope: Any) -> bool:
-    return isinstance(slope, (float, int)) and slope == 0
+    return is_number(slope) and slope == 0
 
 
 def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
@@ -80,7 +81,7 @@ _INFINITE = "a slope of a sparse array must be finite, or 0 would not stay 0"
 
 
 def _are_numbers(slopes: Sequence[Any]) -> bool:
-    return all(isinstance(slope, (float, int)) for slope in slopes)
+    return all(is_number(slope) for slope in slopes)
 
 
 def _on_stored_by_scipy(function: Callable[..., Any], x: Any, slopes: Sequence[Any]) -> Any:
@@ -111,6 +112,11 @@ def _on_stored_by_torch(function: Callable[..., Any], x: Any, slopes: Sequence[A
         values = function(x.values(), *slopes)
         return torch.sparse_compressed_tensor(
             *indices, values, x.shape, layout=x.layout, check_invariants=False
+        )
+    if x.layout is not torch.sparse_coo and x.dim() - x.dense_dim() > 2:
+        raise TypeError(
+            "a batch of compressed sparse tensors takes one slope; for several use "
+            "x.to_sparse_coo()"
         )
     stored = x.to_sparse_coo().coalesce()
     indices = stored.indices()

@@ -18,13 +18,14 @@ from leakyrelu.sparse import is_sparse, with_sparse
 def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     """Compute what `ufunc` computes, `out` as for PyTorch's functions."""
     torch = sys.modules["torch"]
-    refuse_options("torch", options)
+    refuse_options("a tensor", options)
     if out is not None and not isinstance(out, torch.Tensor):
         raise wrong_out("a tensor", out)
     if any(map(is_sparse, arguments)):
         return with_sparse(ufunc, arguments, out, options)
     x, last = arguments[0], arguments[-1]
     has_number = ufunc is _kernels.leaky_relu and isinstance(last, (float, int))
+    last = float(last) if has_number else last  # PyTorch has no larger int than of 64 bits
     if has_number or ufunc is _kernels.relu:  # functions that PyTorch has
         if not x.is_floating_point():
             (x,) = _as_floats(torch, ufunc, (x,))
@@ -39,7 +40,8 @@ def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     if ufunc is _kernels.leaky_relu_derivative:
         return _write(torch, torch.where, out, positive, one, slope)
     # Not a choice of two products: a gradient would meet the one not chosen, and inf * 0.
-    return torch.mul(arrays[0], torch.where(positive, one, slope), out=out)
+    slopes = torch.where(positive, one, slope)
+    return arrays[0] * slopes if out is None else torch.mul(arrays[0], slopes, out=out)
 
 
 def _write(torch: Any, function: Any, out: Any, x: Any, *others: Any) -> Any:
@@ -48,7 +50,9 @@ def _write(torch: Any, function: Any, out: Any, x: Any, *others: Any) -> Any:
     That of most may have any to which the result can be cast: so may this.
     """
     dtype = others[-1].dtype if isinstance(others[-1], torch.Tensor) else x.dtype
-    if out is None or out.dtype == dtype:
+    if out is None:
+        return function(x, *others)
+    if out.dtype == dtype:
         return function(x, *others, out=out)
     result = function(x, *others, out=torch.empty((0,), dtype=dtype, device=x.device))
     return torch.mul(result, 1, out=out)

@@ -113,8 +113,8 @@ def test_scores_that_are_undefined_are_not_said_to_have_diverged(result):
     assert "elu" not in {c.activation for c in of_one.trained}
     assert "of elu, accuracy is undefined at every learning rate" in of_one.verdict
     everywhere = found(lambda trial: True)
-    for comparison in (of_one_seed, of_one, everywhere):
-        told = [comparison.verdict, *comparison.why, *comparison.notes]
+    for each in (of_one_seed, of_one, everywhere):
+        told = [each.verdict, *each.why, *each.notes]
         assert "lower ones may do" not in " ".join(told)
         assert "diverged" not in " ".join(told).replace("not diverged", "")
     assert everywhere.table()["seeds"].eq(0).all()
