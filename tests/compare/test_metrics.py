@@ -95,6 +95,18 @@ def test_one_logit_is_as_two_classes(name):
     assert named_metric(name)(logits, y.float()) == pytest.approx(named_metric(name)(two, y))
 
 
+@pytest.mark.parametrize("name", ["f1", "roc_auc", "neg_log_loss", "accuracy", "neg_brier_score"])
+@pytest.mark.parametrize("loss", [torch.nn.BCELoss(), F.binary_cross_entropy])
+def test_outputs_of_binary_cross_entropy_are_probabilities(name, loss):
+    y, logits = (
+        torch.from_numpy(RNG.integers(0, 2, 60)).float(),
+        torch.from_numpy(RNG.normal(size=60)),
+    )
+    logits[0] = 100.0  # of which the probability is 1
+    found = named_metric(name, loss)(logits.sigmoid(), y)
+    assert found == pytest.approx(named_metric(name)(logits.clamp(max=math.log(1e12)), y), rel=1e-4)
+
+
 def test_labels_of_which_an_example_has_several():
     y, logits = RNG.integers(0, 2, (60, 4)), RNG.normal(size=(60, 4))
     found = named_metric("roc_auc")(torch.from_numpy(logits), torch.from_numpy(y).float())

@@ -77,6 +77,14 @@ def test_activations_that_stay_are_told():
     assert note == "The model: only rectifiers are swapped: Hardswish (1), Tanh (3) stay as before."
 
 
+def test_what_is_made_already_is_refused():
+    optimizer = torch.optim.Adam(make().parameters())
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    for given in ((optimizer, None), (None, schedule)):
+        with pytest.raises(ValueError, match="every network needs its own"):
+            make_recipe(None, *given)
+
+
 def test_what_is_out_of_reach_is_told():
     def helper(x):
         return F.relu(x)

@@ -1,9 +1,13 @@
 """Each seed splits the examples three ways, by class where that is possible."""
 
+import functools
+
 import numpy as np
+import pytest
+import torch
 
 from leakyrelu.compare.data import load_task
-from leakyrelu.compare.task import Task
+from leakyrelu.compare.task import Task, left_out_by
 
 
 def test_a_trial_part_is_split_by_class():
@@ -53,3 +57,17 @@ def test_fingerprint_is_that_of_the_data():
     assert task.fingerprint == load_task((X.copy(), y.copy())).fingerprint
     assert task.fingerprint != load_task((X[::-1], y)).fingerprint
     assert task.fingerprint != load_task((X, y), kind="regression").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("loss", "number"),
+    [
+        (None, -100),
+        (torch.nn.functional.cross_entropy, -100),
+        (torch.nn.NLLLoss(ignore_index=255), 255),
+        (functools.partial(torch.nn.functional.cross_entropy, ignore_index=0), 0),
+        (type("Own", (), {"ignore_index": None})(), -100),
+    ],
+)
+def test_which_class_a_loss_leaves_out(loss, number):
+    assert left_out_by(loss) == number

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from scipy import special
 from sklearn.metrics import get_scorer, get_scorer_names
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from leakyrelu.compare.task import Task, left_out_by
@@ -55,8 +55,9 @@ class NamedMetric:
     name : str
         As `sklearn.metrics.get_scorer_names` gives it: of errors the negative, so that higher is
         better.
-    left_out : int, default -100
-        The class number that is of no class.
+    loss : callable, optional
+        By which the network is trained. It says which class number is of no class, and whether
+        outputs are probabilities.
 
     Notes
     -----
@@ -64,10 +65,12 @@ class NamedMetric:
     each target of 0 or 1. For numbers to predict they are the predictions.
     """
 
-    def __init__(self, name: str, left_out: int = -100) -> None:
+    def __init__(self, name: str, loss: Any = None) -> None:
         self.__name__ = name
         self.__module__ = "sklearn.metrics"
-        self.left_out = left_out
+        self.left_out = left_out_by(loss)
+        own = getattr(loss, "func", loss)
+        self.takes_probabilities = own is F.binary_cross_entropy or isinstance(own, nn.BCELoss)
 
     @property
     def _scorer(self) -> Any:
@@ -125,7 +128,10 @@ class NamedMetric:
         if outputs.shape == targets.shape:
             if not ((targets == 0) | (targets == 1)).all():
                 raise ValueError("one output for each target is of targets 0 and 1 only")
-            return targets.long().numpy(), outputs.double().numpy()
+            single = outputs.double()
+            if self.takes_probabilities:
+                single = single.logit(eps=1e-12)
+            return targets.long().numpy(), single.numpy()
         if outputs.ndim < 2 or (len(outputs), *outputs.shape[2:]) != targets.shape:
             raise ValueError("it needs outputs with a value for each class on the second axis")
         y = targets.flatten()
@@ -152,7 +158,7 @@ def _response(
 
 
 def named_metric(name: str, loss: Any = None) -> NamedMetric:
-    """Return the metric of a name, `loss` saying which class number is of no class.
+    """Return the metric of a name, for networks that are trained by a loss.
 
     Raises
     ------
@@ -173,7 +179,7 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
     short = plain.removesuffix("_score")
     for each in (plain, _SHORT.get(plain, ""), short, f"neg_{plain}", f"neg_{short}"):
         if each in known:
-            return NamedMetric(each, left_out_by(loss))
+            return NamedMetric(each, loss)
     everything = [*known, *_SHORT, *(each.removeprefix("neg_") for each in known)]
     nearest = difflib.get_close_matches(plain, everything, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
@@ -235,6 +241,6 @@ def _perfect(metric: NamedMetric, targets: Tensor) -> Tensor:
     if not metric.is_of_classes:
         return targets
     if targets.is_floating_point():
-        return 20 * targets - 10
+        return targets if metric.takes_probabilities else 20 * targets - 10
     classes = torch.where(targets == metric.left_out, 0, targets)
     return 10.0 * F.one_hot(classes).movedim(-1, 1)

@@ -183,6 +183,12 @@ def make_recipe(
             "model is a network, but a new one is needed for every trial: give a function that "
             f"returns it, such as lambda: {type(model).__name__}(...)"
         )
+    for name in ("optimizer", "schedule"):
+        if given[name] is not None and not callable(given[name]):
+            raise ValueError(
+                f"{name} is of type {type(given[name]).__name__}, but every network needs its own: "
+                f"give a function that makes it, or its class"
+            )
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     if model is None:
         return recipe

@@ -46,7 +46,8 @@ def left_out_by(loss: Any) -> int:
     255
     """
     words = getattr(loss, "keywords", {})  # of a functools.partial
-    return int(words.get("ignore_index", getattr(loss, "ignore_index", -100)))
+    named = words.get("ignore_index", getattr(loss, "ignore_index", None))
+    return -100 if named is None else int(named)
 
 
 def _shape_of(X: Any) -> str:
