@@ -107,6 +107,17 @@ def test_outputs_of_binary_cross_entropy_are_probabilities(name, loss):
     assert found == pytest.approx(named_metric(name)(logits.clamp(max=math.log(1e12)), y), rel=1e-4)
 
 
+@pytest.mark.parametrize("positions", [(), (4, 5)])
+def test_one_logit_a_position(positions):
+    y, logits = torch.randint(0, 2, (20, *positions)), torch.randn(20, *positions)
+    expected = named_metric("balanced_accuracy")(logits.flatten(), y.flatten())
+    assert named_metric("balanced_accuracy")(logits, y.float()) == expected
+    y[:4] = 255
+    expected = named_metric("balanced_accuracy")(logits[4:].flatten(), y[4:].flatten())
+    loss = torch.nn.CrossEntropyLoss(ignore_index=255)
+    assert named_metric("balanced_accuracy", loss)(logits, y) == expected
+
+
 def test_labels_of_which_an_example_has_several():
     y, logits = RNG.integers(0, 2, (60, 4)), RNG.normal(size=(60, 4))
     found = named_metric("roc_auc")(torch.from_numpy(logits), torch.from_numpy(y).float())

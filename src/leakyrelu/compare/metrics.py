@@ -126,6 +126,9 @@ class NamedMetric:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return targets, and logits: one for each target of 0 or 1, or one for each class."""
         if outputs.shape == targets.shape:
+            if targets.ndim != 2:  # a class at each position; two axes are examples and labels
+                counts = targets != self.left_out
+                outputs, targets = outputs[counts], targets[counts]
             if not ((targets == 0) | (targets == 1)).all():
                 raise ValueError("one output for each target is of targets 0 and 1 only")
             single = outputs.double()
