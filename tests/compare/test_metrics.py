@@ -1,10 +1,12 @@
 """scikit-learn's metrics by name, against scikit-learn's own scorers of an estimator."""
 
+import functools
 import math
 import warnings
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -234,3 +236,40 @@ def test_a_comparison_by_name(tmp_path):
     )
     assert result.environment["metric"] == "sklearn.metrics.roc_auc"
     assert result.table()["roc_auc"].between(0.9, 1).all()
+
+
+class Error:
+    """A metric as those of torchmetrics are."""
+
+    higher_is_better = False
+
+    def __call__(self, outputs, targets):
+        return (outputs - targets).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (sklearn.metrics.mean_absolute_error, "takes targets first.* 'neg_mean_absolute_error'"),
+        (sklearn.metrics.r2_score, "takes targets first.* by name, 'r2'"),
+        (
+            functools.partial(sklearn.metrics.f1_score, average="macro"),
+            "takes targets first.* 'f1'",
+        ),
+        (sklearn.metrics.hamming_loss, "takes targets first.* such as 'mae'"),
+        *((own, "the lowest is the best") for own in (F.mse_loss, F.cross_entropy, Error())),
+        *((own, "the lowest is the best") for own in (torch.nn.L1Loss(), torch.nn.NLLLoss())),
+    ],
+)
+def test_errors_of_libraries_are_no_scores(metric, message):
+    data = np.zeros((60, 2)), RNG.normal(size=60)
+    with pytest.raises(ValueError, match=message):
+        make_task(data, None, None, None, metric, is_table=True)
+
+
+@pytest.mark.parametrize(
+    "metric", [None, F.cosine_similarity, lambda o, t: -F.mse_loss(o, t), "mae", "r2"]
+)
+def test_scores_are_taken(metric):
+    data = np.zeros((60, 2)), RNG.normal(size=60)
+    assert make_task(data, None, None, None, metric, is_table=True).score

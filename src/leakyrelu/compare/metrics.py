@@ -16,9 +16,9 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.compare.task import Task, left_out_by
+from leakyrelu.compare.task import Task, left_out_by, name_of
 
-__all__ = ["NamedMetric", "check_metric", "named_metric"]
+__all__ = ["NamedMetric", "check_metric", "named_metric", "refuse_errors"]
 
 # What people also say; and of errors the name without "neg_", and "_score" at the end.
 _SHORT = {
@@ -195,6 +195,29 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
 
 def _is_of_clusters(name: str) -> bool:
     return ".cluster." in get_scorer(name)._score_func.__module__
+
+
+def refuse_errors(metric: Any) -> None:
+    """Refuse functions of libraries that would be taken for what they are not.
+
+    Those of scikit-learn take targets first, and of a loss the lowest is the best.
+    """
+    own = getattr(metric, "func", metric)
+    name, module = name_of(metric), str(getattr(own, "__module__", ""))
+    if module.startswith("sklearn.") and not isinstance(own, NamedMetric):
+        known = [each for each in get_scorer_names() if get_scorer(each)._score_func is own]
+        by_name = f"give it by name, {known[0]!r}" if known else "give one by name, such as 'mae'"
+        raise ValueError(
+            f"metric {name} of scikit-learn takes targets first, and may be an error; {by_name}, "
+            "or a function of outputs and targets that is higher where they fit better"
+        )
+    is_loss = module == "torch.nn.functional" and ("loss" in name or "entropy" in name)
+    is_loss |= type(own).__module__ == "torch.nn.modules.loss"
+    if is_loss or getattr(own, "higher_is_better", None) is False:  # as torchmetrics tells it
+        raise ValueError(
+            f"of metric {name} the lowest is the best, but of a score the highest: give a function "
+            "that returns it with a minus, or a name, such as 'mae', 'rmse' or 'log_loss'"
+        )
 
 
 def check_metric(task: Task) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset,
 
 from leakyrelu.compare.data import TOO_RARE, load_task, refuse_two_parts, together
 from leakyrelu.compare.fingerprint import learn_changes
-from leakyrelu.compare.metrics import check_metric, named_metric
+from leakyrelu.compare.metrics import check_metric, named_metric, refuse_errors
 from leakyrelu.compare.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu.loading import called
 from leakyrelu.tables import as_array
@@ -41,6 +41,7 @@ def make_task(
     """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
     check_kind(kind)
     own = named_metric(metric, loss) if isinstance(metric, str) else metric
+    refuse_errors(own)
     task = _task_of(data, target, kind, loss, own, is_table, drop, progress)
     check_metric(task)
     return task
