@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.api.types import is_numeric_dtype
 from pyarrow import feather
 
 from leakyrelu.columns import decimal_mark, understand
@@ -112,13 +113,14 @@ FORMATS = {
     "t.ipc": to_ipc,
     "t.xlsx": to_xlsx,
     "t.npz": lambda t, path: np.savez(
-        path, **{n: t[n].to_numpy().astype(str if t[n].dtype == "str" else t[n].dtype) for n in t}
+        path,
+        **{n: t[n].to_numpy().astype(str if not is_numeric_dtype(t[n]) else t[n].dtype) for n in t},
     ),
     "records.npy": lambda t, path: np.save(
         path,
         np.array(
             list(t.itertuples(index=False, name=None)),
-            [(n, "U20" if t[n].dtype == "str" else t[n].dtype) for n in t],
+            [(n, "U20" if not is_numeric_dtype(t[n]) else t[n].dtype) for n in t],
         ),
     ),
 }
@@ -346,3 +348,33 @@ def test_examine_reads_the_same_files(tmp_path, name):
     found = load_batches(str(tmp_path / name)).numpy()
     found = found[:, found.shape[1] - 6 :]  # to_csv has numbered the rows
     np.testing.assert_allclose(found, table.to_numpy(np.float32), rtol=1e-6)
+
+
+def test_frames_that_were_written_twice_with_their_index(tmp_path):
+    table = flowers()
+    table.to_csv(tmp_path / "once.csv")
+    pd.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
+    task = load_task(tmp_path / "twice.csv", "y")
+    assert np.array_equal(task.X, load_task(table, "y").X)
+    assert sum("counts the rows and was left out" in note for note in task.notes) == 2
+
+
+def test_whole_numbers_with_gaps_stay_whole(tmp_path):
+    table = pd.DataFrame({"x": [i * i for i in range(40)], "y": [0, 1, None, 1] * 10})
+    table.assign(y=table["y"].astype("Int64")).to_parquet(tmp_path / "t.parquet")
+    table.assign(y=table["y"].astype("Int64")).to_csv(tmp_path / "t.csv", index=False)
+    records = [
+        {name: value for name, value in record.items() if value == value}
+        for record in table.astype(object).to_dict("records")
+    ]
+    lines = (json.dumps({n: int(v) for n, v in record.items()}) for record in records)
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    for name in ("t.parquet", "t.csv", "t.jsonl"):
+        assert load_task(tmp_path / name, "y").classes == ["0", "1"]
+
+
+def test_columns_of_json_may_have_any_name(tmp_path):
+    (tmp_path / "t.json").write_text(
+        json.dumps({"data": [i * i for i in range(40)], "y": [0, 1] * 20})
+    )
+    assert load_task(tmp_path / "t.json", "y").X.shape == (40, 1)

@@ -36,6 +36,7 @@ __all__ = ["READERS", "Table", "as_array", "as_table", "read_table"]
 SEPARATORS = ",;\t|"
 ROWS_SNIFFED = 100  # that a separator should divide alike
 SNIFFED = 1 << 20  # letters, for these rows
+OF_PANDAS = {"columns", "index", "data", "schema"}  # keys of what it writes as JSON
 
 
 @dataclass
@@ -203,8 +204,19 @@ def _read_fields(content: bytes) -> Table:
         if not filled.any():
             notes.append("A separator ends each row; the empty column behind it was left out.")
             frame, names = frame.iloc[:, :-1], names[:-1]
-    frame.columns = pd.Index([name or f"Unnamed: {i}" for i, name in enumerate(names)])
+    frame.columns = pd.Index(_all_named(names))
     return Table(frame, notes=notes, where=where, separator=separator)
+
+
+def _all_named(names: list[str]) -> list[str]:
+    """Name the columns without a name as pandas does, by their place."""
+    named = []
+    for i, name in enumerate(names):
+        place = f"Unnamed: {i}"
+        while place in names:  # of an earlier file
+            place += "'"
+        named.append(name or place)
+    return named
 
 
 def _records(text: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
@@ -336,14 +348,14 @@ def _read_json(content: bytes) -> Table:
 def _of_json(found: Any) -> pd.DataFrame:
     """Make a frame of records, of columns, or of what pandas writes."""
     if isinstance(found, dict):
-        if isinstance(found.get("data"), list):
+        if isinstance(found.get("data"), list) and found.keys() <= OF_PANDAS:
             if isinstance(found.get("columns"), list):
-                return pd.DataFrame(found["data"], columns=found["columns"])
+                return pd.DataFrame(found["data"], columns=found["columns"], dtype=object)
             return _of_json(found["data"])
         if found and all(isinstance(column, (list, dict)) for column in found.values()):
-            return pd.DataFrame(found).reset_index(drop=True)
+            return pd.DataFrame(found, dtype=object).reset_index(drop=True)
     if isinstance(found, list) and all(isinstance(record, dict) for record in found):
-        return pd.DataFrame(found)
+        return pd.DataFrame(found, dtype=object)
     raise ValueError('it should be records, [{"a": 1, ...}, ...], or columns, {"a": [1, ...], ...}')
 
 
@@ -361,7 +373,8 @@ def _read_json_lines(content: bytes) -> Table:
             raise ValueError(f'line {number} should be a record, {{"a": 1, ...}}')
         records.append(record)
         lines.append(number)
-    return Table(pd.DataFrame(records), notes=notes, where=lambda row: f"line {lines[row]}")
+    frame = pd.DataFrame(records, dtype=object)
+    return Table(frame, notes=notes, where=lambda row: f"line {lines[row]}")
 
 
 def _read_sheet(content: bytes) -> Table:
@@ -383,7 +396,7 @@ def _read_sheet(content: bytes) -> Table:
     texts = ["" if name is None else str(name).strip() for name in names]
     _refuse_data_as_names(texts)
     frame = pd.DataFrame([rows[n] for n in numbers], columns=range(len(names)), dtype=object)
-    frame.columns = pd.Index([text or f"Unnamed: {i}" for i, text in enumerate(texts)])
+    frame.columns = pd.Index(_all_named(texts))
     is_there = [bool(text) or frame.iloc[:, i].notna().any() for i, text in enumerate(texts)]
     return Table(frame.loc[:, is_there], notes=notes, where=lambda row: f"line {numbers[row] + 2}")
 

@@ -222,6 +222,9 @@ def test_numbers_and_texts_may_be_told_to_be_classes():
     with pytest.raises(ValueError, match="ask for kind classification if these are classes"):
         load_task(table, "children")
     assert load_task(table, "children", "classification").classes == ["0", "1", "2", "3+"]
+    for nothing in ([1, 2], {"a": 1}, 1j):
+        with pytest.raises(ValueError, match="values of type|complex numbers"):
+            load_task(table.assign(z=[nothing] * 40), "z", "classification")
 
 
 def test_names_of_several_levels_are_refused():
@@ -308,6 +311,8 @@ def test_a_train_and_a_test_part_are_refused(parts):
                 make_task((each,) * parts, None, None, None, None, is_table=model is None)
     with pytest.raises(ValueError, match="data is a train and a test part"):
         load_task({"train": people(), "test": people()}, "income")
+    X, y = pd.DataFrame(X, columns=["a", "b"]), pd.DataFrame(X, columns=["c", "d"])
+    assert make_task((X, y), None, None, None, None, False).y.shape == (30, 2)
     rows = range(30)
     assert load_task((rows, rows)).kind == "regression"  # these are (X, y)
 
@@ -438,7 +443,7 @@ def test_a_bunch_of_scikit_learn_has_its_target():
     expected = load_task(load_iris(return_X_y=True)).fingerprint
     for bunch in (load_iris(), load_iris(as_frame=True)):
         assert load_task(bunch).fingerprint == expected
-    assert load_task(load_iris(as_frame=True), "target").fingerprint == expected
+        assert load_task(bunch, "target").fingerprint == expected
 
 
 def test_a_folder_is_no_table(tmp_path):

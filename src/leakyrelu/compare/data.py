@@ -75,8 +75,9 @@ def load_task(
         pixels = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(X.shape[1])])
         return _make_task(Table(pixels, "handwritten digits"), pd.Series(y), kind)
     refuse_two_parts(data)
-    if target is None and isinstance(data, Mapping) and {"data", "target"} <= set(data):
-        data = data["data"], data["target"]  # a Bunch of scikit-learn's
+    is_bunch = isinstance(data, Mapping) and {"data", "target"} <= set(data)  # of scikit-learn
+    if is_bunch and (target is None or (target == "target" and data.get("frame") is None)):
+        data, target = (data["data"], data["target"]), None
     if isinstance(data, tuple) and len(data) == 2:
         table, y = _pair(*data, target)
         return _make_task(table, y, kind, drop)
@@ -102,11 +103,18 @@ def refuse_two_parts(data: Any) -> None:
         parts = tuple(data.values())
     elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
         parts = tuple(data)
-    if len(parts) > 1 and all(map(_is_whole, parts)):
+    columns = {tuple(_columns_of(part)) for part in parts}
+    if len(parts) > 1 and all(map(_is_whole, parts)) and len(columns) == 1:
         raise ValueError(
             "data is a train and a test part, but splits can't be given: give all examples as one, "
             "which each seed splits anew"
         )
+
+
+def _columns_of(part: Any) -> Sequence[Any]:
+    """Return the names of the columns of a frame; of other things none."""
+    found = getattr(part, "column_names", getattr(part, "columns", ()))
+    return list(found) if hasattr(part, "shape") else ()
 
 
 def _is_whole(part: Any) -> bool:
@@ -116,7 +124,7 @@ def _is_whole(part: Any) -> bool:
     if isinstance(part, (str, Path)):
         return True
     if hasattr(part, "shape"):
-        return len(getattr(part, "columns", getattr(part, "column_names", ()))) > 1
+        return len(_columns_of(part)) > 1
     has_items = hasattr(part, "__len__") and hasattr(part, "__getitem__")
     return hasattr(part, "dataset") or (has_items and not isinstance(part, (Sequence, Tensor)))
 
@@ -236,8 +244,8 @@ def _make_task(
         notes.append("Decimal commas were found and read as such.")
 
     column = understand(y, mark)
-    is_complex = column.problem == "complex numbers"
-    if column.problem and (kind != "classification" or is_complex):
+    can_be_classes = kind == "classification" and isinstance(column.values.dtype, pd.StringDtype)
+    if column.problem and not can_be_classes:
         raise ValueError(_told_of_target(column, table, kind))
     rows = np.flatnonzero(column.values.notna())
     if len(rows) < len(y):
