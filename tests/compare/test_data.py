@@ -223,7 +223,7 @@ def test_numbers_and_texts_may_be_told_to_be_classes():
         load_task(table, "children")
     assert load_task(table, "children", "classification").classes == ["0", "1", "2", "3+"]
     for nothing in ([1, 2], {"a": 1}, 1j):
-        with pytest.raises(ValueError, match="values of type|complex numbers"):
+        with pytest.raises(ValueError, match=r"values of type|complex numbers"):
             load_task(table.assign(z=[nothing] * 40), "z", "classification")
 
 

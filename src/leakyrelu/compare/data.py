@@ -98,7 +98,7 @@ def load_task(
 
 def refuse_two_parts(data: Any) -> None:
     """Refuse a train and a test part, as long as splits can't be given."""
-    parts = ()
+    parts: tuple[Any, ...] = ()
     if isinstance(data, dict) and {"train", "test", "validation"} & set(data):
         parts = tuple(data.values())
     elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
