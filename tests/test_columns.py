@@ -118,6 +118,20 @@ def test_points_and_commas_are_told_apart_or_refused(values):
                 assert column.values.astype(float).tolist() == meant
 
 
+def test_a_table_of_points_and_commas_is_read_where_it_can_be():
+    table = pd.DataFrame(
+        {"comma": ["1,5", "2"], "point": ["0.25", "2"], "either": ["1.234", "2"], "n": ["1", "2"]}
+    )
+    assert decimal_mark(table) is None
+    for name, values in {"comma": [1.5, 2], "point": [0.25, 2], "n": [1, 2]}.items():
+        assert understand(table[name], None).values.tolist() == values
+    assert "'1.234', which may be 1.234 or 1234" in understand(table["either"], None).problem
+    for other, mark, value in (("comma", ",", 1234), ("point", ".", 1.234)):
+        part = table[[other, "either"]]
+        assert decimal_mark(part) == mark
+        assert understand(part["either"], mark).values[0] == value
+
+
 @pytest.mark.parametrize(
     "keep",
     [

@@ -100,7 +100,7 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
     column : Series
         Of any dtype.
     mark : str, optional
-        The decimal mark of the table, if it is known.
+        The decimal mark of the table. If it is not known, what could be either is refused.
     """
     column = column.reset_index(drop=True)
     if isinstance(column.dtype, pd.ArrowDtype):
@@ -203,7 +203,7 @@ def _written(column: pd.Series[Any], mark: str | None) -> Column:
     """Tell what texts mean: all of a column has to agree, gaps apart."""
     trimmed = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
     plain = pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), None, trimmed)
-    numbers = _cast(plain, floats=mark != ",")
+    numbers = _cast(plain, floats=mark == ".")
     if numbers is not None:
         is_whole = pd.api.types.is_integer_dtype(numbers.dtype)
         if is_whole and pc.any(pc.match_substring_regex(plain, CODE)).as_py():
@@ -319,7 +319,7 @@ def decimal_mark(table: pd.DataFrame) -> str | None:
     Returns
     -------
     str or None
-        A point if none has a comma; None if they could be either.
+        A point if none has a comma; None if they could be either, or are both.
     """
     written = [column for _, column in table.items() if _is_text(column)]
     has_comma = [bool(column.str.contains(",", regex=False).any()) for column in written]
@@ -331,9 +331,8 @@ def decimal_mark(table: pd.DataFrame) -> str | None:
         texts = map(str.strip, (column if comma else column[:ENOUGH]).dropna().unique())
         readings = [_Number.read(text) for text in texts if text not in MISSING]
         found.add(_marks(number for number in readings if number) if all(readings) else "")
-        if "," in found or "." in found:
-            break
-    return next((mark for mark in ",." if mark in found), None)
+    marks = found & {".", ","}
+    return marks.pop() if len(marks) == 1 else None
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
