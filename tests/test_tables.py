@@ -200,12 +200,14 @@ def each_row(pattern):
         "x|n|y\n" + each_row("{}|{}|{}\n"),
         "x;n;y\n" + each_row("{};{};{}\n").replace(".", ","),
         "x,n,y\n" + each_row('"{}","{}","{}"\n'),
+        '"x", "n", "y"\n' + each_row('"{}",  "{}" , "{}"\n'),
+        "x, n, t, y\n" + each_row('{}, {}, "a, \\"\\"b, c\\"\\"", {}\n'.replace("\\", "")),
     ],
 )
 def test_other_ways_to_write_a_table(tmp_path, text):
     expected = load_task(pd.DataFrame(ROWS, columns=["x", "n", "y"]), "y")
     (tmp_path / "t.csv").write_text(text, newline="")
-    task = load_task(tmp_path / "t.csv", "y")
+    task = load_task(tmp_path / "t.csv", "y", drop="t" if '"a, ' in text else ())
     assert task.fingerprint == expected.fingerprint
     assert "'y', which begins with a, b, a." in task.notes[0]
 

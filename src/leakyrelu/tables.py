@@ -179,6 +179,7 @@ def _read_fields(content: bytes) -> Table:
     # Lines that are left out stay as empty ones, so that the others keep their numbers.
     text = re.sub(r"(?m)^ +$", "", text)
     text, separator = _without_comments(text, separator)
+    text = _without_spaces(text, separator)
     records = _records(text, separator)
     start, end, header = next(records, (0, 0, []))
     if not header:
@@ -221,12 +222,27 @@ def _all_named(names: list[str]) -> list[str]:
 
 def _records(text: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """Go through the rows: number of the first line of each and of its last, and its fields."""
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator)
+    lines = io.StringIO(text, newline="\n")
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     end = 0
     for fields in reader:
         if fields:
             yield end + 1, reader.line_num, fields
         end = reader.line_num
+
+
+def _without_spaces(text: str, separator: str) -> str:
+    """Leave out spaces before quotes if they stand between fields: Arrow would keep the quotes."""
+    pattern = f'{re.escape(separator)} +"'
+    if re.search(pattern, text):
+        lines = io.StringIO(text, newline="\n")
+        kept = filter(None, csv.reader(lines, delimiter=separator))
+        for fields, (_, _, meant) in itertools.islice(
+            zip(kept, _records(text, separator), strict=False), ROWS_SNIFFED
+        ):
+            if [field.lstrip(" ") for field in fields] != [field.lstrip(" ") for field in meant]:
+                return re.sub(pattern, f'{separator}"', text)
+    return text
 
 
 def _sniffed(text: str) -> str:

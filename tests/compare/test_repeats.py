@@ -149,7 +149,7 @@ def test_what_is_nearly_all_the_same_is_split_at_random_and_told(values):
     assert task.groups is None
     assert len(task.split(0).test) == 18
     (note,) = (note for note in task.notes if "can't be kept apart" in note)
-    assert f"90 of 90 rows have the same inputs as another one ({values} are different)" in note
+    assert f"90 of 90 rows have the same inputs as another one ({values} different)" in note
 
 
 def test_ids_count_more_than_rows_that_happen_to_be_alike():

@@ -218,7 +218,7 @@ def together(
             notes.append(f"{told}; those that are alike stay in one part of each split.")
         else:
             notes.append(
-                f"{told} ({len(sizes):,} are different): so many that they can't be kept apart, "
+                f"{told} ({len(sizes):,} different): so many that they can't be kept apart, "
                 f"and test parts have {what} that were trained on."
             )
     return groups
