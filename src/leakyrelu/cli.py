@@ -43,28 +43,23 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-class _Terminated(KeyboardInterrupt):
-    """Somebody has asked this process to end, as ``kill`` does, or a batch system."""
-
-
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
     """End with one sentence and the usual exit code when asked to, in place of a traceback."""
+    asked: list[int] = []  # libraries may raise a KeyboardInterrupt of their own in its place
 
     def end(number: int, frame: Any) -> None:
         signal.signal(number, signal.SIG_DFL)  # who asks twice can't wait
-        raise _Terminated
+        asked.append(number)
+        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, end)
-    kept = "finished trials are kept, and the same command resumes"
     try:
         yield
-    except _Terminated:
-        typer.echo(f"ended; {kept}", err=True)
-        raise typer.Exit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
-        typer.echo(f"stopped; {kept}", err=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+        word = "ended" if asked else "stopped"
+        typer.echo(f"{word}; finished trials are kept, and the same command resumes", err=True)
+        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -421,15 +421,16 @@ def test_a_killed_driver_goes_on_where_it_was(disconnected, command_line):
     assert_same(Comparison.read("run"), here(OneByOne))
 
 
-def test_ctrl_c_leaves_nothing_running(command_line):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_asks_it_to_end_leaves_nothing_running(command_line, number, code):
     driver = command_line("local")
     wait_for(lambda: trials_stored() or driver.poll() is not None)
     assert driver.poll() is None, driver.stderr.read()
     ours = psutil.Process(driver.pid).children(recursive=True)
     assert any("raylet" in child.name() for child in ours)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, errors = driver.communicate(timeout=SECONDS)
-    assert driver.returncode == 130
+    assert driver.returncode == code, errors
     assert "finished trials are kept, and the same command resumes" in errors
     assert "Traceback" not in errors
     wait_for(lambda: not any(child.is_running() for child in ours))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -113,13 +115,23 @@ def _connect(address: str | None) -> None:
     named = address or os.environ.get("RAY_ADDRESS") or ""
     try:
         _knock(named)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        with _own_answer_to_sigterm():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         which = f"the Ray cluster at {named!r}" if named else "a Ray cluster"
         raise OSError(
             f"{which} can't be reached: {error}; it should run there, with the same versions of "
             "Ray and Python, and if it asks for a token, with RAY_AUTH_MODE=token set here"
         ) from error
+
+
+@contextmanager
+def _own_answer_to_sigterm() -> Iterator[None]:
+    """Keep what this process does when it is asked to end: Ray would abort it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:
