@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -77,13 +77,14 @@ def _with_sparse_series(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
 
     if all(is_number(value) for value in arguments[1:]):
         (x, *_) = arguments
-        stored = pandas.arrays.SparseArray(
-            compute(lambda value: value.array.sp_values),
-            sparse_index=x.array.sp_index,
-            fill_value=compute(
-                lambda value: np.asarray(value.dtype.fill_value, value.dtype.subtype)
-            ),
-        )
+        values = compute(lambda value: value.array.sp_values)
+        fill = compute(lambda value: np.asarray(value.dtype.fill_value, value.dtype.subtype))
+        index, make = x.array.sp_index, cast(Any, pandas.arrays.SparseArray)
+        if hasattr(make, "from_indices"):  # in pandas 3.1, which warns of the other way
+            at = index.to_int_index().indices
+            stored = make.from_indices(values, at, len(x), fill_value=fill)
+        else:
+            stored = make(values, sparse_index=index, fill_value=fill)
         return pandas.Series(stored, index=x.index, name=x.name)
     dense = compute(lambda value: value.sparse.to_dense())
     return dense.astype(pandas.SparseDtype(dense.dtype, dense.dtype.type(0)))
