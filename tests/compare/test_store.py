@@ -167,11 +167,12 @@ KILLED = """
 
 @pytest.mark.parametrize("instructions", [10_000, 40_000])
 def test_killed_in_the_middle_of_a_write_all_committed_is_kept(file, instructions):
+    committed = contents(file.parent)[FILE_NAME]
     process = start(KILLED, file.parent, instructions)
     assert process.wait(timeout=120) == -signal.SIGKILL
     assert file.with_name(f"{FILE_NAME}-journal").exists()
     before = contents(file.parent)
-    assert len(before[FILE_NAME]) > 120_000  # some of it was written
+    assert len(before[FILE_NAME]) > len(committed)  # some of it was written
     assert [trial.seed for trial in read(file.parent).trials] == list(range(50))
     assert contents(file.parent) == before
     with opened(file.parent) as store:  # takes back what was not committed
