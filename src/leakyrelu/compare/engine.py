@@ -28,7 +28,7 @@ Engine = Literal["local", "ray"]
 Results = Generator[tuple[Batch, list[Trial]], None, None]
 
 # Processes take seconds to start, and must be worth it.
-WORTH_SECONDS = 10.0
+WORTH_SECONDS = 5.0
 WORTH_RATIO = 1.2
 
 
