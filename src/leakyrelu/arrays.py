@@ -210,23 +210,31 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
         out is None or isinstance(out, (tuple, EllipsisType)) or hasattr(out, "__array_ufunc__")
     ):
         raise wrong_out("an array of NumPy", out)
-    *arrays, last = arguments
-    dtypes = {
-        value.dtype for value in arguments if isinstance(getattr(value, "dtype", None), np.dtype)
-    }
-    kinds = {dtype.kind for dtype in dtypes}
-    if len(dtypes) > 1 and kinds & set("iu") and kinds <= set("biuf"):
-        # NumPy takes the first loop to which each can be cast: float16 for int8 with uint8, too.
-        options = {"dtype": float_dtype(*dtypes), **options}
-    if is_number(last) and not all(map(_is_float_array, arrays)):
-        # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
-        # arrays takes it for an array: here the arrays alone decide, as in numpy.sin.
-        ufunc, arguments = _kernels.with_slope(ufunc.__name__, last), arrays
+    floats = [value for value in arguments if _is_float_array(value)]
+    if not floats or len(floats) + sum(map(is_number, arguments)) < len(arguments):
+        ufunc, arguments, options = _of_arrays_alone(ufunc, arguments, options)
     try:
         return ufunc(*arguments, out=out, **options)
     except TypeError:
         check_real(ufunc, arguments)
         raise
+
+
+def _of_arrays_alone(
+    ufunc: np.ufunc, arguments: Sequence[Any], options: dict[str, Any]
+) -> tuple[np.ufunc, Sequence[Any], dict[str, Any]]:
+    """Return a call in which the arrays alone decide the dtype, as for numpy.sin."""
+    dtypes = {v.dtype for v in arguments if isinstance(getattr(v, "dtype", None), np.dtype)}
+    kinds = {dtype.kind for dtype in dtypes}
+    if len(dtypes) > 1 and kinds & set("iu") and kinds <= set("biuf"):
+        # NumPy takes the first loop to which each can be cast: float16 for int8 with uint8, too.
+        options = {"dtype": float_dtype(*dtypes), **options}
+    *arrays, last = arguments
+    if arrays and is_number(last):
+        # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
+        # arrays takes it for an array.
+        return _kernels.with_slope(ufunc.__name__, last), arrays, options
+    return ufunc, arguments, options
 
 
 def _is_float_array(value: Any) -> bool:

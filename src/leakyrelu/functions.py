@@ -523,8 +523,9 @@ def _has_rows(x: Any, slopes: Any, out: Any) -> bool:
     """Whether `_by_rows` can compute it, and gains something."""
     return (
         type(slopes) is type(x) is _ndarray
+        and x.nbytes >= _SMALLEST["not last"]
         and slopes.size == max(slopes.shape, default=0) > 1  # they lie along one axis
-        and x.nbytes >= _SMALLEST["last" if slopes.shape[-1] == slopes.size else "not last"]
+        and (slopes.shape[-1] == 1 or x.nbytes >= _SMALLEST["last"])
         and x.dtype.kind == slopes.dtype.kind == "f"
         and x.flags.c_contiguous
         and (
