@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files: arrays are read from them, and they are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,46 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["check_file", "replacing"]
+import numpy as np
+
+__all__ = ["check_file", "read_arrays", "refuse_address", "replacing"]
+
+
+def refuse_address(spec: str) -> None:
+    """Refuse an address on the internet, or of a store, where a path or a name is expected."""
+    if "://" in spec:
+        raise ValueError(f"data {spec!r} is an address; download the file and give its path")
+
+
+def read_arrays(
+    file: Path | BinaryIO, alone: Sequence[str] = ()
+) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
+    """Read the array of a .npy file, or the named ones of a .npz file.
+
+    Parameters
+    ----------
+    file : Path or file
+    alone : sequence of str, optional
+        If there are arrays of these names, only they are read.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of these, or has Python objects in it.
+    """
+    try:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = [name for name in found if name in alone] or list(found)
+            return {name: found[name] for name in names}
+    except Exception as error:  # of NumPy, which advises to trust the file, or of zipfile
+        raise ValueError(
+            "it has no arrays of numbers or texts, as numpy.save and numpy.savez write them"
+        ) from error
 
 
 def check_file(path: Path, endings: Sequence[str]) -> None:

@@ -7,14 +7,16 @@ import importlib
 import os
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+from leakyrelu.files import read_arrays, refuse_address
 
 __all__ = [
     "called",
@@ -22,15 +24,7 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "load_object",
-    "read_arrays",
-    "refuse_address",
 ]
-
-
-def refuse_address(spec: str) -> None:
-    """Refuse an address on the internet, or of a store, where a path or a name is expected."""
-    if "://" in spec:
-        raise ValueError(f"data {spec!r} is an address; download the file and give its path")
 
 
 def load_object(spec: str) -> Any:
@@ -178,35 +172,6 @@ def _read_tensors(path: Path) -> Any:
         raise ValueError(
             f"{path} can't be read as tensors and plain values, as torch.save writes them; "
             "save the state_dict(), not the model itself"
-        ) from error
-
-
-def read_arrays(
-    file: Path | BinaryIO, alone: Sequence[str] = ()
-) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
-    """Read the array of a .npy file, or the named ones of a .npz file.
-
-    Parameters
-    ----------
-    file : Path or file
-    alone : sequence of str, optional
-        If there are arrays of these names, only they are read.
-
-    Raises
-    ------
-    ValueError
-        If the file is none of these, or has Python objects in it.
-    """
-    try:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            names = [name for name in found if name in alone] or list(found)
-            return {name: found[name] for name in names}
-    except Exception as error:  # of NumPy, which advises to trust the file, or of zipfile
-        raise ValueError(
-            "it has no arrays of numbers or texts, as numpy.save and numpy.savez write them"
         ) from error
 
 

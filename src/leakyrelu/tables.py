@@ -29,7 +29,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import feather, parquet
 
 from leakyrelu.columns import to_pandas
-from leakyrelu.loading import read_arrays, refuse_address
+from leakyrelu.files import read_arrays, refuse_address
 
 __all__ = ["READERS", "Table", "as_array", "as_table", "read_table"]
 

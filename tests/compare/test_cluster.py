@@ -73,7 +73,7 @@ class Notes:
         self.resumed_with, self.way, self.finished, self.then = 0, "", [], then
 
     def resumed(self, trials):
-        self.resumed_with = trials
+        self.resumed_with = len(trials)
 
     def trainer_chosen(self, way):
         self.way = way

@@ -27,7 +27,7 @@ class Notes:
         self.resumed_with, self.way, self.finished, self.epochs = 0, "", [], 0
 
     def resumed(self, trials):
-        self.resumed_with = trials
+        self.resumed_with = len(trials)
 
     def trainer_chosen(self, way):
         self.way = way

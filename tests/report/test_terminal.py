@@ -43,21 +43,21 @@ def test_a_row_is_a_line(result):
 
 def test_progress_counts_stored_and_finished_trials(result):
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
-    with LiveProgress(result.settings) as progress:
-        progress.resumed(3)
+    with LiveProgress(result.settings, "accuracy") as progress:
+        progress.resumed(result.histories()[:3])
         progress.epoch_finished(batch, 1, 0.5)
         assert progress._progress.tasks[0].fields["stored"] == 3
-        progress.batch_finished(batch, [None] * len(batch))
+        progress.batch_finished(batch, result.histories()[3:7])
         (bar,) = progress._progress.tasks
         assert bar.fields["trials"] == 2 * 2 * 3
-        assert bar.fields["stored"] == 3 + len(batch)
-        assert bar.completed / bar.total == (3 + len(batch)) / 12
+        assert bar.fields["stored"] == 7
+        assert bar.completed / bar.total == 7 / 12
 
 
 def test_the_bar_is_full_at_the_end_though_trials_were_left_out(result):
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
-    with LiveProgress(result.settings, shown=False) as progress:
-        progress.batch_finished(batch, [None] * 2)
+    with LiveProgress(result.settings, "accuracy", shown=False) as progress:
+        progress.batch_finished(batch, result.histories()[3:5])
     (bar,) = progress._progress.tasks
     assert bar.completed == bar.total > 0
 
@@ -150,19 +150,19 @@ def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
     monkeypatch.setattr("leakyrelu.report.terminal.SECONDS_A_LINE", 0.0)
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
     long = "networks one at a time, in each of 2 processes, and so on to the end of a line and more"
-    with LiveProgress(result.settings) as progress:
-        progress.resumed(3)
+    with LiveProgress(result.settings, "accuracy") as progress:
+        progress.resumed(result.histories()[:3])
         progress.trainer_chosen(long)
         progress.epoch_finished(batch, 1, 0.5)
-        progress.batch_finished(batch, [None] * 2)
+        progress.batch_finished(batch, result.histories()[3:5])
     assert capsys.readouterr().err.splitlines() == [
         "resumed: 3 trials were stored before",
         f"trainer: {long}",
         "5 of up to 12 trials",
         "5 of up to 12 trials",
     ]
-    with LiveProgress(result.settings, shown=False) as progress:
-        progress.batch_finished(batch, [None] * 2)
+    with LiveProgress(result.settings, "accuracy", shown=False) as progress:
+        progress.batch_finished(batch, result.histories()[3:5])
     assert capsys.readouterr().err == ""
 
 
@@ -170,8 +170,9 @@ def test_who_stops_a_run_sees_what_is_known_so_far(several, capsys):
     digits = several[0]
     trials = [t for t in digits.histories() if t.seed < 2 and t.activation != "prelu"]
     lost = dataclasses.replace(trials[0], seed=2, validation_score=math.nan, test_score=math.nan)
-    with LiveProgress(digits.settings) as progress:
-        progress.stopped([*trials, lost], "accuracy")
+    with LiveProgress(digits.settings, "accuracy") as progress:
+        progress.resumed([*trials, lost])
+        progress.stopped()
     text = capsys.readouterr().err
     assert heading(text)[:4] == ["activation", "trials", "lr", "seeds"]
     for spec in ("relu", "elu"):
@@ -186,9 +187,28 @@ def test_who_stops_a_run_sees_what_is_known_so_far(several, capsys):
             f"{100 * expected:.1f}%",
         ]
     assert " prelu " not in text
+    assert text.index("resumed") < text.index("activation")
     assert "it shows no difference yet" in text
-    with LiveProgress(digits.settings, shown=False) as progress:
-        progress.stopped(trials, "accuracy")
-    with LiveProgress(digits.settings) as progress:
-        progress.stopped([], "accuracy")
+    with LiveProgress(digits.settings, "accuracy", shown=False) as progress:
+        progress.resumed(trials)
+        progress.stopped()
+    with LiveProgress(digits.settings, "accuracy") as progress:
+        progress.stopped()
     assert "activation" not in capsys.readouterr().err
+
+
+def test_a_terminal_shows_the_scores_so_far_above_the_bar(several):
+    digits = several[0]
+    trials = [t for t in digits.histories() if t.seed < 2]
+    batch = Batch(parse("relu"), (0.01,), (0, 1))
+    with LiveProgress(digits.settings, "accuracy", shown=False) as progress:
+        own = progress._progress
+        assert len(list(own.get_renderables())) == 1
+        progress.batch_finished(batch, [t for t in trials if t.activation == "relu"])
+        table, word, _bar = own.get_renderables()
+        assert list(table.columns[0].cells) == ["relu"]
+        assert "shows no difference yet" in word
+        progress.batch_finished(batch, [t for t in trials if t.activation == "elu"])
+        table, *_ = own.get_renderables()
+        assert sorted(table.columns[0].cells) == ["elu", "relu"]
+    assert len(list(own.get_renderables())) == 1  # the table of the result comes instead

@@ -199,11 +199,11 @@ def compare(
     task = dataclasses.replace(task, source=None)  # no worker needs it, and it may not be picklable
     with (
         Store(directory, settings, task.info, environment(task, recipe)) as store,
-        LiveProgress(settings, shown=progress) as listener,
+        LiveProgress(settings, task.score, shown=progress) as listener,
     ):
         try:
             run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
         except KeyboardInterrupt:
-            listener.stopped(store.trials(), task.score)
+            listener.stopped()
             raise
         return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

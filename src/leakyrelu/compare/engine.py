@@ -35,7 +35,7 @@ WORTH_RATIO = 1.2
 class Listener(Protocol):
     """Who is told how a run goes on; see `leakyrelu.report.terminal.LiveProgress`."""
 
-    def resumed(self, trials: int) -> None:
+    def resumed(self, trials: list[Trial]) -> None:
         """Take note of the trials that were found in the store."""
 
     def damage_found(self, trials: list[str]) -> None:
@@ -69,7 +69,7 @@ def run(
     if store.damaged:
         listener.damage_found(store.damaged)
     if stored:
-        listener.resumed(len(stored))
+        listener.resumed(stored)
     if f"{rope:g}" != store.environment.get("rope"):
         store.note("rope", f"{rope:g}")  # a report of the same differences asks for it
     step = experiment.task.score_step

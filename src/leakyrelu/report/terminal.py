@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import mean
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import rich.box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -44,14 +44,27 @@ __all__ = ["LiveProgress", "print_comparison", "print_examination", "print_exper
 
 WIDEST = 100  # columns that a table takes
 PARTS = ("validation", "test")
+SO_FAR = "so far, at the rate that is best in validation; it shows no difference yet"
 SECONDS_A_LINE = 10.0  # of a log, at the least
 STUCK = (
     "stuck: fires for none either, but gets a gradient; that of elu, gelu, silu may be next to 0"
 )
 
 
+class _BarBelowTable(Progress):
+    """A progress bar, and above it what is known so far."""
+
+    table: Table | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if self.table is not None and self.table.row_count:
+            yield self.table
+            yield SO_FAR
+        yield from super().get_renderables()
+
+
 class LiveProgress:
-    """A progress bar on standard error; a context manager and an engine's listener.
+    """Progress on standard error, with the scores so far; a context manager, and a listener.
 
     Where that is no terminal but a log, a line now and then.
 
@@ -59,16 +72,20 @@ class LiveProgress:
     ----------
     settings : Settings
         What will be run.
+    metric : str
+        The name of the score.
     shown : bool, default True
         False for none of it.
     """
 
-    def __init__(self, settings: Settings, shown: bool = True) -> None:
+    def __init__(self, settings: Settings, metric: str, shown: bool = True) -> None:
         self._settings = settings
+        self._metric = metric
+        self._trials: list[Trial] = []
         console = Console(stderr=True, quiet=not shown)
         self._is_log = not (console.is_terminal or console.is_jupyter)
         self._logged = time.monotonic()
-        self._progress = Progress(
+        self._progress = _BarBelowTable(
             BarColumn(),
             TextColumn("{task.fields[stored]} of up to {task.fields[trials]} trials"),
             TimeElapsedColumn(),
@@ -82,7 +99,6 @@ class LiveProgress:
         self._bar = self._progress.add_task(
             "", total=settings.trials * settings.epochs, trials=settings.trials, stored=0
         )
-        self._stored = 0
 
     def __enter__(self) -> LiveProgress:
         self._progress.start()
@@ -95,14 +111,15 @@ class LiveProgress:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:  # activations that were dropped early leave trials out
-            self._progress.update(self._bar, total=self._stored * self._settings.epochs)
+            self._progress.update(self._bar, total=len(self._trials) * self._settings.epochs)
+        self._progress.table = None
         self._progress.stop()
         self._log()
 
-    def resumed(self, trials: int) -> None:
-        """Count the trials that an earlier run has stored."""
-        self._count(trials)
-        self._say(f"resumed: {trials} trials were stored before")
+    def resumed(self, trials: list[Trial]) -> None:
+        """Take in the trials that an earlier run has stored."""
+        self._add(trials)
+        self._say(f"resumed: {len(trials)} trials were stored before")
 
     def damage_found(self, trials: list[str]) -> None:
         """Say which trials are not what was stored."""
@@ -116,28 +133,37 @@ class LiveProgress:
         """Show how far the batch in flight has come."""
         self._progress.update(
             self._bar,
-            completed=self._stored * self._settings.epochs + len(batch) * epoch,
+            completed=len(self._trials) * self._settings.epochs + len(batch) * epoch,
             description=f"{batch.activation.spec}: epoch {epoch}/{self._settings.epochs}, "
             f"validation {validation_score:.3f}",
         )
 
     def batch_finished(self, batch: Batch, trials: list[Trial]) -> None:
-        """Count the trials that were stored."""
-        self._count(len(trials))
+        """Take in the trials that were stored."""
+        self._add(trials)
         if time.monotonic() - self._logged > SECONDS_A_LINE:
             self._log()
 
-    def stopped(self, trials: Sequence[Trial], metric: str) -> None:
+    def stopped(self) -> None:
         """Show what is known so far, before anything can be said of differences."""
-        own = [trial for trial in trials if self._settings.cover(trial.key)]
+        table = self._so_far()
+        self._progress.table = None
+        self._progress.stop()
+        if table.row_count:
+            self._progress.console.print(table, markup=False, highlight=False)
+            self._say(SO_FAR)
+
+    def _so_far(self) -> Table:
         table = _table()
         table.add_column("activation", no_wrap=True)
-        for name in ("trials", "lr", "seeds", f"validation {metric}", f"test {metric}"):
+        scored = (f"{part} {self._metric}" for part in PARTS)
+        for name in ("trials", "lr", "seeds", *scored):
             table.add_column(name, justify="right", no_wrap=True)
         for spec in self._settings.activations:
+            own = [trial for trial in self._trials if trial.activation == spec]
             by_rate: dict[float, list[Trial]] = {}
             for trial in own:
-                if trial.activation == spec and math.isfinite(trial.validation_score):
+                if math.isfinite(trial.validation_score):
                     by_rate.setdefault(trial.learning_rate, []).append(trial)
             if not by_rate:
                 continue
@@ -148,15 +174,12 @@ class LiveProgress:
             best = max(scores, key=lambda rate: scores[rate][0])
             table.add_row(
                 spec,
-                str(sum(trial.activation == spec for trial in own)),
+                str(len(own)),
                 f"{best:g}",
                 str(len(by_rate[best])),
-                *(score_in_words(score, metric) for score in scores[best]),
+                *(score_in_words(score, self._metric) for score in scores[best]),
             )
-        self._progress.stop()
-        if table.row_count:
-            self._progress.console.print(table, markup=False, highlight=False)
-            self._say("so far, at the rate that is best in validation; it shows no difference yet")
+        return table
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=self._is_log)
@@ -164,13 +187,14 @@ class LiveProgress:
     def _log(self) -> None:
         if self._is_log:
             self._logged = time.monotonic()
-            self._say(f"{self._stored} of up to {self._settings.trials} trials")
+            self._say(f"{len(self._trials)} of up to {self._settings.trials} trials")
 
-    def _count(self, trials: int) -> None:
-        self._stored += trials
-        self._progress.update(
-            self._bar, completed=self._stored * self._settings.epochs, stored=self._stored
-        )
+    def _add(self, trials: list[Trial]) -> None:
+        self._trials += trials
+        stored = len(self._trials)
+        completed = stored * self._settings.epochs
+        self._progress.update(self._bar, completed=completed, stored=stored)
+        self._progress.table = self._so_far()
 
 
 def _table() -> Table:
