@@ -1,15 +1,19 @@
 """The command line: what it writes, and one clear sentence for each bad input."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import typer
 from torch import nn
 from typer.testing import CliRunner
 
+from leakyrelu import cli
 from leakyrelu.cli import app
 
 SMALL = [
@@ -288,3 +292,30 @@ def test_examine_treats():
     again = run(*EXAMINE, "--checkpoint", "cured.pt")
     assert "0 of 30 units are dead" in again.output
     assert json.loads(run(*EXAMINE, "--treat", "cured.pt", "--json").stdout)["examples"] == 50
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGINT, "stopped"), (signal.SIGTERM, "ended")]
+)
+def test_what_a_library_raises_when_a_run_is_asked_to_end_is_no_error(number, word, capsys):
+    def work():
+        try:
+            os.kill(os.getpid(), number)
+            signal.sigtimedwait([], 5)
+        except KeyboardInterrupt:
+            raise RuntimeError("the cluster has gone") from None
+
+    before = signal.getsignal(number)
+    with pytest.raises(typer.Exit) as ended, cli._ending_in_order():
+        work()
+    assert ended.value.exit_code == 128 + number
+    assert (
+        capsys.readouterr().err
+        == f"{word}; finished trials are kept, and the same command resumes\n"
+    )
+    assert signal.getsignal(number) is before
+
+
+def test_a_bug_is_no_end():
+    with pytest.raises(RuntimeError, match="a bug"), cli._ending_in_order():
+        raise RuntimeError("a bug")

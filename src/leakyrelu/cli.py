@@ -46,22 +46,27 @@ def _clear_errors() -> Iterator[None]:
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
     """End with one sentence and the usual exit code when asked to, in place of a traceback."""
-    asked: list[int] = []  # libraries may raise a KeyboardInterrupt of their own in its place
+    asked: list[int] = []
 
     def end(number: int, frame: Any) -> None:
         signal.signal(number, signal.SIG_DFL)  # who asks twice can't wait
         asked.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except KeyboardInterrupt:
-        word = "ended" if asked else "stopped"
+    except (KeyboardInterrupt, Exception) as error:
+        # Who is interrupted may raise something of its own: Ray does.
+        if not asked and not isinstance(error, KeyboardInterrupt):
+            raise
+        number = asked[0] if asked else signal.SIGINT
+        word = "ended" if number == signal.SIGTERM else "stopped"
         typer.echo(f"{word}; finished trials are kept, and the same command resumes", err=True)
-        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
+        raise typer.Exit(128 + number) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listed(text: str) -> list[str]:

@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -104,7 +104,8 @@ class Cluster:
                 yield _result(finished)
         finally:
             for each in waiting:
-                ray.cancel(each, force=True)
+                with suppress(RayError):  # it may be the cluster that has ended
+                    ray.cancel(each, force=True)
 
     def _submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
         call = ray.remote(num_cpus=1, max_retries=RETRIES)(_on_worker)
