@@ -71,7 +71,8 @@ class Cluster:
 
     def __init__(self, experiment: Experiment, keys: Sequence[Key], address: str | None) -> None:
         self.close: Callable[[], object] = lambda: None
-        if not ray.is_initialized():
+        self._is_guest = ray.is_initialized()
+        if not self._is_guest:
             _connect(address)
             # Also when nobody calls it, so that no process is left behind.
             self.close = weakref.finalize(self, ray.shutdown)
@@ -103,7 +104,9 @@ class Cluster:
                 (finished,), waiting = ray.wait(waiting)
                 yield _result(finished)
         finally:
-            for each in waiting:
+            # Leaving the cluster ends them, too; and Ray aborts a process that cancels a task whose
+            # result is just on its way.
+            for each in waiting if self._is_guest else []:
                 with suppress(RayError):  # it may be the cluster that has ended
                     ray.cancel(each, force=True)
 
