@@ -16,13 +16,12 @@ import harness
 import ray
 import torch
 
-from leakyrelu.compare import DEFAULT_ACTIVATIONS
-from leakyrelu.compare.cluster import Cluster
-from leakyrelu.compare.data import load_task
-from leakyrelu.compare.plan import Batch, batches, make_settings
-from leakyrelu.compare.recipe import Recipe
-from leakyrelu.compare.rounds import wanted
-from leakyrelu.compare.train import Experiment, train
+from leakyrelu._compare.data.table_task import load_task
+from leakyrelu._compare.engines.cluster import Cluster
+from leakyrelu._compare.networks.recipe import Recipe
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, batches, make_settings
+from leakyrelu._compare.statistics.rounds import wanted
+from leakyrelu._compare.training.train import Experiment, train
 
 QUICK = "--quick" in sys.argv
 ROUNDS = 1 if QUICK else 5

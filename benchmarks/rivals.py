@@ -26,10 +26,10 @@ from ray import tune
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from leakyrelu._compare.data.task import Task
+from leakyrelu._compare.training.train import Experiment
+from leakyrelu._compare.trial import Key
 from leakyrelu.activations import parse
-from leakyrelu.compare.task import Task
-from leakyrelu.compare.train import Experiment
-from leakyrelu.compare.trial import Key
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.GELU, nn.SiLU)
 CORES = len(os.sched_getaffinity(0))

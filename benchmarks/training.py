@@ -21,16 +21,15 @@ import ray
 import rivals
 import torch
 
-from leakyrelu.compare import DEFAULT_ACTIVATIONS
-from leakyrelu.compare.comparison import Comparison
-from leakyrelu.compare.data import load_task
-from leakyrelu.compare.engine import Workers
-from leakyrelu.compare.plan import Batch, batches, make_settings
-from leakyrelu.compare.recipe import Recipe, make_recipe
-from leakyrelu.compare.task import Task
-from leakyrelu.compare.tensors import tensor_task
-from leakyrelu.compare.train import Experiment, Training
-from leakyrelu.compare.trial import Key
+from leakyrelu._compare.data.table_task import load_task
+from leakyrelu._compare.data.task import Task
+from leakyrelu._compare.data.tensor_task import tensor_task
+from leakyrelu._compare.engines.engine import Workers
+from leakyrelu._compare.networks.recipe import Recipe, make_recipe
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, batches, make_settings
+from leakyrelu._compare.training.train import Experiment, Training
+from leakyrelu._compare.trial import Key
+from leakyrelu._comparison.comparison import Comparison
 
 sys.path.append(str(Path(__file__).parents[1]))
 from examples import digits

@@ -16,8 +16,8 @@ import torch
 from joblib import Parallel, delayed
 from sklearn.datasets import make_classification
 
+from leakyrelu._compare.data.task import TEST_SHARE, VALIDATION_SHARE, Task
 from leakyrelu.activations import parse
-from leakyrelu.compare.task import TEST_SHARE, VALIDATION_SHARE, Task
 
 Array = npt.NDArray[np.float64]
 

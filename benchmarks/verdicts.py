@@ -2,8 +2,8 @@
 
 python benchmarks/verdicts.py [--quick] [trained] [drawn] [intervals]
 
-Experiments are run by the very functions of `leakyrelu.compare.rounds` and `verdict`: on networks
-that are trained, each experiment with a data set of its own, and on scores that are drawn.
+Experiments are run by the very functions of `leakyrelu._compare.statistics`: on networks that are
+trained, each experiment with a data set of its own, and on scores that are drawn.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from joblib import Parallel, delayed
 from scipy import stats
 from verdict_scores import SOURCES, Array, Scores, drawn, trained
 
-from leakyrelu.compare.intervals import TEST_TO_TRAIN
-from leakyrelu.compare.plan import DEFAULT_ACTIVATIONS, Settings, make_settings
-from leakyrelu.compare.rounds import wanted
-from leakyrelu.compare.trial import Key, Trial
-from leakyrelu.compare.verdict import candidates
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Settings, make_settings
+from leakyrelu._compare.statistics.intervals import TEST_TO_TRAIN
+from leakyrelu._compare.statistics.rounds import wanted
+from leakyrelu._compare.statistics.verdict import candidates
+from leakyrelu._compare.trial import Key, Trial
 
 SIX = ("relu", "leaky_relu:0.01", "leaky_relu:0.2", "elu", "gelu", "silu")
 

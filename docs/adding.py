@@ -11,8 +11,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from leakyrelu.compare.intervals import TEST_TO_TRAIN
-from leakyrelu.compare.rounds import confidence_at, looks
+from leakyrelu._compare.statistics.intervals import TEST_TO_TRAIN
+from leakyrelu._compare.statistics.rounds import confidence_at, looks
 
 SEEDS, MOST, EXPERIMENTS = 20, 7, 10_000
 SHARED = TEST_TO_TRAIN / (1 + TEST_TO_TRAIN)  # of the variance of a score, by all splits

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
 
-from leakyrelu._figure import NotebookFigure
+from leakyrelu._compare.networks.mlp import StackedMLP
+from leakyrelu._plot.figure import NotebookFigure
+from leakyrelu._plot.plot import COLORS
 from leakyrelu.activations import parse
-from leakyrelu.compare.network import StackedMLP
 from leakyrelu.health import Odds, odds
-from leakyrelu.plot import COLORS
 
 HERE = Path(__file__).parent
 

@@ -12,9 +12,9 @@ import matplotlib
 import numpy as np
 from scipy import stats
 
-from leakyrelu._figure import NotebookFigure
-from leakyrelu.compare.intervals import TEST_TO_TRAIN
-from leakyrelu.compare.rounds import confidence_at
+from leakyrelu._compare.statistics.intervals import TEST_TO_TRAIN
+from leakyrelu._compare.statistics.rounds import confidence_at
+from leakyrelu._plot.figure import NotebookFigure
 
 MOST = 100
 SHOWN = (3, 5, 7, 10, 20, 40, 100)

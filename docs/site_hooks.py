@@ -63,6 +63,6 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
 
 def command_line() -> str:
     """Return the help of all commands, as Markdown."""
-    command = [sys.executable, "-m", "typer", "leakyrelu.cli", "utils", "docs", "--name=leakyrelu"]
+    command = [sys.executable, "-m", "typer", "leakyrelu._cli", "utils", "docs", "--name=leakyrelu"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return text[text.index("\n## ") :]

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from leakyrelu import examine, replace, watch
-from leakyrelu._figure import NotebookFigure
+from leakyrelu._plot.figure import NotebookFigure
+from leakyrelu._plot.plot import COLORS
 from leakyrelu.health import HealthWarning
-from leakyrelu.plot import COLORS
 from leakyrelu.treatment import Reviver, treat
 
 HERE = Path(__file__).parent

@@ -13,8 +13,8 @@ import typer
 from torch import nn
 from typer.testing import CliRunner
 
-from leakyrelu import cli
-from leakyrelu.cli import app
+from leakyrelu import _cli
+from leakyrelu._cli import app
 
 SMALL = [
     "--activations",
@@ -188,7 +188,7 @@ def test_version_and_help():
 def test_without_the_extras_it_says_what_to_install(missing, call, message):
     """As with a plain `pip install leakyrelu`, which brings NumPy alone."""
     setup = f"import sys; sys.modules['{missing}'] = None; sys.argv[1:] = ['compare']"
-    load = "from leakyrelu.cli import main" if call == "main()" else "import leakyrelu"
+    load = "from leakyrelu._cli import main" if call == "main()" else "import leakyrelu"
     done = subprocess.run(
         [sys.executable, "-c", f"{setup}; {load}; {call}"],
         capture_output=True,
@@ -306,7 +306,7 @@ def test_what_a_library_raises_when_a_run_is_asked_to_end_is_no_error(number, wo
             raise RuntimeError("the cluster has gone") from None
 
     before = signal.getsignal(number)
-    with pytest.raises(typer.Exit) as ended, cli._ending_in_order():
+    with pytest.raises(typer.Exit) as ended, _cli._ending_in_order():
         work()
     assert ended.value.exit_code == 128 + number
     assert (
@@ -317,5 +317,5 @@ def test_what_a_library_raises_when_a_run_is_asked_to_end_is_no_error(number, wo
 
 
 def test_a_bug_is_no_end():
-    with pytest.raises(RuntimeError, match="a bug"), cli._ending_in_order():
+    with pytest.raises(RuntimeError, match="a bug"), _cli._ending_in_order():
         raise RuntimeError("a bug")

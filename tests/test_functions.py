@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakyrelu import (
-    functions,
+    _functions,
     leaky_relu,
     leaky_relu_backward,
     leaky_relu_derivative,
@@ -236,8 +236,8 @@ def test_prelu_of_any_shape(fast, call, out):
             to = np.asfortranarray(to) if out == "F" else to
         with pytest.MonkeyPatch.context() as patch:
             if FAST[fast] is not None:
-                for key in functions._SMALLEST:
-                    patch.setitem(functions._SMALLEST, key, FAST[fast])
+                for key in _functions._SMALLEST:
+                    patch.setitem(_functions._SMALLEST, key, FAST[fast])
             found = function(given_x, weight, axis, out=to)
         assert to is None or found is to
         assert found.shape == x.shape

@@ -7,8 +7,9 @@ array([-0.01,  2.  ])
 
 from typing import TYPE_CHECKING, Any
 
-from leakyrelu.compare import compare
-from leakyrelu.functions import (
+from leakyrelu._comparison.compare import compare
+from leakyrelu._errors import InputError
+from leakyrelu._functions import (
     leaky_relu,
     leaky_relu_backward,
     leaky_relu_derivative,
@@ -19,19 +20,20 @@ from leakyrelu.functions import (
     rrelu,
     rrelu_derivative,
 )
-from leakyrelu.plot import plot
+from leakyrelu._plot.plot import plot
 
 if TYPE_CHECKING:
     from leakyrelu import nn
-    from leakyrelu.health.examine import examine
-    from leakyrelu.health.odds import odds
-    from leakyrelu.health.watch import watch
-    from leakyrelu.treatment.groups import parameter_groups
-    from leakyrelu.treatment.replace import replace
-    from leakyrelu.treatment.revive import revive
-    from leakyrelu.treatment.treat import treat
+    from leakyrelu.health._examine import examine
+    from leakyrelu.health._odds import odds
+    from leakyrelu.health._watch import watch
+    from leakyrelu.treatment._groups import parameter_groups
+    from leakyrelu.treatment._replace import replace
+    from leakyrelu.treatment._revive import revive
+    from leakyrelu.treatment._treat import treat
 
 __all__ = [
+    "InputError",
     "compare",
     "examine",
     "leaky_relu",

@@ -1,5 +1,5 @@
 """``python -m leakyrelu`` is the same as ``leakyrelu``."""
 
-from leakyrelu.cli import main
+from leakyrelu._cli import main
 
 main()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from leakyrelu.functions import (
+from leakyrelu._errors import InputError
+from leakyrelu._functions import (
     leaky_relu,
     leaky_relu_derivative,
     relu,
@@ -202,7 +203,7 @@ def parse(spec: str | Activation) -> Activation:
 
     Raises
     ------
-    ValueError
+    InputError
         If the name is unknown, there are too many parameters, or one is not a number.
 
     Examples
@@ -212,7 +213,7 @@ def parse(spec: str | Activation) -> Activation:
     >>> parse("leaky_rely:0.2")
     Traceback (most recent call last):
     ...
-    ValueError: unknown activation 'leaky_rely': did you mean 'leaky_relu'? Known are relu, ...
+    leakyrelu.InputError: unknown activation 'leaky_rely': did you mean 'leaky_relu'? ...silu
     """
     if isinstance(spec, Activation):
         return spec
@@ -220,18 +221,18 @@ def parse(spec: str | Activation) -> Activation:
     if name not in KINDS:
         nearest = difflib.get_close_matches(name.lower().replace("-", "_"), KINDS, n=1, cutoff=0.4)
         hint = f": did you mean {nearest[0]!r}?" if nearest else "."
-        raise ValueError(f"unknown activation {name!r}{hint} Known are {', '.join(KINDS)}")
+        raise InputError(f"unknown activation {name!r}{hint} Known are {', '.join(KINDS)}")
     defaults = KINDS[name].parameters
     if len(given) > len(defaults):
         takes = ":".join([name, *defaults]) if defaults else f"{name} alone"
-        raise ValueError(f"{spec!r} has {len(given)} parameters, but the form is {takes}")
+        raise InputError(f"{spec!r} has {len(given)} parameters, but the form is {takes}")
     try:
         values = [float(text) for text in given]
     except ValueError:
         values = [math.nan]
     if not all(map(math.isfinite, values)):
-        raise ValueError(f"the parameters of {spec!r} must be finite numbers, as in leaky_relu:0.2")
+        raise InputError(f"the parameters of {spec!r} must be finite numbers, as in leaky_relu:0.2")
     parameters = (*values, *list(defaults.values())[len(values) :])
     if name == "rrelu" and parameters[0] > parameters[1]:
-        raise ValueError(f"{spec!r}: lower must not be above upper, as in rrelu:0.125:0.333")
+        raise InputError(f"{spec!r}: lower must not be above upper, as in rrelu:0.125:0.333")
     return Activation(name, parameters)

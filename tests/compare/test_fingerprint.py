@@ -23,9 +23,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from leakyrelu.compare import fingerprint
-from leakyrelu.compare.fingerprint import hash_of
-from leakyrelu.compare.tensors import make_task
+from leakyrelu._compare import fingerprint
+from leakyrelu._compare.data.tensor_task import make_task
+from leakyrelu._compare.fingerprint import hash_of
 
 
 class Focal:
@@ -180,7 +180,7 @@ def hashed(tmp_path, monkeypatch):
 
 def test_each_process_finds_the_same(hashed, tmp_path):
     program = (
-        "import own_main as m; from leakyrelu.compare.fingerprint import hash_of; "
+        "import own_main as m; from leakyrelu._compare.fingerprint import hash_of; "
         "print(hash_of((m.make, m.make())))"
     )
     was = hashed()
@@ -408,7 +408,7 @@ class Late:
 DATA_FILES = {"own_data": DATA, "own_transforms": TRANSFORMS, "own_late": LATE}
 PROGRAM = """
 import own_data
-from leakyrelu.compare.tensors import make_task
+from leakyrelu._compare.data.tensor_task import make_task
 print(make_task(own_data.make, None, None, None, None, is_table=False).fingerprint)
 """
 

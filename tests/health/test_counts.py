@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from leakyrelu.health.counts import FiringCounts
+from leakyrelu.health._counts import FiringCounts
 
 
 def by_hand(pre_activation):

@@ -616,8 +616,8 @@ def test_a_layer_that_is_left_out_has_not_died():
 
 
 def test_a_long_run_needs_no_more_memory(monkeypatch):
-    monkeypatch.setattr(leakyrelu.health.findings, "MOST_WINDOWS", 8)
-    monkeypatch.setattr(leakyrelu.health.findings, "MOST_DEATHS", 10)
+    monkeypatch.setattr(leakyrelu.health._findings, "MOST_WINDOWS", 8)
+    monkeypatch.setattr(leakyrelu.health._findings, "MOST_DEATHS", 10)
     model = network()
     alive(model[0])
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from leakyrelu.health import watch
-from leakyrelu.integrations.scalars import scalars
+from leakyrelu.integrations._scalars import scalars
 from leakyrelu.integrations.tensorboard import log_to
 
 

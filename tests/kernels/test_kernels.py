@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 import leakyrelu
 from leakyrelu import leaky_relu, leaky_relu_backward, leaky_relu_derivative, prelu, relu
-from leakyrelu.functions import prelu_derivative
-from leakyrelu.kernels import _kernels
+from leakyrelu._functions import prelu_derivative
+from leakyrelu._kernels import ufuncs
 
 NATIVE = [np.float16, np.float32, np.float64, np.longdouble]
 SPECIAL = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1.5, -1.5, 6e-8, -6e-8]
@@ -175,11 +175,11 @@ def test_a_slope_filled_in(dtype, size, slope, threads):
         a = np.asarray(slope, np.float64).astype(dtype)
         for view in layouts(x).values():
             for ufunc, arrays in (
-                (_kernels.leaky_relu, [view]),
-                (_kernels.leaky_relu_derivative, [view]),
-                (_kernels.leaky_relu_backward, [view[::-1], view]),
+                (ufuncs.leaky_relu, [view]),
+                (ufuncs.leaky_relu_derivative, [view]),
+                (ufuncs.leaky_relu_backward, [view[::-1], view]),
             ):
-                filled = _kernels.with_slope(ufunc.__name__, slope)
+                filled = ufuncs.with_slope(ufunc.__name__, slope)
                 assert filled.nin == len(arrays)
                 found = np.asarray(filled(*arrays), dtype)
                 assert_same_bits(found, np.asarray(ufunc(*arrays, a), dtype))
@@ -187,16 +187,16 @@ def test_a_slope_filled_in(dtype, size, slope, threads):
 
 def test_a_slope_too_large_for_the_dtype_is_warned_of():
     with pytest.warns(RuntimeWarning, match="overflow encountered in leaky_relu"):
-        found = _kernels.with_slope("leaky_relu", 1e300)(np.float32([-1, 2]))
+        found = ufuncs.with_slope("leaky_relu", 1e300)(np.float32([-1, 2]))
     assert found.tolist() == [-np.inf, 2]
 
 
 def test_a_slope_needs_a_ufunc_that_has_one():
     for name in ("relu", "prelu", "sin"):
         with pytest.raises(ValueError, match=f"no elementwise ufunc {name} with a slope"):
-            _kernels.with_slope(name, 0.1)
+            ufuncs.with_slope(name, 0.1)
     with pytest.raises(TypeError):
-        _kernels.with_slope("leaky_relu", None)
+        ufuncs.with_slope("leaky_relu", None)
 
 
 @pytest.mark.parametrize("shift", [-70_000, -513, -3, -1, 0, 1, 3, 513, 70_000])
@@ -228,8 +228,8 @@ def test_ufunc_methods_take_element_after_element(threads):
     """Each element may depend on the one before: no vectors, no threads."""
     x = np.random.default_rng(0).standard_normal(LARGE)
     expected = list(itertools.accumulate(x.tolist(), lambda x, a: x if x > 0 else a * x))
-    np.testing.assert_array_equal(_kernels.leaky_relu.accumulate(x), expected)
-    assert _kernels.leaky_relu.reduce(x) == expected[-1]
+    np.testing.assert_array_equal(ufuncs.leaky_relu.accumulate(x), expected)
+    assert ufuncs.leaky_relu.reduce(x) == expected[-1]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -293,5 +293,5 @@ def test_stores_past_the_caches_for_each_channel(threads):
 
 
 def test_the_ufuncs_are_loaded_for_this_processor():
-    assert _kernels.instruction_set in ("baseline", "avx2", "avx512")
-    assert leakyrelu.relu is not _kernels.relu
+    assert ufuncs.instruction_set in ("baseline", "avx2", "avx512")
+    assert leakyrelu.relu is not ufuncs.relu

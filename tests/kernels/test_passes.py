@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from leakyrelu import _layers
+from leakyrelu._kernels import layers
 
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 SHAPES = [  # outer, channels, inner
@@ -41,13 +41,13 @@ def prelu_backward(gradient, x, weight, out):
     outer, channels, inner = x.shape
     grad_weight = np.empty_like(weight)
     addresses = [array.ctypes.data for array in (gradient, x, weight, out, grad_weight)]
-    _layers.prelu_backward(x.dtype.name, *addresses, outer, channels, inner)
+    layers.prelu_backward(x.dtype.name, *addresses, outer, channels, inner)
     return grad_weight
 
 
 def rrelu(factor, x, out, lower, upper, *seeds):
     addresses = [array.ctypes.data for array in (factor, x, out)]
-    _layers.rrelu(x.dtype.name, *addresses, x.size, lower, upper, np.uint64(seeds).tobytes())
+    layers.rrelu(x.dtype.name, *addresses, x.size, lower, upper, np.uint64(seeds).tobytes())
     return out
 
 
@@ -230,13 +230,13 @@ def test_no_numbers_no_work():
 
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(TypeError, match="no pass for the dtype int8"):
-        _layers.rrelu("int8", 0, 0, 0, 0, 0.1, 0.3, bytes(8))
+        layers.rrelu("int8", 0, 0, 0, 0, 0.1, 0.3, bytes(8))
 
 
 @pytest.mark.parametrize("seeds", [0, 2])
 def test_parts_that_are_not_equal_are_refused(seeds):
     with pytest.raises(ValueError, match=f"5 elements are no {seeds} equal parts"):
-        _layers.rrelu("float32", 0, 0, 0, 5, 0.1, 0.3, bytes(8 * seeds))
+        layers.rrelu("float32", 0, 0, 0, 5, 0.1, 0.3, bytes(8 * seeds))
 
 
 @pytest.mark.parametrize("missing", range(5))
@@ -244,7 +244,7 @@ def test_prelu_refuses_an_address_of_0(missing):
     addresses = [array.ctypes.data for array in np.ones((5, 6), np.float32)]
     addresses[missing] = 0
     with pytest.raises(ValueError, match=r"an address of \d elements is 0"):
-        _layers.prelu_backward("float32", *addresses, 2, 3, 1)
+        layers.prelu_backward("float32", *addresses, 2, 3, 1)
 
 
 @pytest.mark.parametrize("missing", range(3))
@@ -252,30 +252,30 @@ def test_rrelu_refuses_an_address_of_0(missing):
     addresses = [array.ctypes.data for array in np.ones((3, 6), np.float32)]
     addresses[missing] = 0
     with pytest.raises(ValueError, match="an address of 6 elements is 0"):
-        _layers.rrelu("float32", *addresses, 6, 0.1, 0.3, bytes(8))
+        layers.rrelu("float32", *addresses, 6, 0.1, 0.3, bytes(8))
 
 
 @pytest.mark.parametrize("sizes", [(-1, 1, 1), (1, -1, 1), (1, 1, -1), (-2, 3, -1)])
 def test_sizes_below_0_are_refused(sizes):
     address = np.ones(6, np.float32).ctypes.data
     with pytest.raises(ValueError, match="a size is below 0"):
-        _layers.prelu_backward("float32", *[address] * 5, *sizes)
+        layers.prelu_backward("float32", *[address] * 5, *sizes)
     with pytest.raises(ValueError, match="a size is below 0"):
-        _layers.rrelu("float32", *[address] * 3, min(sizes), 0.1, 0.3, bytes(8))
+        layers.rrelu("float32", *[address] * 3, min(sizes), 0.1, 0.3, bytes(8))
 
 
 FORKED = """
 import os
 import numpy as np
 from threadpoolctl import threadpool_limits
-from leakyrelu import _layers
+from leakyrelu._kernels import layers
 
 x, weight = np.random.default_rng(0).standard_normal(1_000_000), np.array([0.5])
 
 def passes():
     out, sums = np.empty_like(x), np.empty(1)
     addresses = [array.ctypes.data for array in (x, x, weight, out, sums)]
-    _layers.prelu_backward("float64", *addresses, 1, 1, x.size)
+    layers.prelu_backward("float64", *addresses, 1, 1, x.size)
     return bool(np.array_equal(out, np.where(x > 0, x, 0.5 * x)))
 
 with threadpool_limits(3, user_api="openmp"):

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leakyrelu.compare.comparison import Comparison
-from leakyrelu.compare.plan import make_settings
-from leakyrelu.compare.task import TaskInfo
-from leakyrelu.compare.trial import Checkpoint, Trial
+from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.settings import make_settings
+from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._comparison.comparison import Comparison
 
 LEAKY = [f"leaky_relu:{slope}" for slope in ("0.01", "0.02", "0.05", "0.1", "0.2", "0.3")]
 MANY = ["relu", *LEAKY, "prelu", "prelu:0", "prelu:0.1", "rrelu", "elu", "elu:0.5", "gelu", "silu"]

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from leakyrelu.report.html import comparison_page, experiments_page
+from leakyrelu._report.html import comparison_page, experiments_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROME = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import leakyrelu
-from leakyrelu.cli import app
-from leakyrelu.compare.comparison import Comparison
-from leakyrelu.compare.reading import FILE_NAME
-from leakyrelu.compare.store import Store
+from leakyrelu._cli import app
+from leakyrelu._compare.store.reading import FILE_NAME
+from leakyrelu._compare.store.writing import Store
+from leakyrelu._comparison.comparison import Comparison
 
 
 def run(*arguments):

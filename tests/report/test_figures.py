@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from leakyrelu.compare.condition import START, median_reach
-from leakyrelu.report import figures, why_figures
-from leakyrelu.report.words import fraction
+from leakyrelu._compare.statistics.condition import START, median_reach
+from leakyrelu._report import figures, why_figures
+from leakyrelu._report.words import fraction
 
 
 @pytest.fixture

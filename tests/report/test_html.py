@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import leakyrelu
-from leakyrelu.report.html import comparison_page, experiments_page
+from leakyrelu._report.html import comparison_page, experiments_page
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 import leakyrelu
+from leakyrelu._compare.settings import Batch
+from leakyrelu._comparison.comparison import Comparison
+from leakyrelu._report.terminal import LiveProgress, print_comparison, print_experiments
 from leakyrelu.activations import parse
-from leakyrelu.compare.comparison import Comparison
-from leakyrelu.compare.plan import Batch
-from leakyrelu.report.terminal import LiveProgress, print_comparison, print_experiments
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
@@ -147,7 +147,7 @@ def test_names_are_no_markup(several, tmp_path):
 
 
 def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
-    monkeypatch.setattr("leakyrelu.report.terminal.SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr("leakyrelu._report.terminal.SECONDS_A_LINE", 0.0)
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
     long = "networks one at a time, in each of 2 processes, and so on to the end of a line and more"
     with LiveProgress(result.settings, "accuracy") as progress:

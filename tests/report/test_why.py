@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from leakyrelu.compare.relations import relations
-from leakyrelu.compare.trial import Checkpoint, Trial
-from leakyrelu.compare.verdict import Candidate, Estimate
-from leakyrelu.report.why import explain
+from leakyrelu._compare.statistics.relations import relations
+from leakyrelu._compare.statistics.verdict import Candidate, Estimate
+from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._report.why import explain
 
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 NAMES = [str(layer) for layer in range(1, 11)]

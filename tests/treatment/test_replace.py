@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from leakyrelu import examine, replace, watch
 from leakyrelu.activations import parse
 from leakyrelu.treatment import WarmUpLeakyReLU
-from leakyrelu.treatment.graph import Graph
+from leakyrelu.treatment._graph import Graph
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,12 @@ it trains how likely it is dead from the start. `check` holds what was found aga
 thresholds of other tools.
 """
 
-from leakyrelu.health.examine import Examination, examine
-from leakyrelu.health.findings import Deaths
-from leakyrelu.health.layers import LayerHealth
-from leakyrelu.health.odds import Odds, odds
-from leakyrelu.health.rules import RULES, Rule, check
-from leakyrelu.health.watch import HealthWarning, Watch, watch
+from leakyrelu.health._examine import Examination, examine
+from leakyrelu.health._findings import Deaths
+from leakyrelu.health._layers import LayerHealth
+from leakyrelu.health._odds import Odds, odds
+from leakyrelu.health._rules import RULES, Rule, check
+from leakyrelu.health._watch import HealthWarning, Watch, watch
 
 __all__ = [
     "RULES",

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leakyrelu.health.watch import Watch, watch
-from leakyrelu.integrations.scalars import scalars
+from leakyrelu.health._watch import Watch, watch
+from leakyrelu.integrations._scalars import scalars
 
 try:
     from transformers import (
@@ -57,7 +57,7 @@ class HealthCallback(TrainerCallback):
     -----
     A step of the window is one forward, of which there are several in one of the trainer's
     steps with gradient accumulation. The numbers are those of
-    `leakyrelu.integrations.scalars.scalars`.
+    `leakyrelu.integrations._scalars.scalars`.
 
     Checkpoints keep what was found, and a training that resumes from one goes on with it. Under
     DDP a unit is dead if it fires on no rank.

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from leakyrelu.health.watch import Watch, watch
-from leakyrelu.integrations.scalars import scalars
+from leakyrelu.health._watch import Watch, watch
+from leakyrelu.integrations._scalars import scalars
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -72,7 +72,7 @@ class HealthCallback(Callback):
     -----
     A step is one call of ``training_step``; all that it calls is watched, whether the
     LightningModule itself or parts of it. When a window has ended, all loggers of the trainer
-    are given the numbers of `leakyrelu.integrations.scalars.scalars`.
+    are given the numbers of `leakyrelu.integrations._scalars.scalars`.
 
     Checkpoints keep what was found, and a training that resumes from one goes on with it. Under
     DDP a unit is dead if it fires on no rank.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from leakyrelu.health.watch import Watch
-from leakyrelu.integrations.scalars import scalars
+from leakyrelu.health._watch import Watch
+from leakyrelu.integrations._scalars import scalars
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -29,7 +29,7 @@ def log_to(writer: SummaryWriter) -> Callable[[Watch], None]:
 
     Notes
     -----
-    The numbers are those of `leakyrelu.integrations.scalars.scalars`, at the step at which the
+    The numbers are those of `leakyrelu.integrations._scalars.scalars`, at the step at which the
     window ended. The heat map, ``health/silent``, shows the whole run; it is drawn anew when
     this has become a tenth longer, so that long runs aren't spent on drawing.
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import LeakyReLU
 
+from leakyrelu._errors import InputError
 from leakyrelu.nn import functional
 
 __all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
@@ -36,7 +37,7 @@ class PReLU(torch.nn.PReLU):
 
     Raises
     ------
-    ValueError
+    InputError
         If `init` is not finite in that dtype.
 
     Attributes
@@ -88,7 +89,7 @@ class RReLU(torch.nn.RReLU):
 
     Raises
     ------
-    ValueError
+    InputError
         If `lower` is above `upper`, or one of them is not finite.
 
     See Also
@@ -109,7 +110,7 @@ class RReLU(torch.nn.RReLU):
         _refuse_unless_finite("lower", lower, torch.float64)
         _refuse_unless_finite("upper", upper, torch.float64)
         if lower > upper:
-            raise ValueError(f"lower must not be above upper, but lower={lower}, upper={upper}")
+            raise InputError(f"lower must not be above upper, but lower={lower}, upper={upper}")
         super().__init__(lower, upper, inplace)
         if type(self) is RReLU:  # what a subclass computes is to be seen
             _make_leaf(self)
@@ -130,7 +131,7 @@ def _refuse_unless_finite(name: str, number: float, dtype: torch.dtype) -> None:
         raise TypeError(f"{name} must be a number, but is {number!r}") from None
     largest = torch.finfo(dtype).max if dtype.is_floating_point else math.inf
     if not size <= largest:
-        raise ValueError(f"{name} must be a finite number of {dtype}, but is {number}")
+        raise InputError(f"{name} must be a finite number of {dtype}, but is {number}")
 
 
 def _make_leaf(module: torch.nn.Module) -> None:

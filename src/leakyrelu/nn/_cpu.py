@@ -7,7 +7,7 @@ import struct
 import torch
 from torch import Tensor
 
-import leakyrelu._layers as _layers  # after torch: they share its threads
+from leakyrelu._kernels import layers  # after torch: they share its threads
 from leakyrelu.nn._memory import addresses
 
 __all__ = ["prelu_backward", "rrelu"]
@@ -32,7 +32,7 @@ def prelu_backward(
     outer = n // (channels * inner) if n else 0
     each = [(gradient, n), (x, n), (weight, channels), (out, n), (grad_weight, channels)]
     at = addresses(-1, out.dtype, each)
-    _layers.prelu_backward(_NAMES[out.dtype], *at, outer, channels, inner)
+    layers.prelu_backward(_NAMES[out.dtype], *at, outer, channels, inner)
     return grad_weight
 
 
@@ -44,4 +44,4 @@ def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, *s
     n = out.numel()
     at = addresses(-1, out.dtype, [(factor, n), (x, n), (out, n)])
     packed = struct.pack(f"{len(seeds)}Q", *seeds)
-    _layers.rrelu(_NAMES[out.dtype], *at, n, lower, upper, packed)
+    layers.rrelu(_NAMES[out.dtype], *at, n, lower, upper, packed)

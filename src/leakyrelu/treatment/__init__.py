@@ -3,11 +3,11 @@
 `parameter_groups` keeps learned slopes out of weight decay.
 """
 
-from leakyrelu.treatment.groups import parameter_groups
-from leakyrelu.treatment.replace import replace
-from leakyrelu.treatment.revive import Revival, revive
-from leakyrelu.treatment.treat import Reviver, Treatment, treat
-from leakyrelu.treatment.warm_up import WarmUpLeakyReLU
+from leakyrelu.treatment._groups import parameter_groups
+from leakyrelu.treatment._replace import replace
+from leakyrelu.treatment._revive import Revival, revive
+from leakyrelu.treatment._treat import Reviver, Treatment, treat
+from leakyrelu.treatment._warm_up import WarmUpLeakyReLU
 
 __all__ = [
     "Revival",

@@ -1,0 +1,133 @@
+"""Sparse arrays of SciPy and PyTorch: 0 maps to 0, so only what is stored is computed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakyrelu._arrays.dispatch import (
+    apply,
+    check_real,
+    computes,
+    float_dtype,
+    is_number,
+    is_of,
+    refuse_options,
+    refuse_out,
+)
+from leakyrelu._errors import InputError
+from leakyrelu._kernels import ufuncs
+
+__all__ = ["is_sparse", "on_stored", "with_sparse", "would_be_dense"]
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether `x` is an array of SciPy or PyTorch of which only some elements are stored."""
+    if is_of(x, "torch", "Tensor"):
+        is_strided = x.layout is sys.modules["torch"].strided
+        return not is_strided and str(x.layout).startswith("torch.sparse")
+    return is_of(x, "scipy.sparse", "sparray", "spmatrix")
+
+
+@computes("scipy.sparse", "sparray", "spmatrix")
+def with_sparse(
+    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
+) -> Any:
+    """Compute `ufunc` of a sparse array and a slope."""
+    x, *slopes = arguments
+    refuse_options("a sparse array", options)
+    refuse_out("sparse", out)
+    check_real(ufunc, arguments)
+    if ufunc is ufuncs.leaky_relu_backward or not is_sparse(x) or any(map(is_sparse, slopes)):
+        raise TypeError(
+            f"{ufunc.__name__} takes a sparse array as x only; make it dense with .toarray() or "
+            ".to_dense() for this"
+        )
+    if ufunc is ufuncs.leaky_relu_derivative and not all(_is_zero(slope) for slope in slopes):
+        raise would_be_dense()
+    return on_stored(lambda *stored: apply(ufunc, stored, None, {}), x, *slopes)
+
+
+def would_be_dense() -> TypeError:
+    """Return what to raise where the derivative of a sparse array is asked for."""
+    return TypeError(
+        "the derivative of a sparse array is dense, as it is the slope at 0; make x dense with "
+        ".toarray() or .to_dense() for this"
+    )
+
+
+def _is_zero(slope: Any) -> bool:
+    return is_number(slope) and slope == 0
+
+
+def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
+    """Return a sparse array of `function` of each element that `x` stores, and of its slopes.
+
+    Slopes are numbers, or arrays that broadcast to the shape of `x`; a slope of infinity or NaN
+    would take 0 elsewhere, and is refused.
+    """
+    check_real(ufuncs.relu, (x,))
+    if is_of(x, "torch", "Tensor"):
+        return _on_stored_by_torch(function, x, slopes)
+    for slope in slopes:
+        if not np.isfinite(np.asarray(slope, dtype=float)).all():
+            raise InputError(_INFINITE)
+    return _on_stored_by_scipy(function, x, slopes)
+
+
+_INFINITE = "a slope of a sparse array must be finite, or 0 would not stay 0"
+
+
+def _are_numbers(slopes: Sequence[Any]) -> bool:
+    return all(is_number(slope) for slope in slopes)
+
+
+def _on_stored_by_scipy(function: Callable[..., Any], x: Any, slopes: Sequence[Any]) -> Any:
+    is_flat = _are_numbers(slopes) and x.format in ("bsr", "coo", "csc", "csr")
+    result = x.copy() if is_flat else x.tocoo(copy=True)
+    result.sum_duplicates()  # the function of a sum is not the sum of the function
+    values = result.data
+    if float_dtype(values.dtype) == np.float16:
+        values = values.astype(np.float32)  # SciPy has no sparse float16
+    if not is_flat:
+        slopes = [np.broadcast_to(np.asarray(slope), x.shape)[result.coords] for slope in slopes]
+    result.data = function(values, *slopes)
+    return result if is_flat else result.asformat(x.format)
+
+
+def _on_stored_by_torch(function: Callable[..., Any], x: Any, slopes: Sequence[Any]) -> Any:
+    torch = sys.modules["torch"]
+    are_numbers = _are_numbers(slopes)
+    if not are_numbers:
+        slopes = [torch.as_tensor(slope, device=x.device) for slope in slopes]
+    if not all(np.isfinite(s) if are_numbers else torch.isfinite(s).all() for s in slopes):
+        raise InputError(_INFINITE)
+    if x.layout is not torch.sparse_coo and are_numbers:
+        by_row = x.layout in (torch.sparse_csr, torch.sparse_bsr)
+        indices = (
+            (x.crow_indices(), x.col_indices()) if by_row else (x.ccol_indices(), x.row_indices())
+        )
+        values = function(x.values(), *slopes)
+        return torch.sparse_compressed_tensor(
+            *indices, values, x.shape, layout=x.layout, check_invariants=False
+        )
+    if x.layout is not torch.sparse_coo and x.dim() - x.dense_dim() > 2:
+        raise TypeError(
+            "a batch of compressed sparse tensors takes one slope; for several use "
+            "x.to_sparse_coo()"
+        )
+    stored = x.to_sparse_coo().coalesce()
+    indices = stored.indices()
+    if not are_numbers:
+        slopes = [slope.expand(x.shape)[tuple(indices)] for slope in slopes]
+    values = function(stored.values(), *slopes)
+    result = torch.sparse_coo_tensor(
+        indices, values, x.shape, is_coalesced=True, check_invariants=False
+    )
+    if x.layout is torch.sparse_coo:
+        return result
+    blocks = x.values().shape[1:] if x.layout in (torch.sparse_bsr, torch.sparse_bsc) else None
+    return result.to_sparse(layout=x.layout, blocksize=blocks)

@@ -1,0 +1,1 @@
+"""The examples, their split, and what is scored."""

@@ -1,0 +1,249 @@
+"""The task to compare on: examples, a target, and how each seed splits them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from leakyrelu._compare.data.repeats import grouped_split
+from leakyrelu._compare.fingerprint import hash_in_use, hash_of
+from leakyrelu._errors import InputError
+
+__all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
+
+VALIDATION_SHARE = TEST_SHARE = 0.2
+ITEMS_HASHED = 16  # of a data set, which may be large
+LONGEST_SLUG = 80  # letters; file systems take 255 with what is added to it
+
+Kind = Literal["classification", "regression", "custom"]
+
+
+def check_kind(kind: str | None) -> None:
+    """Refuse what is no kind that a user may ask for."""
+    if kind not in (None, "classification", "regression"):
+        raise InputError(f"kind must be 'classification' or 'regression', but is {kind!r}")
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function, or of the function that a partial is of."""
+    inner = getattr(function, "func", function)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def left_out_by(loss: Any) -> int:
+    """Return the class number that a loss leaves out, PyTorch's -100 if it names none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> left_out_by(torch.nn.CrossEntropyLoss(ignore_index=255))
+    255
+    """
+    words = getattr(loss, "keywords", {})  # of a functools.partial
+    named = words.get("ignore_index", getattr(loss, "ignore_index", None))
+    return -100 if named is None else int(named)
+
+
+def _shape_of(X: Any) -> str:
+    """Say in words what one example is: ``"inputs of 1 x 8 x 8"``."""
+    first = X[0] if isinstance(X, np.ndarray) else X[0][0]
+    shape = np.shape(first)
+    return f"inputs of {' x '.join(map(str, shape))}" if shape else "inputs of one number"
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a report says of a task; kept with its trials, as the examples are not.
+
+    Attributes
+    ----------
+    name : str
+    metric : str
+        Name of the score; higher is better. ``"accuracy"`` is a share, shown in per cent.
+    score_step : float
+        The smallest difference between two scores; 0 if there is none.
+    examples : int
+    description : str
+        What the examples are, in a few words: ``"64 features, 10 classes"``.
+    notes : list of str
+        What was decided about the data, in plain sentences.
+    baseline : float or None
+        The score of who looks at no features, and always guesses the majority class or the mean;
+        None where it is not known.
+    """
+
+    name: str
+    metric: str
+    score_step: float
+    examples: int
+    description: str
+    notes: list[str]
+    baseline: float | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One seed's division of the examples: row numbers of each part."""
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples and target, ready to train on, and how outputs are judged.
+
+    Attributes
+    ----------
+    name : str
+        Shown in the report.
+    kind : {"classification", "regression", "custom"}
+        By what the score is, and the loss unless one is given: accuracy and cross-entropy, R² and
+        mean square error, or minus the loss.
+    X : ndarray, shape (examples, ...), or map-style data set
+        Of a table (`is_table`), float32 of shape (examples, features): NaN where a value is
+        missing; scaled only as far as float32 needs it. Of a data set, its items are read when
+        they are needed, and X of them taken.
+    y : ndarray, shape (examples, ...)
+        int64 class numbers, or values.
+    center, scale : float
+        The values of a table's regression are these in the user's unit: ``center + scale * y``.
+    classes : list of str
+        Names of the classes; empty for regression.
+    notes : list of str
+        What was decided about the data, in plain sentences.
+    is_table : bool
+        Each trial scales the features by its own training part; else networks get them as given.
+    loss, metric : callable, optional
+        The user's own: mean loss, and score of outputs and targets.
+    groups : ndarray, optional
+        The number of the group of each example, if some belong together: a split keeps each group
+        in one part.
+    source : callable, optional
+        The function that the data came from.
+    """
+
+    name: str
+    kind: Kind
+    X: Any
+    y: npt.NDArray[Any]
+    classes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    is_table: bool = True
+    loss: Callable[[Any, Any], Any] | None = None
+    metric: Callable[[Any, Any], Any] | None = None
+    center: float = 0.0
+    scale: float = 1.0
+    groups: npt.NDArray[np.int64] | None = None
+    source: Callable[[], Any] | None = None
+
+    @property
+    def score(self) -> str:
+        """Name of the score; higher is better."""
+        if self.metric is not None:
+            return name_of(self.metric)
+        return {"classification": "accuracy", "regression": "R²"}.get(self.kind, "minus the loss")
+
+    @property
+    def score_step(self) -> float:
+        """The smallest difference between two scores: one test example for accuracy."""
+        if self.score != "accuracy":
+            return 0.0
+        targets_of_each = (self.y != left_out_by(self.loss)).sum() / len(self.y)
+        return float(1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each))
+
+    @property
+    def info(self) -> TaskInfo:
+        """What a report says of it."""
+        goals = {"classification": f"{len(self.classes)} classes", "regression": "regression"}
+        inputs = f"{self.X.shape[1]} features" if self.is_table else _shape_of(self.X)
+        loss = "" if self.loss is None else f"loss {name_of(self.loss)}"
+        described = filter(None, (inputs, goals.get(self.kind), loss))
+        return TaskInfo(
+            self.name,
+            self.score,
+            self.score_step,
+            len(self.y),
+            ", ".join(described),
+            self.notes,
+            self.baseline,
+        )
+
+    @property
+    def baseline(self) -> float | None:
+        """The score of always guessing the majority class, or the mean; of others None."""
+        if self.metric is not None or self.kind == "custom":
+            return None
+        if self.kind == "regression":
+            return 0.0
+        counted = self.y[self.y >= 0]  # others are to be ignored
+        return float(np.bincount(counted).max() / counted.size) if counted.size else None
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file name."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower())
+        return slug[:LONGEST_SLUG].strip("-") or "data"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data: the same data gives the same text.
+
+        A data set is known by its code and its state, with those of all it refers to, such as
+        transforms; by the function that made it; and by some of its items, unless they are drawn
+        anew each time.
+        """
+        unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
+        digest = hashlib.sha256(f"{self.kind}{unit}".encode())
+        for array in (self.X, self.y, self.groups):
+            if not isinstance(array, np.ndarray):
+                continue
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        if not isinstance(self.X, np.ndarray):
+            rows = np.linspace(0, len(self.y) - 1, ITEMS_HASHED, dtype=int).tolist()
+            items: list[tuple[str, ...]] = []
+
+            def read() -> None:
+                items.extend(tuple(hash_of(self.X[row]) for _ in range(2)) for row in rows)
+
+            digest.update(hash_in_use((self.source, self.X), read).encode())
+            for first, again in items:
+                digest.update(first.encode() if first == again else b"drawn anew each time")
+        return digest.hexdigest()[:16]
+
+    def split(self, seed: int) -> Split:
+        """Divide the examples 60/20/20 into train, validation and test, by class if they allow."""
+        from sklearn.model_selection import train_test_split
+
+        by_class = self.y if self.can_stratify else None
+        if self.groups is not None:
+            size = math.ceil(TEST_SHARE * len(self.y))
+            return Split(*grouped_split(self.groups, by_class, size, seed))
+        rows = np.arange(len(self.y))
+        rest, test = train_test_split(
+            rows, test_size=TEST_SHARE, random_state=seed, stratify=by_class
+        )
+        train, validation = train_test_split(
+            rest,
+            test_size=VALIDATION_SHARE / (1 - TEST_SHARE),
+            random_state=seed,
+            stratify=None if by_class is None else by_class[rest],
+        )
+        return Split(train, validation, test)
+
+    @property
+    def can_stratify(self) -> bool:
+        """Whether examples have classes, each one for each part, and each part room for each."""
+        if self.kind != "classification" or self.y.ndim != 1:
+            return False
+        counts = np.unique(self.y, return_counts=True)[1]
+        return bool(counts.min() >= 5 and TEST_SHARE * len(self.y) >= len(counts))

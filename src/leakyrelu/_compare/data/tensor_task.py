@@ -1,0 +1,290 @@
+"""The user's tensors or data set, made into a task as they are: images, sequences, anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
+
+from leakyrelu._compare.data.metrics import check_metric, named_metric, refuse_errors
+from leakyrelu._compare.data.table_task import TOO_RARE, load_task, refuse_two_parts, together
+from leakyrelu._compare.data.task import Kind, Task, check_kind, left_out_by, name_of
+from leakyrelu._compare.fingerprint import learn_changes
+from leakyrelu._data.loading import called
+from leakyrelu._data.tables import as_array
+from leakyrelu._errors import InputError
+
+__all__ = ["make_task", "tensor_task"]
+
+LEAST_EXAMPLES = 20
+MOST_TRIED = 20  # items, to see whether a data set's targets are those of its items
+
+
+def make_task(
+    data: Any,
+    target: str | None,
+    kind: Kind | None,
+    loss: Callable[..., Any] | None,
+    metric: Callable[..., Any] | str | None,
+    is_table: bool,
+    drop: str | Sequence[str] = (),
+    progress: bool = False,
+) -> Task:
+    """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
+    check_kind(kind)
+    own = named_metric(metric, loss) if isinstance(metric, str) else metric
+    refuse_errors(own)
+    task = _task_of(data, target, kind, loss, own, is_table, drop, progress)
+    check_metric(task)
+    return task
+
+
+def _task_of(
+    data: Any,
+    target: str | None,
+    kind: Kind | None,
+    loss: Callable[..., Any] | None,
+    metric: Callable[..., Any] | None,
+    is_table: bool,
+    drop: str | Sequence[str],
+    progress: bool,
+) -> Task:
+    for name, function in (("loss", loss), ("metric", metric)):
+        if isinstance(function, type):
+            raise InputError(
+                f"{name} is the class {function.__name__}; give a function of outputs and targets, "
+                f"such as {function.__name__}()"
+            )
+        if function is not None and not callable(function):
+            raise InputError(
+                f"{name} should be a function of outputs and targets, not {function!r}"
+            )
+    if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
+        made: list[Any] = []
+        learn_changes(data, lambda: made.append(called(data, f"{name_of(data)}()")))
+        task = _task_of(made[0], target, kind, loss, metric, is_table, drop, progress)
+        return dataclasses.replace(task, name=name_of(data), source=data)
+    if not is_table and data is None:
+        raise InputError("a model of your own needs data: (X, y), a data set, or a table's path")
+    if is_table or _is_table(data, target):
+        task = load_task(data, target, kind, drop)
+        scored = "custom" if loss and kind is None else task.kind
+        return dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
+    if target is not None:
+        raise InputError(f"target {target!r} names a column, but data is no table")
+    if drop:
+        raise InputError(f"drop {drop!r} names columns, but data is no table")
+    return tensor_task(data, kind, loss, metric, progress=progress)
+
+
+def _is_table(data: Any, target: str | None) -> bool:
+    """Whether data is a table even if a model of the user's is to get it."""
+    speaks_of_tables = hasattr(data, "to_pandas") or hasattr(data, "__arrow_c_stream__")
+    has_target = target is not None and isinstance(data, dict)
+    return isinstance(data, (str, Path, pd.DataFrame)) or speaks_of_tables or has_target
+
+
+def tensor_task(
+    data: Any,
+    kind: Kind | None = None,
+    loss: Callable[..., Any] | None = None,
+    metric: Callable[..., Any] | None = None,
+    name: str = "own data",
+    progress: bool = False,
+) -> Task:
+    """Make a `Task` of tensors, arrays or a data set, whose examples go to the model as they are.
+
+    Parameters
+    ----------
+    data : (X, y) or map-style data set
+        Arrays or tensors of shape (examples, ...); float64 and uint8 become float32. Or an object
+        with ``len`` and items ``(x, y)``, which are read when they are needed; of a
+        `torch.utils.data.DataLoader` its data set is taken.
+    kind : {"classification", "regression"}, optional
+        What the score is. By default classification if the targets are whole numbers, else
+        regression; and with a loss of your own, minus that loss.
+    loss, metric : callable, optional
+    progress : bool, default False
+        Show how far the targets of a data set are read.
+
+    Raises
+    ------
+    InputError
+        If the data can't be trained on.
+    """
+    if isinstance(data, DataLoader):
+        data = data.dataset
+    if isinstance(data, dict) and {"data", "target"} <= set(data):
+        data = data["data"], data["target"]  # a Bunch of scikit-learn's
+    refuse_two_parts(data)
+    X, y = _parts(data, progress)
+    if len(y) < LEAST_EXAMPLES:
+        raise InputError(
+            f"{len(y)} examples are too few to split three ways; {LEAST_EXAMPLES} are the least"
+        )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError("the targets have NaN or infinite values; drop these examples")
+    is_whole = y.dtype.kind in "iub"
+    if kind is None:
+        kind = "custom" if loss else "classification" if is_whole else "regression"
+    notes = []
+    first = X[0] if isinstance(X, np.ndarray) else X[0][0]
+    if str(getattr(first, "dtype", "")).endswith("uint8"):
+        notes.append("X is made float32 of uint8, not scaled.")
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        broken = int((~np.isfinite(X.reshape(len(X), -1))).any(1).sum())
+        if broken:
+            notes.append(f"X has NaN or infinite values in {broken:,} of {len(X):,} examples.")
+    classes: list[str] = []
+    if kind == "classification":
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if (y == np.round(y)).all():
+            y, is_whole = y.astype(np.int64), True
+        numbers = y if loss is None else y[y != left_out_by(loss)]
+        if not is_whole or numbers.min(initial=0) < 0:
+            raise InputError(
+                "the targets of a classification should be class numbers, 0 and up, but are "
+                f"{y.dtype} from {y.min():g} on; numbers to predict need kind='regression', and "
+                "for positions of no class, such as -100, give loss=torch.nn.CrossEntropyLoss()"
+            )
+        classes = [str(label) for label in np.unique(numbers).tolist()]
+        if len(classes) < 2:
+            raise InputError("the targets are of one class only, so there is nothing to learn")
+    elif kind == "regression":
+        y = y.astype(np.float32)
+    held = X if isinstance(X, np.ndarray) else _held(X, "inputs")
+    groups = together(held, notes, "examples")
+    task = Task(
+        *(name, kind, X, y, classes, notes),
+        is_table=False,
+        loss=loss,
+        metric=metric,
+        groups=groups,
+    )
+    if kind == "classification" and y.ndim == 1 and not task.can_stratify:
+        notes.append(TOO_RARE)
+    return task
+
+
+def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        X, y = (_array(part, name) for part, name in zip(data, "Xy", strict=True))
+        if len(X) != len(y):
+            raise InputError(f"X has {len(X)} examples, but y {len(y)}; each needs its target")
+        return X, _targets(y)
+    if isinstance(data, (torch.Tensor, np.ndarray)):
+        raise InputError(
+            f"data is one array, of shape {tuple(data.shape)}, without targets; give (X, y)"
+        )
+    if isinstance(data, tuple):
+        raise InputError(f"data is a tuple of {len(data)}, but should be (X, y)")
+    is_map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not is_map_style or isinstance(data, (IterableDataset, dict, str)):
+        raise InputError(
+            f"data is a {type(data).__name__}, but should be (X, y), tensors or arrays of shape "
+            "(examples, ...), or a data set with len() and items (x, y)"
+        )
+    examples = called(lambda: len(data), "len() of the data set")
+    held = _held_targets(data, examples)
+    if held is not None:
+        y = held
+    else:
+        rows = track(
+            range(examples),
+            "reading the targets of the data set",
+            console=Console(stderr=True),
+            transient=True,
+            disable=not progress,
+        )
+        targets = [_target_of(data, row) for row in rows]
+        if len({target.shape for target in targets}) > 1:
+            raise InputError(
+                "the targets of the data set have different shapes; pad them to one shape"
+            )
+        y = np.stack(targets) if targets else np.zeros(0)
+    if y.dtype.kind not in "fiub":
+        raise InputError(
+            f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give "
+            "class numbers, 0 and up"
+        )
+    return data, _targets(y)
+
+
+def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | None:
+    """Return the inputs or the targets of all items, if a data set holds them as one array."""
+    if isinstance(data, Subset):
+        whole = _held(data.dataset, part)
+        return None if whole is None else whole[np.asarray(data.indices, np.int64)]
+    if isinstance(data, ConcatDataset):
+        parts = [each for each in (_held(one, part) for one in data.datasets) if each is not None]
+        is_one = len({(each.shape[1:], each.dtype) for each in parts}) == 1
+        return np.concatenate(parts) if is_one and len(parts) == len(data.datasets) else None
+    if isinstance(data, TensorDataset):
+        found = data.tensors[part == "targets"] if len(data.tensors) == 2 else None
+    elif part == "targets":
+        found = getattr(data, "targets", getattr(data, "labels", None))
+    else:
+        found = getattr(data, "data", None)
+        if str(getattr(found, "dtype", "")).removeprefix("torch.") != "uint8":  # no images
+            return None
+    if not isinstance(found, (torch.Tensor, np.ndarray, list)) or isinstance(found, np.memmap):
+        return None
+    try:
+        array = as_array(found, part)
+    except ValueError:  # of several shapes
+        return None
+    return array if len(array) == len(data) and array.dtype.kind in "fiub" else None
+
+
+def _held_targets(data: Any, examples: int) -> npt.NDArray[Any] | None:
+    """Return the targets that a data set holds beside its items, if they are those of its items.
+
+    That is tried on an item of each class, and some more.
+    """
+    y = _held(data, "targets")
+    if y is None or len(y) != examples or examples == 0:
+        return None
+    firsts = np.unique(y.reshape(examples, -1)[:, 0], return_index=True)[1][:MOST_TRIED]
+    for row in {*firsts.tolist(), *np.linspace(0, examples - 1, MOST_TRIED, dtype=int).tolist()}:
+        target = _target_of(data, row)
+        if target.dtype.kind != y.dtype.kind or not np.array_equal(target, y[row]):
+            return None
+    return y
+
+
+def _target_of(data: Any, row: int) -> npt.NDArray[Any]:
+    item = called(lambda: data[row], f"item {row} of the data set")
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        found = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else repr(item)
+        raise InputError(f"the items of the data set should be (x, y), but one is a {found}")
+    return np.asarray(item[1])
+
+
+def _array(part: Any, name: str) -> npt.NDArray[Any]:
+    array = as_array(part, name)
+    if name == "y" and array.dtype.kind in "UO" and all(isinstance(v, str) for v in array.flat):
+        raise InputError(
+            f"y is text such as {str(array.flat[0])!r}; give class numbers, 0 and up, as "
+            "sklearn.preprocessing.LabelEncoder makes them"
+        )
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} should be numbers of shape (examples, ...), but is "
+            f"{type(part).__name__} of {array.dtype} with shape {array.shape}"
+        )
+    # float64 is what NumPy makes unasked, but few models take it.
+    return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
+
+
+def _targets(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return y.astype(np.float32 if y.dtype.kind == "f" else np.int64)

@@ -1,0 +1,1 @@
+"""Where trials are trained: on this machine, or on a Ray cluster."""

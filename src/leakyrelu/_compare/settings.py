@@ -1,0 +1,235 @@
+"""What a comparison trains: its settings, and the trials in batches that train together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leakyrelu._compare.trial import Key
+from leakyrelu._errors import InputError
+from leakyrelu.activations import Activation, parse
+
+__all__ = [
+    "CANDIDATES",
+    "DEFAULT_ACTIVATIONS",
+    "Batch",
+    "Settings",
+    "batches",
+    "check_rope",
+    "make_settings",
+]
+
+DEFAULT_ACTIVATIONS = (
+    "relu",
+    "leaky_relu:0.01",
+    "leaky_relu:0.2",
+    "prelu",
+    "rrelu",
+    "elu",
+    "gelu",
+    "silu",
+)
+
+CANDIDATES = ("activations", "learning_rates")  # fields of settings that may grow later
+DEPTH, WIDTH = 24, 32  # of the networks made here
+WHOLE = (int, np.integer)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trials of one activation that train as one stack of networks.
+
+    Attributes
+    ----------
+    activation : Activation
+    learning_rates, seeds : tuple
+        Of each trial; trials of one learning rate stand together.
+    """
+
+    activation: Activation
+    learning_rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the numbers of a comparison; make it with `make_settings`."""
+
+    data: str
+    activations: tuple[str, ...]
+    seeds: tuple[int, ...]
+    epochs: int
+    learning_rates: tuple[float, ...]
+    batch_size: int = 64
+    # Of the networks that are made here; None for a user's own.
+    depth: int | None = None
+    width: int | None = None
+    # The user's own network, loss and so on: a name for people, and a hash of what they are.
+    model: str | None = None
+    recipe: str | None = None
+    # Raised when a change to the training makes other numbers of the same settings.
+    protocol: int = 3
+
+    def to_json(self) -> str:
+        """Return the settings as text, the same for the same settings."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Read what `to_json` wrote."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(text).items()
+        }
+        return cls(**fields)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers of a trial: not which others there are."""
+        return {n: v for n, v in dataclasses.asdict(self).items() if n not in CANDIDATES}
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash that names the experiment."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def cover(self, key: Key) -> bool:
+        """Whether a trial is one of these."""
+        return key[0] in self.activations and key[1] in self.learning_rates and key[2] in self.seeds
+
+    @property
+    def reference(self) -> str:
+        """The activation that all others are compared with: relu, or else the first."""
+        return "relu" if "relu" in self.activations else self.activations[0]
+
+    @property
+    def network(self) -> str:
+        """What is trained, in words."""
+        return self.model or f"{self.depth} hidden layers of {self.width} units"
+
+    @property
+    def candidates(self) -> str:
+        """What is compared, in words."""
+        rates = ", ".join(f"{rate:g}" for rate in self.learning_rates)
+        return f"{', '.join(self.activations)} at the learning rates {rates}"
+
+    @property
+    def trials(self) -> int:
+        """How many networks are trained."""
+        return len(self.activations) * len(self.learning_rates) * len(self.seeds)
+
+
+def batches(keys: Iterable[Key], most: int) -> list[Batch]:
+    """Divide trials into batches of one activation each and at most so many trials."""
+    by_activation: dict[str, list[tuple[float, int]]] = {}
+    for spec, rate, seed in keys:
+        by_activation.setdefault(spec, []).append((rate, seed))
+    found = []
+    for spec, each in by_activation.items():
+        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even, not 29 and 1
+        found += [
+            Batch(parse(spec), *zip(*sorted(each[start : start + size]), strict=True))
+            for start in range(0, len(each), size)
+        ]
+    return found
+
+
+def make_settings(
+    data: str,
+    activations: Iterable[str | Activation],
+    seeds: int | Sequence[int],
+    epochs: int,
+    learning_rates: float | Sequence[float],
+    *,
+    batch_size: int = 64,
+    depth: int | None = None,
+    width: int | None = None,
+    model: str | None = None,
+    recipe: str | None = None,
+) -> Settings:
+    """Check settings as a user gives them.
+
+    Raises
+    ------
+    InputError
+        With one sentence that says what was given and what is expected.
+    """
+    if isinstance(activations, (str, Activation)):
+        activations = [activations]
+    if not isinstance(activations, Iterable):
+        raise InputError(
+            f"activations is {activations!r}, but a comparison needs two or more, such as "
+            "['relu', 'elu']"
+        )
+    specs = tuple(parse(activation).spec for activation in activations)
+    if len(specs) < 2:
+        raise InputError(f"{len(specs)} activations were given, but a comparison needs two or more")
+    _refuse_repeats("activation", specs)
+    if isinstance(seeds, WHOLE):
+        if seeds < 1:
+            raise InputError(f"seeds is {seeds}, but a comparison needs 1 or more (20 is usual)")
+        seeds = range(int(seeds))
+    seeds = list(seeds) if isinstance(seeds, Iterable) else [seeds]
+    if not seeds or any(not isinstance(seed, WHOLE) or not 0 <= seed < 2**32 for seed in seeds):
+        raise InputError(
+            f"seeds must be whole numbers from 0 to 2**32 - 1, at least one, but are {seeds}"
+        )
+    _refuse_repeats("seed", seeds)
+    if model is None:
+        depth = DEPTH if depth is None else depth
+        width = WIDTH if width is None else width
+    elif depth is not None or width is not None:
+        raise InputError(
+            f"depth and width are of the networks made here, but the model is {model}; leave them "
+            "out"
+        )
+    shape = {} if model else {"depth": depth, "width": width}
+    for name, value in {**shape, "epochs": epochs, "batch size": batch_size}.items():
+        if not isinstance(value, WHOLE) or value < 1:
+            raise InputError(f"{name} is {value!r}, but must be a whole number, 1 or more")
+    if isinstance(learning_rates, (int, float, str, np.number)):
+        learning_rates = (learning_rates,)
+    try:
+        rates = tuple(float(rate) for rate in learning_rates)
+    except (TypeError, ValueError):
+        rates = ()
+    if not rates or any(not (math.isfinite(rate) and rate > 0) for rate in rates):
+        raise InputError(
+            f"learning rates must be positive numbers, at least one, but are {learning_rates}"
+        )
+    _refuse_repeats("learning rate", rates)
+    return Settings(
+        data=data,
+        activations=specs,
+        seeds=tuple(int(seed) for seed in seeds),
+        epochs=int(epochs),
+        learning_rates=tuple(sorted(rates)),
+        batch_size=int(batch_size),
+        depth=None if depth is None else int(depth),
+        width=None if width is None else int(width),
+        model=model,
+        recipe=recipe,
+    )
+
+
+def check_rope(rope: float) -> None:
+    """Refuse what is no smallest difference that matters."""
+    if not isinstance(rope, (int, float, np.number)) or not 0 <= rope < math.inf:
+        raise InputError(f"rope must be a difference of scores, 0 or more, but is {rope!r}")
+
+
+def _refuse_repeats(what: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if list(values).count(value) > 1:
+            raise InputError(f"{what} {value} was given twice; name each once")

@@ -1,0 +1,1 @@
+"""Which trials come next, and what the scores show."""

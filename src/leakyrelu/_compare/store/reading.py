@@ -1,0 +1,255 @@
+"""What a directory holds of an experiment, read without changing a byte of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import shutil
+import sqlite3
+import tempfile
+import types
+import typing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.settings import Settings
+from leakyrelu._compare.trial import Checkpoint, Trial, is_possible
+from leakyrelu._errors import InputError
+
+__all__ = ["APPLICATION_ID", "BEGAN_WITH", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
+
+FILE_NAME = "trials.sqlite"
+# Marks the file as ours, in the header that SQLite writes (PRAGMA application_id).
+APPLICATION_ID = int.from_bytes(b"lkRL", "big")
+FORMAT = 3
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_KEPT = "it was left as it is, give another directory"
+BEGAN_WITH = "began with"  # an entry of the environment: candidates before others were asked for
+VERSIONS = ("leakyrelu", "torch", "numpy")  # entries of it that numbers depend on
+THEN = ", then "  # between versions with which it began and went on
+PATIENCE = 60.0  # seconds to wait for another process that is writing
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An experiment as it is stored: what it is, and the trials that are finished.
+
+    Those that are not what was stored, such as by a bit that has flipped on the disk, are left out
+    and named in `damaged`.
+    """
+
+    settings: Settings
+    task: TaskInfo
+    environment: dict[str, str]
+    trials: list[Trial]
+    damaged: list[str]
+
+
+def read(directory: Path) -> Stored:
+    """Read an experiment, finished or not; it needs no permission to write.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none in the directory.
+    InputError
+        If the file is of something else, or damaged.
+    OSError
+        If it can't be read.
+    """
+    file = directory / FILE_NAME
+    if file.is_dir():
+        raise InputError(f"{file} is a directory, not the file of an experiment; {_KEPT}")
+    if not file.is_file():
+        raise FileNotFoundError(f"{directory} holds no experiment: there is no {file}")
+    _check_header(file)
+    with _opened(file) as connection:
+        for (finding,) in connection.execute("PRAGMA quick_check(1)"):
+            if finding != "ok":
+                raise sqlite3.DatabaseError(finding)
+        settings, task, environment = entries(connection)
+        return Stored(settings, task, environment, *trials(connection, task.metric))
+
+
+def checksum(*values: Any) -> str:
+    """Return what is stored beside values, to know whether they are still what was stored."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[str, str]]:
+    """Read what an experiment is, what it is about, and with what it began."""
+    found = {}
+    for key, value, stored in connection.execute("SELECT key, value, checksum FROM experiment"):
+        if checksum(key, value) != stored:
+            raise InputError(f"{key} is not what was stored")
+        found[key] = value
+    return (
+        _whole(Settings.from_json(found["settings"])),
+        _whole(TaskInfo(**json.loads(found["task"]))),
+        _of_type(json.loads(found["environment"]), dict[str, str]),
+    )
+
+
+def trials(connection: sqlite3.Connection, metric: str) -> tuple[list[Trial], list[str]]:
+    """Read every finished trial, and name those that are not what was stored."""
+    rows = connection.execute(
+        "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
+        " history, undefined, checksum FROM trial ORDER BY learning_rate, activation, seed"
+    )
+    whole, damaged = [], []
+    for *values, stored in rows:
+        trial = _trial(*values) if checksum(*values) == stored else None
+        if trial is not None and is_possible(trial, metric):
+            whole.append(trial)
+        else:
+            activation, rate, seed = values[:3]
+            damaged.append(f"{activation} at {rate}, seed {seed}")
+    return whole, damaged
+
+
+def _trial(
+    activation: str,
+    learning_rate: float,
+    seed: int,
+    validation_score: float | None,
+    test_score: float | None,
+    seconds: float,
+    layers: str,
+    history: str,
+    undefined: int,
+) -> Trial:
+    return _whole(
+        Trial(
+            activation,
+            learning_rate,
+            seed,
+            math.nan if validation_score is None else validation_score,
+            math.nan if test_score is None else test_score,
+            seconds,
+            json.loads(layers),
+            [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
+            bool(undefined),
+        )
+    )
+
+
+def any_text(text: bytes) -> str:
+    """Read a text, also if it is none any more: its checksum tells."""
+    return text.decode(errors="backslashreplace")
+
+
+def _check_header(file: Path) -> None:
+    """Refuse a file of something else, before SQLite gets to change it.
+
+    SQLite finishes or takes back what another program has left undone.
+    """
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(_HEADER_BYTES)
+    except OSError as error:
+        raise OSError(f"{file} can't be read: {error}") from error
+    if not header:
+        raise InputError(f"{file} is empty: its experiment was stopped before it began")
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise InputError(f"{file} is damaged or no experiment of leakyrelu; {_KEPT}")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise InputError(f"{file} is a database of another program; {_KEPT}")
+    version = int.from_bytes(header[60:64], "big")
+    if version != FORMAT:
+        what = "a newer" if version > FORMAT else "an older"
+        raise InputError(
+            f"{file} was written by {what} version of leakyrelu (format {version}, this one has "
+            f"{FORMAT}); {_KEPT}, or use that version"
+        )
+
+
+def _damaged(file: Path) -> str:
+    return f"{file} is damaged: not all of it is what was stored; {_KEPT}"
+
+
+def _whole(found: T) -> T:
+    """Return a data class, if its fields are of their types."""
+    of: type = type(found)
+    for name, kind in _fields(of).items():
+        _of_type(getattr(found, name), kind)
+    return found
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _of_type(value: T, kind: Any) -> T:
+    """Return a value, if it is of a type, by all that it holds."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        is_right = type(value) in inner
+    elif isinstance(value, dict):
+        is_right = origin is dict
+        for each in value.values():
+            _of_type(each, inner[1])
+    elif isinstance(value, (list, tuple)):
+        is_right = isinstance(value, origin)
+        for each in value:
+            _of_type(each, inner[0])
+    else:
+        is_right = type(value) is kind or (kind is float and type(value) is int)
+    if not is_right:
+        raise TypeError(f"{value!r} should be of type {kind}")
+    return value
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file to read; where a killed process has left work undone, a copy of it."""
+    try:
+        if _beside(file, "-wal").exists() or not _is_readable(file):
+            with tempfile.TemporaryDirectory() as folder:
+                for ending in ("", "-journal", "-wal"):
+                    if _beside(file, ending).exists():
+                        shutil.copyfile(_beside(file, ending), Path(folder, FILE_NAME + ending))
+                with closing(sqlite3.connect(Path(folder, FILE_NAME))) as connection:
+                    connection.text_factory = any_text
+                    yield connection
+        else:
+            with closing(_read_only(file)) as connection:
+                connection.text_factory = any_text
+                yield connection
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # as of a column that is not there
+            raise InputError(_damaged(file)) from error
+        raise OSError(f"{file} can't be read: {error}") from error
+    # What is found in place of the entries can be of any kind.
+    except (sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(_damaged(file)) from error
+
+
+def _beside(file: Path, ending: str) -> Path:
+    return file.with_name(file.name + ending)
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
+
+
+def _is_readable(file: Path) -> bool:
+    """Whether it can be read as it is; not if an unfinished transaction must be taken back."""
+    with closing(_read_only(file)) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+                return False
+            raise
+    return True

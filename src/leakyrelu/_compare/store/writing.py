@@ -1,0 +1,290 @@
+"""The SQLite file that keeps an experiment: its settings and every finished trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.settings import CANDIDATES, Settings
+from leakyrelu._compare.store import reading
+from leakyrelu._compare.store.reading import BEGAN_WITH, FILE_NAME
+from leakyrelu._compare.trial import RANGES, Trial, is_possible
+from leakyrelu._errors import InputError
+from leakyrelu._report.words import damage
+
+__all__ = ["Store"]
+
+_SCHEMA = """
+    CREATE TABLE experiment (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE trial (
+        activation TEXT NOT NULL,
+        learning_rate REAL NOT NULL,
+        seed INTEGER NOT NULL,
+        validation_score REAL,  -- NULL: the trial diverged, or the score is not defined
+        test_score REAL,
+        seconds REAL NOT NULL,
+        layers TEXT NOT NULL,  -- JSON list of names
+        history TEXT NOT NULL,  -- JSON list of checkpoints
+        undefined INTEGER NOT NULL,  -- 1: it has not diverged, but a score is not defined
+        checksum TEXT NOT NULL,  -- of all the others
+        PRIMARY KEY (activation, learning_rate, seed)
+    ) WITHOUT ROWID;  -- so that there is no index which could be damaged apart from it
+"""
+
+
+class Store:
+    """An experiment's file, opened for one set of settings; a context manager.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if it does not exist.
+    settings : Settings
+        What the experiment is. A directory that holds another one is refused; one that differs in
+        activations and learning rates is the same, and its trials are kept.
+    task : TaskInfo
+        What it is about, kept with a new experiment.
+    environment : dict of str to str
+        Versions and the like, kept with a new experiment.
+
+    Attributes
+    ----------
+    damaged : list of str
+        Trials that were found to be damaged, and taken out to be trained again.
+
+    Raises
+    ------
+    InputError
+        If the directory holds something else, or an experiment of other settings.
+    OSError
+        If it cannot be written to.
+    """
+
+    def __init__(
+        self, directory: Path, settings: Settings, task: TaskInfo, environment: dict[str, str]
+    ) -> None:
+        self.directory = directory
+        self.damaged: list[str] = []
+        self._settings = settings
+        self._versions = {n: environment[n] for n in reading.VERSIONS if n in environment}
+        self._connection = _open(directory)
+        self._connection.text_factory = reading.any_text
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._check_or_create(settings, task, environment)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise OSError(f"{directory} can't be written to: {error}") from error
+        except ValueError:
+            self._connection.close()
+            raise
+
+    def _check_or_create(
+        self, settings: Settings, task: TaskInfo, environment: dict[str, str]
+    ) -> None:
+        run = self._connection.execute
+        if run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            for statement in _SCHEMA.split(";\n"):
+                run(statement)
+            run(f"PRAGMA application_id = {reading.APPLICATION_ID}")
+            run(f"PRAGMA user_version = {reading.FORMAT}")
+        elif not (changes := _changes(self.settings, settings)):
+            self._leave_out_what_is_damaged()
+            self._take_candidates(settings)
+            return
+        elif run("SELECT count(*) FROM trial").fetchone()[0]:
+            raise InputError(
+                f"{self.directory} holds an experiment with {'; '.join(changes)}. Ask for the same "
+                "settings to resume it, or give another output directory"
+            )
+        # A new experiment, or another one than was tried here and failed before its first trial.
+        self._put("settings", settings.to_json())
+        self._put("task", json.dumps(dataclasses.asdict(task)))
+        self._put("environment", json.dumps(environment))
+
+    def _take_candidates(self, settings: Settings) -> None:
+        """Let the experiment be of other activations or learning rates; it keeps all trials."""
+        if self.settings == settings:
+            return
+        if self.trials():
+            began = self.environment.get(BEGAN_WITH) or self.settings.candidates
+            self._put("environment", json.dumps({**self.environment, BEGAN_WITH: began}))
+        self._put("settings", settings.to_json())
+
+    def _leave_out_what_is_damaged(self) -> None:
+        whole, self.damaged = reading.trials(self._connection, self.task.metric)
+        if self.damaged:
+            self._connection.execute("DELETE FROM trial")
+            self._insert(whole)
+            told = damage(self.damaged)
+            self._put("environment", json.dumps({**self.environment, "damaged": told}))
+
+    def _note_other_versions(self) -> None:
+        known = self.environment
+        for name, version in self._versions.items():
+            if version not in known.get(name, version).split(reading.THEN):
+                known[name] += f"{reading.THEN}{version}"
+        if known != self.environment:
+            self._put("environment", json.dumps(known))
+
+    def _put(self, key: str, value: str) -> None:
+        row = key, value, reading.checksum(key, value)
+        self._connection.execute("INSERT OR REPLACE INTO experiment VALUES (?, ?, ?)", row)
+
+    def _insert(self, trials: Iterable[Trial]) -> None:
+        rows = [_row(trial) for trial in trials]
+        # Another process may have run the same trial: the first to finish counts.
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row, reading.checksum(*row)) for row in rows],
+        )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    @property
+    def settings(self) -> Settings:
+        """What the experiment is."""
+        return reading.entries(self._connection)[0]
+
+    @property
+    def task(self) -> TaskInfo:
+        """What it is about."""
+        return reading.entries(self._connection)[1]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions and machine with which it began."""
+        return reading.entries(self._connection)[2]
+
+    def note(self, name: str, text: str) -> None:
+        """Add something to the environment.
+
+        Raises
+        ------
+        OSError
+            If it can't be written.
+        """
+        try:
+            with self._connection:
+                self._put("environment", json.dumps({**self.environment, name: text}))
+        except sqlite3.Error as error:
+            raise OSError(f"{self.directory} can't be written to: {error}") from error
+
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Commit finished trials, all or none.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written, as on a full disk; earlier trials stay whole.
+        InputError
+            If another experiment has taken the directory while this one had no trials.
+        """
+        trials = list(trials)
+        metric = self.task.metric
+        for trial in trials:
+            if not is_possible(trial, metric):
+                raise InputError(
+                    f"{metric} of {trial.activation} with seed {trial.seed} is "
+                    f"{trial.test_score:g}, {trial.validation_score:g} in validation, but should "
+                    f"be {RANGES[metric][0]:g} to {RANGES[metric][1]:g}; give a metric of your own "
+                    "that is none of these another name"
+                )
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                if self.settings.identity != self._settings.identity:
+                    raise InputError(
+                        f"{self.directory} was taken by another experiment before the first trial "
+                        "of this one was finished; give each an output directory"
+                    )
+                self._note_other_versions()
+                self._insert(trials)
+        except sqlite3.Error as error:
+            raise OSError(
+                f"the last {len(trials)} trials could not be stored in {self.directory}: {error}; "
+                "the earlier ones are kept, and the same command resumes"
+            ) from error
+
+    def trials(self) -> list[Trial]:
+        """Return every finished trial, also of activations that are not asked for now."""
+        return reading.trials(self._connection, self.task.metric)[0]
+
+
+def _row(trial: Trial) -> tuple[Any, ...]:
+    """Return what is stored of a trial, as SQLite returns it."""
+
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else float(value) + 0.0  # -0.0 comes back as 0.0
+
+    return (
+        trial.activation,
+        number(trial.learning_rate),
+        int(trial.seed),
+        number(trial.validation_score),
+        number(trial.test_score),
+        number(trial.seconds),
+        json.dumps(trial.layers),
+        json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
+        int(trial.undefined),
+    )
+
+
+def _open(directory: Path) -> sqlite3.Connection:
+    file = directory / FILE_NAME
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        names = [path.name for path in directory.iterdir()]
+        if names and not any(name.startswith(FILE_NAME) for name in names):
+            raise InputError(
+                f"{directory} holds something else than an experiment of leakyrelu; "
+                "give a new or empty output directory"
+            )
+        if file.exists() and file.stat().st_size:
+            reading.read(directory)  # what is not whole is refused before it is opened to write
+        return sqlite3.connect(file, timeout=reading.PATIENCE)
+    except FileExistsError as error:
+        raise InputError(f"{directory} is a file; give a directory for the output") from error
+    except (OSError, sqlite3.Error) as error:
+        raise OSError(f"the output directory {directory} can't be written to: {error}") from error
+
+
+def _changes(stored: Settings, asked: Settings) -> list[str]:
+    """Say what differs: ``epochs 20, not 30``."""
+    changes = []
+    for field in dataclasses.fields(Settings):
+        if field.name in CANDIDATES:
+            continue
+        before, after = getattr(stored, field.name), getattr(asked, field.name)
+        if before == after:
+            continue
+        name = field.name.replace("_", " ")
+        if field.name == "data":
+            changes.append("other data")
+        elif field.name == "recipe":
+            changes.append("another model, loss, metric, optimizer or schedule, or its code")
+        else:
+            shown = [
+                ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (before, after)
+            ]
+            changes.append(f"{name} {shown[0]}, not {shown[1]}")
+    return changes

@@ -1,0 +1,1 @@
+"""How a batch of networks is trained."""

@@ -1,0 +1,142 @@
+"""Whether a stack of networks of the user's own is trained as each of them would be alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from leakyrelu._compare.networks.models import SingleModel
+from leakyrelu._compare.networks.noise import kept_generators, where_others_stand
+from leakyrelu._compare.networks.recipe import default_schedule
+from leakyrelu._compare.settings import Batch
+from leakyrelu._compare.training.train import Experiment, Training
+from leakyrelu.activations import parse
+
+__all__ = ["reason_against"]
+
+STEPS = 3
+TOLERANCE, OF_LARGEST = 0.01, 1e-3  # relative, and of the largest number of a network
+_OF_ANY_MODULE = set(vars(nn.Module()))
+
+
+def reason_against(experiment: Experiment, spec: str, each: Sequence[tuple[float, int]]) -> str:
+    """Say what speaks against training networks as a stack, empty if there is nothing.
+
+    Those of the user's own, or by a loss of the user's own, are trained for a few steps, two as a
+    stack and each alone.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    spec : str
+        The activation.
+    each : sequence of (float, int)
+        Learning rates and seeds.
+    """
+    rate, seed = each[0]
+    with kept_generators():  # from which a single network draws
+        if not Training(experiment, Batch(parse(spec), (rate,), (seed,)), stacked=False).can_stack:
+            return "the optimizer does not treat each number by itself"
+        if experiment.recipe.model is None and experiment.task.loss is None:
+            return ""
+        try:
+            return _difference_in_training(experiment, spec, each)
+        except Exception as error:  # vmap refuses what it can't do by many kinds of error
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            return f"can't be stacked: {reason}"
+
+
+def _difference_in_training(
+    experiment: Experiment, spec: str, each: Sequence[tuple[float, int]]
+) -> str:
+    rate, seed = each[0]
+    seeds = seed, next((other for _, other in each if other != seed), seed)
+    attributes: list[dict[str, Any]] = []
+    if experiment.recipe.model is not None:
+        models = [experiment.recipe.build(parse(spec), seed) for seed in seeds]
+        if any(map(_has_hooks, models)):
+            return "its parameters have hooks"
+        attributes = list(map(_attributes, models))
+        if name := _difference(*attributes):
+            return f"{name} differs from seed to seed, but is no parameter or buffer"
+
+    # Plain gradient descent: Adam makes much of differences that are mere rounding.
+    plain = dataclasses.replace(
+        experiment.recipe, optimizer=torch.optim.SGD, schedule=default_schedule
+    )
+
+    def trained(*seeds: int) -> tuple[Training, bool]:
+        batch = Batch(parse(spec), (rate,) * len(seeds), seeds)
+        training = Training(dataclasses.replace(experiment, recipe=plain), batch, len(seeds) > 1)
+        before = where_others_stand()
+        for _ in islice(training.epoch(), STEPS):
+            pass
+        return training, where_others_stand() != before
+
+    stack, _ = trained(*seeds)
+    for network, seed in enumerate(seeds):
+        alone, draws = trained(seed)
+        if draws:
+            return "NumPy's or Python's generator is drawn from while it trains"
+        if isinstance(alone.networks, SingleModel) and (
+            name := _difference(attributes[network], _attributes(alone.networks.model))
+        ):
+            return f"it changes {name}, which is no parameter or buffer"
+        if not (
+            _are_close([stack.outputs(network)], [alone.outputs(0)])
+            and _are_close(_gradients(stack, network), _gradients(alone))
+        ):
+            return "a stack does not compute what the model does alone"
+    return ""
+
+
+def _has_hooks(model: nn.Module) -> bool:
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(p, name, None) for p in model.parameters() for name in hooks)
+
+
+def _attributes(model: nn.Module) -> dict[str, Any]:
+    """Return the numbers that a model keeps beside its parameters and buffers."""
+    found: dict[str, Any] = {}
+    for path, module in model.named_modules():
+        for key, value in vars(module).items():
+            if key in _OF_ANY_MODULE or isinstance(value, nn.Parameter):
+                continue
+            if isinstance(value, Tensor):
+                found[f"{path}.{key}".lstrip(".")] = value.detach().clone().numpy()
+            elif isinstance(value, (bool, int, float, str, np.ndarray)):
+                found[f"{path}.{key}".lstrip(".")] = np.array(value)
+    return found
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the name of what differs, empty if nothing does."""
+    return next(
+        (
+            name
+            for name in one | other
+            if name not in one or name not in other or not np.array_equal(one[name], other[name])
+        ),
+        "",
+    )
+
+
+def _gradients(training: Training, network: int | None = None) -> list[Tensor]:
+    """Return the gradient of each parameter, of one network of a stack or of one alone."""
+    found = [p.grad for p in training.stepped_on]
+    gradients = [torch.zeros(()) if g is None else g for g in found]
+    return gradients if network is None else [g[network] if g.ndim else g for g in gradients]
+
+
+def _are_close(found: list[Tensor], expected: list[Tensor]) -> bool:
+    largest = max((float(x.nan_to_num().abs().max()) for x in expected if x.numel()), default=0.0)
+    return all(
+        torch.allclose(one, other, TOLERANCE, OF_LARGEST * largest, equal_nan=True)
+        for one, other in zip(found, expected, strict=True)
+    )

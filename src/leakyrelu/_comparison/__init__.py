@@ -1,0 +1,1 @@
+"""The main job as people call it: `compare`, and the `Comparison` it returns."""

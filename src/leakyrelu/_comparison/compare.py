@@ -1,0 +1,210 @@
+"""Compare activations on a task: `compare`, the main job of this package."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
+from leakyrelu._errors import InputError
+from leakyrelu.activations import Activation
+
+if TYPE_CHECKING:
+    from leakyrelu._comparison.comparison import Comparison
+
+__all__ = ["compare"]
+
+LONGEST_NAME = 100  # of a directory's letters that are of the data's name
+
+
+def compare(
+    model: Callable[[], Any] | None = None,
+    data: Any = None,
+    target: str | None = None,
+    *,
+    kind: Literal["classification", "regression"] | None = None,
+    drop: str | Sequence[str] = (),
+    loss: Callable[[Any, Any], Any] | None = None,
+    metric: str | Callable[[Any, Any], Any] | None = None,
+    optimizer: Callable[..., Any] | None = None,
+    schedule: Callable[[Any, int], Any] | None = None,
+    activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
+    seeds: int | Sequence[int] = 20,
+    depth: int | None = None,
+    width: int | None = None,
+    epochs: int = 30,
+    batch_size: int = 64,
+    lr: float | Sequence[float] = (0.001, 0.003, 0.01),
+    rope: float = 0.0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    output: str | Path | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Find which activation is best on a task, by a paired experiment over several seeds.
+
+    Every activation trains the same networks: with the same seed they get the same split, the
+    same batches and the same initial weights up to the activation's gain. Each chooses its
+    learning rate from the same grid by validation data and is judged on test data.
+
+    Parameters
+    ----------
+    model : callable, optional
+        Returns a new `torch.nn.Module` each time. Its rectifiers are swapped for each of
+        `activations` as `leakyrelu.replace` does it, and the weights that feed them are scaled
+        by the gain of the new one over that of the old. By default multilayer perceptrons of
+        `depth` and `width`.
+    data : None, path, data frame, (X, y) or data set
+        A table: a path, of a .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or
+        .npz file, text also compressed; or a data frame of pandas, Polars, PyArrow or any library
+        that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of scikit-learn.
+        Text columns of up to 50 different values become one column a value, dates become numbers;
+        missing values get the training mean and a column that says so; all are scaled. With a
+        `model`, (X, y) are tensors or arrays of shape (examples, ...) that it gets as they are
+        (float64 and uint8 as float32), or a map-style data set has items (x, y). None, without a
+        model, is scikit-learn's handwritten digits (1,797 images). Or a function that returns any
+        of these.
+    target : str, optional
+        The column to predict; needed with a table, but for (X, y).
+    kind : {"classification", "regression"}, optional
+        What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
+        square error. R² of several values an example is that of all of them, each about its own
+        mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a
+        `loss` of your own, the score is minus that loss.
+    drop : str or sequence of str, optional
+        Columns of the table to leave out.
+    loss : callable, optional
+        Given outputs and targets of a batch, returns the mean loss. Both have one shape where they
+        only differ by axes of one value: (examples,) for (examples, 1) and (examples,). The values
+        of a table are scaled to mean 0 and standard deviation 1.
+    metric : str or callable, optional
+        A metric of scikit-learn by name, such as ``"f1_macro"``, ``"roc_auc"`` or ``"mae"`` (the
+        error with a minus), for which outputs of classes are logits. Or given outputs and targets
+        of all examples of a part, in the unit of the data and shaped as for a loss, returns the
+        score, where higher is better.
+    optimizer : callable, optional
+        Called with parameter groups and ``lr=``, as ``torch.optim.AdamW`` or
+        ``functools.partial(torch.optim.SGD, momentum=0.9)``. By default Adam. Slopes of PReLUs
+        are a group without weight decay.
+    schedule : callable, optional
+        Given the optimizer and the number of steps, returns what is stepped after each, such as
+        ``torch.optim.lr_scheduler.CosineAnnealingLR``, the default.
+    activations : iterable of specs
+        Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
+        ``relu``, or with the first where relu is not among them.
+    seeds : int or sequence of int, default 20
+        How many seeds (0, 1, 2, ...), or which, at the most. They are added in rounds, of 5, 10
+        and 20 seeds: after each one, learning rates that are clearly worse by validation data get
+        no more of them, nor do activations that can't be the best and are decided.
+    depth : int, default 24
+        Hidden layers, without a `model`. Deep and narrow is where ReLU units die; give those of
+        the network you have in mind.
+    width : int, default 32
+        Units in each of them.
+    epochs : int, default 30
+        Passes over the training part.
+    batch_size : int, default 64
+        Examples in a step; those left over at the end of an epoch wait for the next one.
+    lr : float or sequence of float, default (0.001, 0.003, 0.01)
+        The grid of initial learning rates.
+    rope : float, default 0
+        The smallest difference that matters to you, in the unit of the score (accuracy: 0 to 1).
+        An activation whose whole interval is smaller is *equivalent* to the reference; one is
+        better only if its whole interval is larger.
+    engine : {"local", "ray"}, default "local"
+        Where trials are trained: on this machine, or on a Ray cluster.
+    address : str, optional
+        Of the Ray cluster; by default that of ``RAY_ADDRESS`` or one that runs here, else one is
+        started.
+    output : path, optional
+        Directory that keeps every finished trial; the same call resumes there, and one with other
+        activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
+        a name made of data and settings.
+    progress : bool, default True
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Comparison
+        With ``verdict``, ``table()``, ``plot()`` and ``to_html(path)``.
+
+    Raises
+    ------
+    InputError
+        If model, data or settings can't be used, or `output` holds something else.
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If `output` can't be written to.
+    ImportError
+        If what ``leakyrelu[compare]`` installs is missing, or Ray for its engine.
+
+    See Also
+    --------
+    leakyrelu.examine : Dead units of a model of your own.
+
+    Notes
+    -----
+    Trials train as stacks of networks, one at a time or in several processes: a short
+    measurement at the start tells what is fastest on this machine. They get the same numbers in
+    each way up to rounding, which training magnifies.
+
+    Examples
+    --------
+    >>> result = compare(
+    ...     activations=["relu", "leaky_relu:0.2"], seeds=2, depth=2, epochs=2, progress=False
+    ... )
+    >>> sorted(result.table()["activation"])
+    ['leaky_relu:0.2', 'relu']
+    """
+    try:
+        from rich.console import Console
+
+        with Console(stderr=True, quiet=not progress).status("loading PyTorch"):
+            from leakyrelu._compare.data.tensor_task import make_task
+            from leakyrelu._compare.engines.engine import run
+            from leakyrelu._compare.networks.recipe import fingerprint, make_recipe
+            from leakyrelu._compare.settings import check_rope, make_settings
+            from leakyrelu._compare.store.writing import Store
+            from leakyrelu._compare.training.train import Experiment
+            from leakyrelu._comparison.comparison import Comparison, environment
+            from leakyrelu._report.terminal import LiveProgress
+    except ImportError as error:
+        message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
+        raise ImportError(message, name=error.name) from error
+
+    recipe = make_recipe(model, optimizer, schedule)
+    task = make_task(data, target, kind, loss, metric, model is None, drop, progress)
+    settings = make_settings(
+        task.fingerprint,
+        activations,
+        seeds,
+        epochs,
+        lr,
+        batch_size=batch_size,
+        depth=depth,
+        width=width,
+        model=recipe.name,
+        recipe=fingerprint(task, recipe),
+    )
+    check_rope(rope)
+    if engine not in ("local", "ray"):
+        raise InputError(f"engine must be 'local' or 'ray', but is {engine!r}")
+    if output is None:
+        name = task.slug[:LONGEST_NAME].rstrip("-")  # the rest of it is in the fingerprint
+        output = Path("leakyrelu-runs") / f"{name}-{settings.fingerprint}"
+    directory = Path(output)
+    task.notes.extend(recipe.notes)
+    task = dataclasses.replace(task, source=None)  # no worker needs it, and it may not be picklable
+    with (
+        Store(directory, settings, task.info, environment(task, recipe)) as store,
+        LiveProgress(settings, task.score, shown=progress) as listener,
+    ):
+        try:
+            run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
+        except KeyboardInterrupt:
+            listener.stopped()
+            raise
+        return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)

@@ -1,0 +1,1 @@
+"""What a user brings in files, and how it is read."""

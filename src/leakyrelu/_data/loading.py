@@ -1,0 +1,215 @@
+"""The user's model and data, as the command line names them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+from leakyrelu._data.files import read_arrays, refuse_address
+from leakyrelu._errors import InputError
+
+__all__ = [
+    "called",
+    "load_batches",
+    "load_checkpoint",
+    "load_model",
+    "load_object",
+]
+
+
+def load_object(spec: str) -> Any:
+    """Return what ``module:name`` names; modules of the current directory are found too.
+
+    Raises
+    ------
+    InputError
+        If there is no such module or name, or the module fails when it is imported.
+    """
+    module_name, _, path = spec.partition(":")
+    if not module_name or not path:
+        raise InputError(f"{spec!r} should be module:name, such as my_package.models:make_model")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # the module is the user's, and may raise anything
+        raise InputError(
+            f"module {module_name!r} of {spec!r} can't be imported: {_told(error)}"
+        ) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            nearest = difflib.get_close_matches(name, dir(found), n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise InputError(f"module {module_name!r} has no {name!r}{hint}")
+        found = getattr(found, name)
+    return found
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def called(function: Callable[[], Any], name: str) -> Any:
+    """Call a function of the user's.
+
+    Raises
+    ------
+    InputError
+        If it fails, whatever it raises.
+    """
+    try:
+        return function()
+    except Exception as error:
+        raise InputError(f"{name} failed: {_told(error)}") from error
+
+
+def _made(spec: str) -> Any:
+    """Return the object, or what it returns if it is a factory."""
+    found = load_object(spec)
+    if isinstance(found, (nn.Module, Tensor)) or not callable(found):
+        return found
+    return called(found, f"{spec}()")
+
+
+def load_model(spec: str) -> nn.Module:
+    """Return the model that ``module:factory`` makes, or that is ``module:model``.
+
+    Raises
+    ------
+    InputError
+        If it can't be imported or made, or is no `torch.nn.Module`.
+    """
+    model = _made(spec)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{spec} gives a {type(model).__name__}, but should a torch.nn.Module")
+    return model
+
+
+def load_checkpoint(model: nn.Module, path: Path) -> None:
+    """Load the weights that `torch.save` has written, of the model or of a whole training.
+
+    The state dict may be the file itself, or an entry ``model``, ``state_dict`` or
+    ``model_state_dict`` of it; a prefix ``module.`` or ``_orig_mod.`` is left out. Only tensors
+    and plain values are read, no code is run.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, or its weights are not those of the model.
+    """
+    state = _read_tensors(path)
+    for name in ("model", "state_dict", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+            break
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds a {type(state).__name__}, but should a state dict")
+    for prefix in ("module.", "_orig_mod."):
+        consume_prefix_in_state_dict_if_present(state, prefix)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"the weights in {path} are not those of the model: {told}") from error
+
+
+def load_batches(spec: str) -> Any:
+    """Return a tensor of examples, or batches of them.
+
+    Parameters
+    ----------
+    spec : str
+        A file: .npy; .npz with one array, or one named x or X; .pt; or a table with columns of
+        numbers, as `leakyrelu._data.tables.read_table` reads it. Or ``module:name`` of a tensor, of
+        batches such as a DataLoader's, or of a function that returns either.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InputError
+        If it can't be read.
+    """
+    path = Path(spec)
+    if ":" in spec and not path.exists():
+        refuse_address(spec)
+        return _made(spec)
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".npy": _read_array,
+        ".npz": _read_array,
+        ".pt": _read_tensors,
+        ".pth": _read_tensors,
+    }
+    reader = readers.get(path.suffix.lower()) or _read_table
+    data = reader(path)
+    if not isinstance(data, np.ndarray):
+        return data
+    if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
+        data = data.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(data))
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+
+
+def _read_tensors(path: Path) -> Any:
+    _check_exists(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(
+            f"{path} can't be read as tensors and plain values, as torch.save writes them; "
+            "save the state_dict(), not the model itself"
+        ) from error
+
+
+def _read_array(path: Path) -> np.ndarray[Any, Any]:
+    _check_exists(path)
+    try:
+        found = read_arrays(path, alone=("x", "X"))
+    except ValueError as error:
+        raise InputError(f"{path} can't be read: {error}") from error
+    if isinstance(found, np.ndarray):
+        return found
+    if len(found) != 1:
+        raise InputError(
+            f"{path} has the arrays {', '.join(found)}; name the one with the examples x"
+        )
+    return next(iter(found.values()))
+
+
+def _read_table(path: Path) -> np.ndarray[Any, Any]:
+    from leakyrelu._data.columns import decimal_mark, understand
+    from leakyrelu._data.tables import READERS, endings, read_table
+
+    if not path.exists() and not {*READERS, ".zip"} & set(endings(path)):
+        raise InputError(
+            f"data {str(path)!r} should be module:name, or end in .npy, .npz, .pt, "
+            f"{', '.join(READERS)}"
+        )
+    table = read_table(path)
+    mark = decimal_mark(table.frame) or ("." if table.separator == "," else None)
+    columns = [understand(column, mark) for _, column in table.frame.items()]
+    names = map(str, table.frame.columns)
+    others = [
+        name
+        for name, column in zip(names, columns, strict=True)
+        if column.kind == "text" or column.is_time
+    ]
+    if others:
+        raise InputError(f"{path} has columns that are no numbers: {', '.join(others)}")
+    values = [column.values.to_numpy(dtype=np.float32, na_value=np.nan) for column in columns]
+    return np.stack(values, axis=1)

@@ -1,0 +1,133 @@
+"""Trials as files that other programs read: CSV, Parquet, JSON, TensorBoard."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from leakyrelu._compare.statistics.condition import START, reach, silent
+from leakyrelu._compare.trial import Trial
+from leakyrelu._data.files import check_file, replacing
+from leakyrelu._errors import InputError
+from leakyrelu._report.words import names_of
+
+if TYPE_CHECKING:
+    from leakyrelu._comparison.comparison import Comparison
+
+__all__ = ["ENDINGS", "PAGES", "check_file", "check_runs", "export", "replacing", "to_tensorboard"]
+
+ENDINGS = (".csv", ".parquet", ".json")
+PAGES = (".html", ".htm")
+
+
+def export(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Write the trials of experiments, one row each; of several with the name of its experiment.
+
+    As JSON, one object, or a list of several, with settings, environment, verdict and histories.
+    """
+    check_file(path, ENDINGS)
+    if path.suffix.lower() == ".json":
+        each = [_as_json(comparison) for comparison in comparisons]
+        text = json.dumps(each[0] if len(each) == 1 else each, indent=1, allow_nan=False)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+        return
+    tables = [comparison.trials() for comparison in comparisons]
+    if len(tables) > 1:
+        for table, comparison in zip(tables, comparisons, strict=True):
+            table.insert(0, "experiment", str(comparison.directory))
+    rows = pd.concat(tables, ignore_index=True)
+    write = rows.to_csv if path.suffix.lower() == ".csv" else rows.to_parquet
+    with replacing(path) as part:
+        write(part, index=False)
+
+
+def _as_json(comparison: Comparison) -> dict[str, Any]:
+    found: dict[str, Any] = _finite(
+        {
+            "experiment": str(comparison.directory),
+            "task": dataclasses.asdict(comparison.task),
+            "settings": dataclasses.asdict(comparison.settings),
+            "environment": comparison.environment,
+            "rope": comparison.rope,
+            "is_finished": comparison.is_finished,
+            "verdict": comparison.verdict,
+            "why": comparison.why,
+            "notes": comparison.notes,
+            "table": comparison.table().to_dict("records"),
+            "trials": [dataclasses.asdict(trial) for trial in comparison.histories()],
+        }
+    )
+    return found
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON has not, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_runs(comparisons: Sequence[Comparison], directory: Path) -> None:
+    """Refuse a directory that has some of the runs: TensorBoard would show each point twice."""
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file; give a directory for the runs")
+    for run, _, _ in _runs(comparisons, directory):
+        if run.exists():
+            raise InputError(f"{directory} already holds the run {run.name}; give a new directory")
+
+
+def to_tensorboard(comparisons: Sequence[Comparison], directory: Path) -> None:
+    """Write each trial as a run: scalars over the epochs, and what it was with its scores."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+    except ImportError as error:
+        message = f"TensorBoard needs {error.name}: pip install 'leakyrelu[tensorboard]'"
+        raise ImportError(message, name=error.name) from error
+    check_runs(comparisons, directory)
+    for run, comparison, trial in _runs(comparisons, directory):
+        with SummaryWriter(run) as writer:
+            scores = {"score/test": trial.test_score, "score/validation": trial.validation_score}
+            what = {name: getattr(trial, name) for name in ("activation", "learning_rate", "seed")}
+            for summary in hparams(what, scores):  # type: ignore[no-untyped-call]
+                writer.file_writer.add_summary(summary)
+            for name, value in scores.items():
+                writer.add_scalar(name, value, comparison.settings.epochs)
+            for place, checkpoint in enumerate(trial.history):
+                for name, value in _scalars(trial, START + place).items():
+                    writer.add_scalar(name, value, checkpoint.epoch)
+
+
+def _runs(
+    comparisons: Sequence[Comparison], directory: Path
+) -> Iterator[tuple[Path, Comparison, Trial]]:
+    """Yield each trial with the directory of its run."""
+    folders = names_of(comparisons) if len(comparisons) > 1 else [""]
+    for folder, comparison in zip(folders, comparisons, strict=True):
+        for trial in comparison.histories():
+            name = f"{trial.activation}-lr{trial.learning_rate:g}-seed{trial.seed}"
+            yield directory / folder / re.sub(r"[^\w.-]", "_", name), comparison, trial
+
+
+def _scalars(trial: Trial, at: int) -> dict[str, float]:
+    checkpoint = trial.history[at]
+    found = {
+        "train_loss": checkpoint.train_loss,
+        "validation_score": checkpoint.validation_score,
+        "health/silent": silent(trial, at),
+        "health/first_gradient": reach(trial, at),
+    }
+    if checkpoint.slopes:
+        found["health/slope"] = float(np.mean(checkpoint.slopes))
+    return found

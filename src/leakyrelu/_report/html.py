@@ -1,0 +1,170 @@
+"""The report as one HTML file with its figures inside: of one experiment, or of several."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from leakyrelu._compare.statistics.condition import (
+    END,
+    START,
+    gradients,
+    median_reach,
+    silent_by_layer,
+    slopes,
+)
+from leakyrelu._compare.statistics.relations import FEWEST_TO_TELL, THRESHOLDS
+from leakyrelu._comparison.comparison import OPTIMIZER, SCHEDULE
+from leakyrelu._report import figures, why_figures
+from leakyrelu._report.svg import page_figure
+from leakyrelu._report.why import names_of_slopes
+from leakyrelu._report.words import fraction, interval, names_of, percent, side_by_side
+from leakyrelu.activations import parse
+
+if TYPE_CHECKING:
+    from leakyrelu._comparison.comparison import Comparison
+
+__all__ = ["comparison_page", "experiments_page"]
+
+WIDE, SMALL = (5, 3.3), (2.7, 2.2)  # inches; figures keep legible letters on a telephone
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("leakyrelu._report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "fraction": fraction,
+        "interval": interval,
+        "percent": percent,
+        "reach": lambda trials: median_reach(trials, START),
+        "sortable": _sortable,
+    }
+    return environment.get_template(name)
+
+
+def _sortable(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return the report as HTML that refers to nothing outside itself."""
+    trained = comparison.trained
+
+    def each(draw: Callable[..., Any]) -> list[Markup]:
+        return [page_figure(SMALL, partial(draw, comparison, c)) for c in trained]
+
+    recommended = comparison.recommended
+    found = comparison.relations
+    return _template("comparison.html.j2").render(
+        comparison=comparison,
+        settings=comparison.settings,
+        task=comparison.task,
+        recommended=recommended,
+        recommended_code=recommended and parse(recommended.activation).code,
+        gain=recommended and parse(recommended.activation).gain,
+        most=figures.most_silent(comparison) if trained else 0,
+        curves=each(figures.learning_curve),
+        heatmaps=each(figures.silent_units),
+        thresholds=THRESHOLDS,
+        fewest=FEWEST_TO_TELL,
+        relations=list(zip(found[::2], found[1::2], strict=True)),  # within and across
+        tables=_tables(comparison),
+        training=_training(comparison),
+        slopes=page_figure(WIDE, partial(why_figures.slopes_by_layer, comparison))
+        if any(c.trials[0].history[END].slopes for c in trained)
+        else None,
+        written=_now(),
+        **_figures(comparison),
+    )
+
+
+def experiments_page(comparisons: Sequence[Comparison]) -> str:
+    """Return a page that shows experiments side by side, and a section for each."""
+    return _template("experiments.html.j2").render(
+        comparisons=comparisons,
+        names=names_of(comparisons),
+        rows=side_by_side(comparisons),
+        figures=[_figures(each, f"experiment {i}: ") for i, each in enumerate(comparisons)],
+        thresholds=THRESHOLDS,
+        written=_now(),
+    )
+
+
+def _training(comparison: Comparison) -> dict[str, str | None]:
+    """Tell in words how networks were trained.
+
+    Of an earlier version's experiment it is known only if the user brought nothing.
+    """
+    default = {"optimizer": OPTIMIZER, "schedule": SCHEDULE}
+    known: dict[str, str | None] = {} if comparison.settings.recipe else {**default}
+    return {name: comparison.environment.get(name, known.get(name)) for name in default}
+
+
+def _figures(comparison: Comparison, part: str = "") -> dict[str, Any]:
+    """Draw what the page of one experiment and that of several show, of those that trained."""
+
+    def drawn(size: tuple[float, float], draw: Callable[..., Any], *more: Any) -> Markup:
+        return page_figure(size, partial(draw, comparison, *more), part)
+
+    trained = comparison.trained
+    if not trained:
+        return {"styles": {}}
+    intervals = 5, 0.9 + 0.33 * len(trained)
+    compared = [c.difference for c in trained if c.difference]
+    return {
+        "scores": drawn(intervals, figures.scores),
+        "differences": drawn(intervals, figures.differences)
+        if any(math.isfinite(difference.mean) for difference in compared)
+        else None,
+        "styles": why_figures.legend(comparison),
+        "gradients": [drawn(WIDE, why_figures.gradient_by_depth, at) for at in (START, END)],
+        "silent_and_score": drawn(WIDE, why_figures.silent_and_score),
+    }
+
+
+@dataclass(frozen=True)
+class _ByLayer:
+    """A table of the numbers that the figures show: a row a layer, a column an activation."""
+
+    caption: str
+    layers: list[str]
+    columns: dict[str, list[str]]
+
+
+def _tables(comparison: Comparison) -> list[_ByLayer]:
+    trained = comparison.trained
+    if not trained:
+        return []
+    found = []
+    for at, when in ((START, "before training"), (END, "at the end")):
+        each = {c.activation: gradients(c.trials, at) for c in trained}
+        depth = [str(place + 1) for place in range(max(map(len, each.values())))]
+        columns = {name: [f"{g:.2g}" for g in values] for name, values in each.items()}
+        found.append(_ByLayer(f"Gradient of each weight matrix, {when}", depth, columns))
+        columns = {
+            c.activation: [percent(s) for s in silent_by_layer(c.trials, at)] for c in trained
+        }
+        layers = trained[0].trials[0].layers
+        found.append(_ByLayer(f"Units that never fire, {when}", layers, columns))
+    learned = [c for c in trained if c.trials[0].history[END].slopes]
+    if learned:
+        names = names_of_slopes(learned[0].trials[0])
+        columns = {c.activation: [f"{s:.3f}" for s in slopes(c.trials, END)] for c in learned}
+        found.append(_ByLayer("Slopes that were learned", names, columns))
+    return found

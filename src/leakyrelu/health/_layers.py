@@ -1,0 +1,189 @@
+"""What is found out about the units of one rectifier call."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from leakyrelu.health._counts import FiringCounts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LayerHealth", "page_of", "table_of", "total", "without_gradient"]
+
+DORMANT = 0.025  # tau: units this dormant are counted in tables
+
+
+@dataclass(frozen=True)
+class LayerHealth:
+    """The units of one rectifier call.
+
+    Attributes
+    ----------
+    layer : str
+        Path of the module that makes the call; a second call of the same function in the
+        same module is another layer, with ``#2`` after its name.
+    function : str
+        The function called, such as ``relu``.
+    feeding : str
+        Path of the layer with weights that ran last before it.
+    blocks_gradient : bool
+        Whether a unit that never fires gets no gradient: it is *dead*. Else it is *stuck
+        negative*.
+    never_fired : torch.Tensor of bool, shape (units,)
+        Whether it fired for no example of the window.
+    counts : FiringCounts
+        How often each unit fired and how much came out; from `examine` for the whole window,
+        from `watch` for its first batch.
+    gradient : float or None
+        The root mean square of the gradient that reaches the units.
+    zero_gradient : torch.Tensor of bool, shape (units,), or None
+        Whether none of the weights that feed the unit gets a gradient, where that is known.
+    """
+
+    layer: str
+    function: str
+    feeding: str
+    blocks_gradient: bool
+    never_fired: Tensor
+    counts: FiringCounts
+    gradient: float | None = None
+    zero_gradient: Tensor | None = None
+
+    @property
+    def units(self) -> int:
+        """Number of units: output channels or features."""
+        return self.never_fired.numel()
+
+    @property
+    def dead(self) -> Tensor:
+        """Bool of shape (units,): never fired, and no gradient passes."""
+        return self.never_fired & self.blocks_gradient
+
+    @property
+    def stuck_negative(self) -> Tensor:
+        """Bool of shape (units,): never fired, but gradient passes."""
+        return self.never_fired & (not self.blocks_gradient)
+
+    def dormant(self, tau: float = DORMANT) -> Tensor:
+        r"""Tell which units are dormant.
+
+        Parameters
+        ----------
+        tau : float, default 0.025
+            The score at or below which a unit is dormant.
+
+        Returns
+        -------
+        torch.Tensor of bool, shape (units,)
+
+        Notes
+        -----
+        The score of unit :math:`i` of :math:`H` with activation :math:`h` is
+
+        .. math:: s_i = \frac{E|h_i|}{\frac{1}{H} \sum_k E|h_k|}
+
+        References
+        ----------
+        .. [1] G. Sokar, R. Agarwal, P. S. Castro and U. Evci, "The dormant neuron phenomenon
+           in deep reinforcement learning", ICML 2023, arXiv:2302.12902.
+        """
+        return (self.counts.dormancy <= tau) & ~self.counts.has_nan
+
+    def row(self) -> dict[str, Any]:
+        """Return the layer's line of a table."""
+        low, median, high = self.counts.rate.cpu().quantile(_QUANTILES).tolist()
+        return {
+            "layer": self.layer,
+            "function": self.function,
+            "units": self.units,
+            "dead %": _percent(self.dead),
+            "stuck negative %": _percent(self.stuck_negative),
+            "dormant %": _percent(self.dormant()),
+            "always on %": _percent(self.counts.always_on),
+            "NaN %": _percent(self.counts.has_nan),
+            "10% rate": low,
+            "median rate": median,
+            "90% rate": high,
+            "gradient": self.gradient,
+        }
+
+
+def without_gradient(gradient: Tensor | None, units: int) -> Tensor | None:
+    """Return which units have weights none of which gets a gradient, where that is known."""
+    if gradient is None or len(gradient) != units:
+        return None
+    norms: Tensor = torch.linalg.vector_norm(gradient.reshape(units, -1), dim=1)
+    return norms == 0
+
+
+_QUANTILES = torch.tensor([0.1, 0.5, 0.9])
+
+
+def _percent(units: Tensor) -> float:
+    return 100 * int(units.sum()) / max(units.numel(), 1)
+
+
+def total(layers: Sequence[LayerHealth], born_dead: int = 0) -> str:
+    """Say in one clause how many units are dead, where most of them are, and what else ails."""
+    units = sum(layer.units for layer in layers)
+    dead = sum(int(layer.dead.sum()) for layer in layers)
+    text = f"{dead} of {units} units are dead"
+    if dead:
+        worst = max(layers, key=lambda layer: layer.dead.float().mean().item())
+        text += f", most in {worst.layer} ({int(worst.dead.sum())} of {worst.units})"
+        if born_dead:
+            text += f", {born_dead} of them born dead"
+    stuck = sum(int(layer.stuck_negative.sum()) for layer in layers)
+    if stuck:
+        text += f"; {stuck} are stuck negative but still learn"
+    nan = [layer.layer for layer in layers if layer.counts.has_nan.any()]
+    if nan:
+        text += f"; NaN reached {', '.join(nan)}"
+    return text
+
+
+def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
+    """Return the rows as a DataFrame."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("a table needs pandas: pip install 'leakyrelu[compare]'") from error
+    return pd.DataFrame(rows, columns=columns)
+
+
+def page_of(table: pd.DataFrame, summary: str, path: str | Path | None = None) -> str:
+    """Return an HTML page of the table, with bars for what is bad, that needs no other file.
+
+    It is written to `path`, too, if that is given.
+    """
+    percents: list[Hashable] = [name for name in table.columns if name.endswith("%")]
+    style = table.style.hide(axis="index").set_caption(summary)
+    style = style.format(na_rep="-", precision=1, subset=percents)
+    rest = table.select_dtypes("float").columns.difference(percents)
+    style = style.format("{:.3g}", na_rep="-", subset=list(rest))
+    for name, color in _BARS.items():
+        if name in percents:
+            style = style.bar(subset=[name], color=color, vmin=0, vmax=100, height=70)
+    style = style.set_table_styles(
+        [
+            {"selector": "", "props": "font: 14px system-ui, sans-serif; border-spacing: 0"},
+            {"selector": "caption", "props": "text-align: left; font-weight: 600; padding: 8px"},
+            {"selector": "th, td", "props": "padding: 4px 10px; text-align: right"},
+            {"selector": "th", "props": "border-bottom: 1px solid #888; font-weight: 600"},
+            {"selector": ".col0, .col1", "props": "text-align: left"},
+        ]
+    )
+    page: str = style.to_html(doctype_html=True)
+    if path is not None:
+        Path(path).write_text(page, encoding="utf-8")
+    return page
+
+
+_BARS = {"dead %": "#d9731a", "stuck negative %": "#8fb8d8", "dormant %": "#e3c08f"}

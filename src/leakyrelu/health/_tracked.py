@@ -1,0 +1,226 @@
+"""What is known, while a model trains, of the units of one rectifier call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leakyrelu.health._calls import Call
+from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of
+from leakyrelu.health._counts import FiringCounts
+from leakyrelu.health._layers import LayerHealth
+
+__all__ = ["NEVER", "TrackedLayer"]
+
+NEVER = -1  # in place of a step
+# Units that fire at fewer, or at more, of the positions are repaired: Kaldi's and icefall's limits.
+LEAST_RATE, MOST_RATE = 0.05, 0.95
+
+
+class TrackedLayer:
+    """The units of one rectifier call, window by window; a few bytes for each.
+
+    Attributes
+    ----------
+    last_fired : torch.Tensor of int32, shape (units,)
+        The step at the end of the last window in which each fired, or -1.
+    silent_since : torch.Tensor of int32, shape (units,)
+        The step from which on each has not fired, or -1 if it does.
+    revived : torch.Tensor of int32, shape (units,)
+        The step at the end of the window in which it fired again after a silent one, or -1.
+    cause : torch.Tensor of int8, shape (units,)
+        What each died of, a position in `CAUSES`.
+    counts : FiringCounts
+        Of the first batch of the window.
+    """
+
+    # What a checkpoint keeps; the counts besides.
+    _KEPT = (
+        "layer",
+        "function",
+        "blocks_gradient",
+        "axis",
+        "feeding",
+        "below_is_trainable",
+        "units",
+        "last_fired",
+        "silent_since",
+        "revived",
+        "cause",
+        "examples",
+        "born_dead",
+        "died",
+        "updates",
+        "updates_before",
+    )
+
+    def __init__(self, call: Call) -> None:
+        x = call.pre_activation
+        self.layer, self.function = call.layer, call.function
+        self.blocks_gradient, self.axis = call.blocks_gradient, call.unit_axis
+        self.feeding, self.below_is_trainable = call.feeding, call.below_is_trainable
+        self.units = x.shape[call.unit_axis]
+        self.last_fired = torch.full((self.units,), NEVER, dtype=torch.int32, device=x.device)
+        self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
+        self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
+        self.examples = 0  # of the window that ended last
+        self.born_dead = self.died = 0  # units, since the start
+        # Learning rate, gradient norm and update size of the weights that feed the units, at the
+        # last closer look; and at the one before, as units that are found dead at the end of a
+        # window have died by its start.
+        self.updates: dict[str, float] = {}
+        self.updates_before: dict[str, float] = {}
+        self.counts = FiringCounts(self.axis)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.device = self.last_fired.device
+        self.gradient: Tensor | None = None  # root mean square, at the last closer look
+        self.zero_gradient: Tensor | None = None
+        self.look: Look | None = None
+        self.repair: Tensor | None = None  # by unit: -1 pushes up, 1 down, against the gradient
+        self.causes: Tensor | None = None  # of a death since the look before
+        self.begin_window()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: tensors, numbers and strings."""
+        return {
+            **{name: getattr(self, name) for name in self._KEPT},
+            "counts": vars(self.counts),
+            "look": None if self.look is None else vars(self.look),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], device: torch.device) -> TrackedLayer:
+        """Return a layer as it was when `state_dict` was called."""
+
+        def placed(value: Any) -> Any:
+            return value.to(device) if isinstance(value, Tensor) else value
+
+        layer = cls.__new__(cls)
+        for name in cls._KEPT:
+            setattr(layer, name, placed(state[name]))
+        layer.counts = FiringCounts(layer.axis)
+        for name, value in state["counts"].items():
+            setattr(layer.counts, name, placed(value))
+        layer._begin()
+        if state["look"] is not None:  # without it a death after resuming would have no cause
+            layer.look = Look(**{name: placed(value) for name, value in state["look"].items()})
+        return layer
+
+    # --- One window ------------------------------------------------------------------------
+
+    def begin_window(self) -> None:
+        """Forget which units fired."""
+        self.seen = 0  # examples
+        self.fired = torch.zeros(self.units, dtype=torch.bool, device=self.device)
+        self.has_nan = torch.zeros_like(self.fired)
+        self.missing: Tensor | None = None  # units that have not fired yet, where known
+        self.greatest: Tensor | None = None  # pre-activation of these, since that was found out
+        self.looks = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every unit has fired in this window, so that there is nothing to find out."""
+        return self.missing is not None and len(self.missing) == 0
+
+    def count(self, pre_activation: Tensor, mask: Tensor | None, examples: int) -> None:
+        """Look for units that have not fired in this window yet."""
+        self.seen += examples
+        if self.is_settled:
+            return
+        x = pre_activation.detach()
+        if mask is not None:
+            x = x.masked_fill(~mask, -torch.inf)
+        if self.missing is not None and len(self.missing) < self.units:
+            x = x.index_select(self.axis, self.missing)
+        greatest = x.amax([axis for axis in range(x.ndim) if axis != self.axis % x.ndim])
+        if self.greatest is not None:
+            greatest = torch.maximum(greatest, self.greatest)
+        self.greatest = greatest
+        self.looks += 1
+        # To ask which units these were is dear, on a GPU most of all: ask less and less often.
+        if self.looks & (self.looks - 1) == 0:
+            self.settle()
+
+    def look_closer(self, call: Call, feeding: nn.Module, examples: int) -> None:
+        """Take firing rates, and what the pre-activations are made of, from one batch."""
+        self.seen += examples
+        self.counts = FiringCounts(self.axis)
+        self.counts.update(call.pre_activation, call.mask)
+        self.fired |= self.counts.fired > 0
+        self.has_nan |= self.counts.has_nan
+        self.settle()
+        rate = self.counts.positive_rate
+        push = (rate > MOST_RATE).float() - (rate < LEAST_RATE).float()
+        self.repair = push if bool(push.any()) else None
+        self.updates_before, self.updates = self.updates, {}
+        before, self.look = self.look, Look.at(call, feeding)
+        if before is not None:
+            self.causes = causes_of(before, self.look, feeding)
+
+    def settle(self) -> None:
+        """Find out which units have not fired yet."""
+        if self.greatest is not None:
+            among: Any = slice(None) if self.missing is None else self.missing
+            self.fired[among] |= self.greatest > 0
+            self.has_nan[among] |= self.greatest.isnan()
+            self.greatest = None
+        self.missing = (~self.fired).nonzero().squeeze(1)
+
+    def end_window(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Return which units fell silent and which revived between the two steps."""
+        was_silent = self.is_silent
+        died = ~self.fired & ~self.has_nan & ~was_silent
+        revived = self.fired & was_silent
+        self.silent_since[died] = first
+        self.silent_since[self.fired] = NEVER
+        self.revived[revived] = last
+        self.last_fired[self.fired] = last
+        born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
+        causes = born if first == 0 or self.causes is None else self.causes
+        self.cause[died] = causes[died]
+        if self.blocks_gradient and first == 0:
+            self.born_dead += int(died.sum())
+        elif self.blocks_gradient:
+            self.died += int(died.sum())
+        return died, revived
+
+    def row(self, step: int, died: Tensor, revived: Tensor) -> dict[str, Any]:
+        """Return the layer's line of the history, for the window that ended at this step."""
+        silent = int(self.is_silent.sum())
+        return {
+            "step": step,
+            "layer": self.layer,
+            "function": self.function,
+            "units": self.units,
+            "dead": silent if self.blocks_gradient else 0,
+            "stuck negative": 0 if self.blocks_gradient else silent,
+            "died": int(died.sum()) if self.blocks_gradient else 0,
+            "revived": int(revived.sum()) if self.blocks_gradient else 0,
+            "median rate": self.counts.rate.quantile(0.5).item(),
+            "gradient": None if self.gradient is None else self.gradient.item(),
+            "examples": self.examples,
+        }
+
+    # --- What was found --------------------------------------------------------------------
+
+    @property
+    def is_silent(self) -> Tensor:
+        """Bool of shape (units,): did not fire in the window that ended last."""
+        return self.silent_since != NEVER
+
+    def health(self) -> LayerHealth:
+        """Return what is known of the window that ended last."""
+        return LayerHealth(
+            self.layer,
+            self.function,
+            self.feeding,
+            self.blocks_gradient,
+            self.is_silent,
+            self.counts,
+            None if self.gradient is None else self.gradient.item(),
+            self.zero_gradient,
+        )

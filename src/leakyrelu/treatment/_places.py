@@ -1,0 +1,189 @@
+"""Where the rectifiers of a model stand, and which of them are meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from leakyrelu._errors import InputError
+from leakyrelu.treatment._rewrite import names_of
+from leakyrelu.treatment._sites import FUNCTIONS, MODULES, Site, is_among, sites_of
+
+__all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of"]
+
+# The attribute of a new module that has what it stands for: a module, a function, or None for a
+# call in the source.
+REPLACED = "_replaced"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rectifier stands.
+
+    Attributes
+    ----------
+    layer : str
+        Its name, as in `examine`.
+    parent : torch.nn.Module
+        The module that it is an attribute of, or that makes the call.
+    attribute : str
+        Its name there; empty for a call.
+    what : torch.nn.Module, callable, Site or str
+        What stands there: a module, a function, a call, or in words a call out of reach.
+    """
+
+    layer: str
+    parent: nn.Module
+    attribute: str
+    what: Any
+
+    @property
+    def owner(self) -> str:
+        """The name of the layer without the number of the call."""
+        return self.layer.partition(" #")[0]
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The module that stands or is called there, if it is one."""
+        if isinstance(self.what, Site) and self.what.is_module:
+            return getattr(self.parent, self.what.function)  # type: ignore[no-any-return]
+        return self.what if isinstance(self.what, nn.Module) else None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the input is overwritten there."""
+        in_source = isinstance(self.what, Site) and self.what.in_place
+        return in_source or bool(getattr(self.module, "inplace", False))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one call there is made several times, in a loop."""
+        if isinstance(self.what, Site):
+            return self.what.repeats
+        return any(site.repeats for site in _calls_of(self.parent, self.attribute)[:1])
+
+
+def places_of(model: nn.Module, only_replaced: bool = False) -> list[Place]:
+    """Find all places of rectifiers, or of those that `replace` put there."""
+    places: list[Place] = []
+    for path, parent in model.named_modules():
+        for name, child in parent._modules.items():
+            if isinstance(child, MODULES) and (not only_replaced or REPLACED in vars(child)):
+                places.append(Place(f"{path}.{name}".strip("."), parent, name, child))
+        if not only_replaced:
+            places += _places_of_calls(path or "(model)", parent)
+    return places
+
+
+def _places_of_calls(layer: str, parent: nn.Module) -> list[Place]:
+    places = []
+    for name, value in vars(parent).items():
+        function = value.func if isinstance(value, partial) else value
+        if is_among(function, FUNCTIONS):
+            places.append(Place(layer, parent, name, value))
+    have_modules = {(method, index) for method, index, _ in names_of(parent)}
+    sites, out_of_reach = sites_of(parent)
+    if isinstance(parent, (nn.RNN, nn.RNNCell)) and parent.nonlinearity == "relu":
+        out_of_reach = [*out_of_reach, f"relu inside nn.{type(parent).__name__}"]
+    numbers = Counter[str]()
+    for site in sites:
+        if site.is_module or (site.method, site.index) in have_modules:
+            continue
+        if site.method in vars(parent):
+            why = f"{site.function} in {site.method}, which was set on the object itself"
+            out_of_reach = [*out_of_reach, why]
+            continue
+        numbers[site.function] += 1
+        number = numbers[site.function]
+        name = layer + (f" #{number}" if number > 1 else "")
+        places.append(Place(name, parent, "", site))
+    return places + [Place(layer, parent, "", text) for text in out_of_reach]
+
+
+def each_call(places: list[Place]) -> list[Place]:
+    """Add a place for each further call in the source of the modules that stand there."""
+    found = []
+    for place in places:
+        found.append(place)
+        if isinstance(place.what, nn.Module):
+            calls = _calls_of(place.parent, place.attribute)
+            found += [Place(place.layer, place.parent, "", call) for call in calls[1:]]
+    return found
+
+
+def _calls_of(parent: nn.Module, attribute: str) -> list[Site]:
+    """Return the calls of a module in the source that have no module of their own."""
+    taken = {(method, index) for method, index, _ in names_of(parent)}
+    return [
+        site
+        for site in sites_of(parent)[0]
+        if site.is_module
+        and site.function == attribute
+        and (site.method, site.index) not in taken
+        and site.method not in vars(parent)
+    ]
+
+
+def chosen(places: list[Place], where: Any) -> list[Place]:
+    """Return the places that `where`, as `replace` takes it, means.
+
+    Raises
+    ------
+    InputError
+        If it means none.
+    """
+    if where is None:
+        return [_but_clamp(place) for place in places]
+    if hasattr(where, "layers"):
+        return _with_dead_units(places, where.layers)
+    if callable(where):
+        kept = [
+            place
+            for place in places
+            if where(place.layer, place.what if isinstance(place.what, nn.Module) else place.parent)
+        ]
+    else:
+        patterns = [where] if isinstance(where, str) else list(where)
+        patterns += [f"{pattern}.*" for pattern in patterns]
+        kept = [p for p in places if any(fnmatchcase(p.layer, pattern) for pattern in patterns)]
+    if not kept:
+        names = ", ".join(dict.fromkeys(place.layer for place in places))
+        raise InputError(f"where={where!r} fits none of the rectifiers of model: {names}")
+    return kept
+
+
+def _but_clamp(place: Place) -> Place:
+    """Take a clamp from reach: it may be of lengths, or of what a root is taken of."""
+    site = place.what
+    if not (isinstance(site, Site) and site.function.startswith("clamp")):
+        return place
+    text = f"{site.function} in {site.method}, which is swapped if where= means it"
+    return Place(place.layer, place.parent, "", text)
+
+
+def _with_dead_units(places: list[Place], layers: Iterable[Any]) -> list[Place]:
+    layers = list(layers)
+    dead = {(layer.layer, layer.function) for layer in layers if bool(layer.dead.any())}
+    owners = {name.partition(" #")[0] for name, _ in dead}
+    ran = Counter((layer.layer.partition(" #")[0], layer.function) for layer in layers)
+    calls = [place for place in places if isinstance(place.what, Site)]
+    written = Counter((place.owner, place.what.function) for place in calls)
+
+    def is_dead(place: Place) -> bool:
+        if place.owner not in owners or not isinstance(place.what, Site):
+            return place.owner in owners
+        # Which call of the source is which of those that ran, can be told if all ran once and
+        # one after the other; else all calls of the module are meant.
+        kind = (place.owner, place.what.function)
+        same = [other.what for other in calls if (other.owner, other.what.function) == kind]
+        in_order = all(site.method == "forward" and not site.repeats for site in same)
+        is_known = in_order and ran[kind] == written[kind]
+        return (place.layer, place.what.function) in dead or not is_known
+
+    return [place for place in places if is_dead(place)]

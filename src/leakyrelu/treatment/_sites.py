@@ -1,0 +1,320 @@
+"""Finding the rectifier calls in the methods of a class, and those that can't be reached."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, TypeGuard
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from leakyrelu import _functions
+from leakyrelu.activations import KINDS
+from leakyrelu.health._calls import RECTIFIERS
+from leakyrelu.treatment._source import Source
+
+__all__ = [
+    "FUNCTIONS",
+    "MODULES",
+    "OTHER_MODULES",
+    "Site",
+    "is_among",
+    "methods_of",
+    "others_of",
+    "rectifier_in",
+    "sites_of",
+]
+
+MODULES = (nn.ReLU6, *(getattr(nn, kind.torch_class) for kind in KINDS.values()))
+# Activations for which nothing is put; a sigmoid or softmax is a gate or an output.
+_OTHER_NAMES = (
+    *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
+    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+)
+OTHER_MODULES = tuple(getattr(nn, name) for name in _OTHER_NAMES)
+_OTHER_FUNCTIONS = {
+    getattr(owner, name)
+    for owner in (F, torch, torch.Tensor)
+    for name in ("prelu", *map(str.lower, _OTHER_NAMES), "celu_", "selu_", "tanh_", "threshold_")
+    if hasattr(owner, name)
+}
+
+_CLAMPS = {function for function in RECTIFIERS if function.__name__.startswith("clamp")}
+# A prelu that is called has slopes of its own already, and a hardtanh two ends.
+_OTHERS = {F.hardtanh, torch.prelu, torch.Tensor.prelu}
+_OURS = {_functions.relu, _functions.leaky_relu, _functions.rrelu}
+FUNCTIONS = (set(RECTIFIERS) | _OURS) - _CLAMPS - _OTHERS
+
+_METHODS = {"relu", "relu_", *(clamp.__name__ for clamp in _CLAMPS)}
+_LOOPS = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+_LIBRARIES = {"torch", "numpy", "leakyrelu"}  # what is in there is known, or no part of a model
+
+
+@dataclass(frozen=True)
+class Site:
+    """A call that can be given a module of its own.
+
+    Attributes
+    ----------
+    method : str
+        The method that makes the call.
+    index : int
+        Which of the method's calls it is, as `ast.walk` goes.
+    function : str
+        The name of what is called, such as ``relu``.
+    is_module : bool
+        Whether that is an attribute of the object, as in ``self.relu(x)``.
+    in_place : bool
+        Whether it overwrites its argument.
+    repeats : bool
+        Whether it stands in a loop.
+    """
+
+    method: str
+    index: int
+    function: str
+    is_module: bool
+    in_place: bool
+    repeats: bool
+
+
+def sites_of(module: nn.Module) -> tuple[list[Site], list[str]]:
+    """Find the rectifier calls, and the calls of own attributes, in the methods of a module.
+
+    Returns
+    -------
+    list of Site
+        As they stand in the source, the inner of two nested calls first.
+    list of str
+        The rectifier calls that can't be given a module, in words.
+    """
+    cls: Any = type(module)
+    return _sites_of(getattr(cls, "_leakyrelu_base", cls))
+
+
+@functools.cache
+def _sites_of(cls: Any) -> tuple[list[Site], list[str]]:
+    sites: list[Site] = []
+    out_of_reach: list[str] = []
+    methods = methods_of(cls)
+    used = _used_by_forward(cls, methods)
+    for name, method in methods.items():
+        source = _source_of(method)
+        if name not in used:  # it may compute a loss
+            out_of_reach += [f"{text}, which forward does not use" for text in _named_in(method)]
+        elif source is None:
+            out_of_reach += _named_in(method)
+        else:
+            sites += _sites_in(source, name)
+            out_of_reach += _hidden_in(source, cls, seen={method})
+    return sites, list(dict.fromkeys(out_of_reach))
+
+
+def others_of(module: nn.Module) -> list[str]:
+    """Name the functions that a module uses as activations and that are no rectifiers."""
+    cls: Any = type(module)
+    found = [value for value in vars(module).values() if is_among(value, _OTHER_FUNCTIONS)]
+    return [*(f.__name__ for f in found), *_others_of(getattr(cls, "_leakyrelu_base", cls))]
+
+
+@functools.cache
+def _others_of(cls: Any) -> list[str]:
+    found = []
+    methods = methods_of(cls)
+    for name in sorted(_used_by_forward(cls, methods) & set(methods)):
+        source = Source.of(_function_of(methods[name]))
+        for call in source.calls if source else ():
+            function, meaning = call.func, source and source.meaning(call.func)
+            is_named = isinstance(function, ast.Attribute) and function.attr in ("tanh", "tanh_")
+            if is_among(meaning, _OTHER_FUNCTIONS):
+                found.append(str(getattr(meaning, "__name__", "")).rstrip("_"))
+            elif meaning is None and is_named and not (call.args or call.keywords):  # x.tanh()
+                found.append("tanh")
+    return list(dict.fromkeys(found))
+
+
+# --- Finding calls -------------------------------------------------------------------------
+
+
+def methods_of(cls: type) -> dict[str, Any]:
+    """Return the methods of a class, with what it inherits but from PyTorch's own classes."""
+    methods: dict[str, Any] = {}
+    for owner in cls.__mro__:
+        for name, value in vars(owner).items():
+            methods.setdefault(name, value)
+    return {
+        name: value
+        for name, value in methods.items()
+        if isinstance(function := _function_of(value), FunctionType)
+        and not _is_of_library(function)
+        and not name.startswith("__")
+    }
+
+
+def _function_of(method: Any) -> Any:
+    """Return the function that a static method, class method, property or decorator wraps."""
+    return inspect.unwrap(getattr(method, "__func__", getattr(method, "fget", method)))
+
+
+def _source_of(method: Any) -> Source | None:
+    """Return the source of a method that can be rewritten: of a plain function."""
+    return Source.of(method) if _function_of(method) is method else None
+
+
+def _used_by_forward(cls: type, methods: dict[str, Any]) -> set[str]:
+    """Return the names of the methods that forward uses, directly or not, and its own."""
+    used, names = set(), {"forward"}
+    while names:
+        name = names.pop()
+        used.add(name)
+        for owner in cls.__mro__:  # by super() it may use any of them
+            function = _function_of(vars(owner).get(name))
+            is_own = isinstance(function, FunctionType) and not _is_of_library(function)
+            source = Source.of(function) if is_own else None
+            if source is not None:
+                nodes = ast.walk(source.tree)
+                mentioned = {node.attr for node in nodes if _is_of_self(node, source)}
+                names |= (mentioned & set(methods)) - used
+    return used
+
+
+def _sites_in(source: Source, method: str) -> Iterator[Site]:
+    loops = [node for node in ast.walk(source.tree) if isinstance(node, _LOOPS)]
+    repeated = {id(node) for loop in loops for node in ast.walk(loop)}
+    in_order = sorted(
+        enumerate(source.calls), key=lambda item: (item[1].end_lineno, item[1].end_col_offset)
+    )
+    for index, call in in_order:
+        repeats = id(call) in repeated
+        rectifier = rectifier_in(call, source)
+        if rectifier is not None and not _is_dropped(call, source):
+            name = rectifier[0]
+            yield Site(method, index, name.rstrip("_"), False, _is_in_place(name, call), repeats)
+        elif _is_of_self(call.func, source):
+            yield Site(method, index, call.func.attr, True, False, repeats)
+
+
+def rectifier_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None:
+    """Return the name of the rectifier that is called and its argument, if it is one."""
+    function, arguments = call.func, call.args
+    arguments = arguments + [word.value for word in call.keywords if word.arg in ("input", "x")]
+    meaning = source.meaning(function)
+    if isinstance(function, ast.Call):  # nn.ReLU()(x)
+        made = source.meaning(function.func)
+        if not is_among(made, MODULES):
+            return None
+        name = made.__name__.lower()
+    elif meaning is not None:
+        if not is_among(meaning, FUNCTIONS | _CLAMPS):
+            return None
+        name = meaning.__name__
+    elif isinstance(function, ast.Attribute) and not _is_of_self(function, source):
+        name, arguments = function.attr, [function.value, *arguments]
+        is_plain = len(arguments) == 1 and not call.keywords
+        if name not in _METHODS or (name.startswith("relu") and not is_plain):
+            return None
+    else:
+        return None
+    if not arguments or isinstance(arguments[0], ast.Starred):
+        return None
+    if name.startswith("clamp"):
+        bounds = dict(zip(("min", "max"), arguments[1:], strict=False))
+        bounds |= {word.arg: word.value for word in call.keywords if word.arg in ("min", "max")}
+        if {bound: ast.unparse(value) for bound, value in bounds.items()} not in _FROM_ZERO:
+            return None
+    return name, arguments[0]
+
+
+_FROM_ZERO = ({"min": "0"}, {"min": "0.0"})
+
+
+def _is_in_place(name: str, call: ast.Call) -> bool:
+    words = call.keywords + (call.func.keywords if isinstance(call.func, ast.Call) else [])
+    return name.endswith("_") or any(
+        word.arg == "inplace" and ast.unparse(word.value) == "True" for word in words
+    )
+
+
+def _is_of_self(node: ast.AST, source: Source) -> TypeGuard[ast.Attribute]:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == source.first_argument
+    )
+
+
+def _is_dropped(call: ast.Call, source: Source) -> bool:
+    return any(isinstance(node, ast.Expr) and node.value is call for node in ast.walk(source.tree))
+
+
+# --- What is out of reach ------------------------------------------------------------------
+
+
+def _hidden_in(source: Source, cls: type, seen: set[Any], is_method: bool = True) -> Iterator[str]:
+    """Find the rectifiers of a method, or of a helper of it, that are called elsewhere."""
+    where = source.function.__qualname__
+    called = {id(call.func) for call in source.calls}
+    for node in ast.walk(source.tree):
+        is_name = isinstance(node, ast.Name | ast.Attribute) and id(node) not in called
+        if is_name and is_among(source.meaning(node), FUNCTIONS):
+            yield f"{source.meaning(node).__name__}, which {where} passes on"
+    for call in source.calls:
+        rectifier = rectifier_in(call, source)
+        if rectifier is not None and _is_dropped(call, source):
+            yield f"{rectifier[0]} in {where}, whose result is not used"
+        helper = _inherited(call, cls, source) or source.meaning(call.func)
+        # What other packages do is looked at, but not all that they do it by.
+        is_near = is_method or _package(helper) == _package(source.function)
+        is_known = is_among(helper, seen) or _is_of_library(helper)
+        if isinstance(helper, FunctionType) and is_near and not is_known:
+            seen.add(helper)
+            yield from _named_in(helper)
+            inner = Source.of(helper)
+            if inner is not None:
+                yield from _hidden_in(inner, cls, seen, is_method=False)
+
+
+def _inherited(call: ast.Call, cls: type, source: Source) -> Any:
+    """Return the method that a call of ``super().method`` calls."""
+    function = call.func
+    if not (isinstance(function, ast.Attribute) and ast.unparse(function.value) == "super()"):
+        return None
+    owners = [owner for owner in cls.__mro__ if source.function in vars(owner).values()]
+    after = cls.__mro__[cls.__mro__.index(owners[0]) + 1 :] if owners else ()
+    found = (vars(owner)[function.attr] for owner in after if function.attr in vars(owner))
+    return next(found, None)
+
+
+def _named_in(function: Any) -> list[str]:
+    """Tell which rectifiers a function calls that is not rewritten."""
+    function = _function_of(function)
+    source = Source.of(function)
+    if source is not None:
+        found = [rectifier_in(call, source) for call in source.calls]
+        names = {rectifier[0].rstrip("_") for rectifier in found if rectifier is not None}
+        return [f"{name} in {function.__qualname__}" for name in sorted(names)]
+    known = {known.__name__ for known in FUNCTIONS}
+    names = known.intersection(function.__code__.co_names)
+    return [f"{name} in {function.__qualname__} (no source at hand)" for name in sorted(names)]
+
+
+def is_among(thing: Any, group: Any) -> bool:
+    """Tell whether it is in a set or tuple, of a thing that may have no hash."""
+    try:
+        return thing in group
+    except TypeError:  # it has no hash
+        return False
+
+
+def _package(function: Any) -> str:
+    return str(getattr(function, "__module__", "")).partition(".")[0]
+
+
+def _is_of_library(function: Any) -> bool:
+    return _package(function) in _LIBRARIES

@@ -1,0 +1,153 @@
+"""What the command line names: models, weights and data of the user's own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from leakyrelu._data.loading import load_batches, load_checkpoint, load_model, load_object
+
+MODULE = """
+import torch
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+
+model = make()
+examples = torch.ones(5, 3)
+
+def batches():
+    return [torch.ones(5, 3)]
+
+def fails():
+    raise KeyError("inside")
+
+def fails_in_two_lines():
+    raise ValueError("one\\ntwo")
+
+class Nested:
+    make = staticmethod(make)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory(tmp_path, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"user_{abs(hash(request.node.name))}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)")
+    request.node.module_name = name
+
+
+@pytest.fixture
+def module(request):
+    return request.node.module_name
+
+
+@pytest.mark.parametrize("name", ["make", "model", "Nested.make"])
+def test_models(module, name):
+    assert isinstance(load_model(f"{module}:{name}")[1], nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{}", "should be module:name"),
+        ("{}:", "should be module:name"),
+        ("{}:mak", "has no 'mak'; did you mean 'make'?"),
+        ("no_such_module:make", "can't be imported: ModuleNotFoundError"),
+        ("{}:fails", r"fails\(\) failed: KeyError: 'inside'"),
+        ("{}:fails_in_two_lines", r"failed: ValueError: one two$"),
+        ("leaves:make", "can't be imported: SystemExit: 3"),
+        ("{}:examples", "gives a Tensor, but should a torch.nn.Module"),
+    ],
+)
+def test_no_models(module, spec, message):
+    with pytest.raises(ValueError, match=message):
+        load_model(spec.format(module))
+
+
+def test_an_object_may_be_anything():
+    assert load_object("math:pi") > 3
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"model": state, "epoch": 3},
+        lambda state: {"state_dict": {f"module.{name}": x for name, x in state.items()}},
+        lambda state: {"model_state_dict": {f"_orig_mod.{name}": x for name, x in state.items()}},
+    ],
+)
+def test_checkpoints(tmp_path, wrap):
+    saved, model = nn.Linear(3, 4), nn.Linear(3, 4)
+    torch.save(wrap(saved.state_dict()), tmp_path / "weights.pt")
+    load_checkpoint(model, tmp_path / "weights.pt")
+    assert torch.equal(model.weight, saved.weight)
+
+
+def test_no_checkpoints(tmp_path):
+    path = tmp_path / "weights.pt"
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load_checkpoint(nn.Linear(3, 4), path)
+    torch.save(nn.Linear(3, 5).state_dict(), path)
+    with pytest.raises(ValueError, match=r"are not those of the model: .*size mismatch"):
+        load_checkpoint(nn.Linear(3, 4), path)
+    torch.save([1], path)
+    with pytest.raises(ValueError, match="holds a list, but should a state dict"):
+        load_checkpoint(nn.Linear(3, 4), path)
+    torch.save(nn.Linear(3, 4), path)
+    with pytest.raises(ValueError, match="save the state_dict"):
+        load_checkpoint(nn.Linear(3, 4), path)
+    for content in (b"", b"no weights", b"PK\x03\x04 cut off"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="can't be read as tensors"):
+            load_checkpoint(nn.Linear(3, 4), path)
+
+
+def test_data(tmp_path, module):
+    x = np.arange(6.0).reshape(2, 3)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "one.npz", whatever=x)
+    np.savez(tmp_path / "two.npz", x=x, y=np.array([{}, {}], dtype=object))
+    torch.save(torch.tensor(x, dtype=torch.float32), tmp_path / "x.pt")
+    pd.DataFrame(x, columns=list("abc")).to_csv(tmp_path / "x.csv", index=False)
+    pd.DataFrame(x, columns=list("abc")).to_parquet(tmp_path / "x.parquet")
+    for name in ("x.npy", "one.npz", "two.npz", "x.pt", "x.csv", "x.parquet"):
+        data = load_batches(str(tmp_path / name))
+        assert data.dtype == torch.float32, name
+        assert data.tolist() == x.tolist(), name
+    np.save(tmp_path / "tokens.npy", np.array([[1, 2]]))
+    assert load_batches(str(tmp_path / "tokens.npy")).dtype == torch.int64
+    assert load_batches(f"{module}:examples").shape == (5, 3)
+    assert len(load_batches(f"{module}:batches")) == 1
+
+
+def test_no_data(tmp_path, module):
+    np.savez(tmp_path / "two.npz", a=np.ones(2), b=np.ones(2))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    pd.DataFrame({"a": [1], "b": ["text"]}).to_csv(tmp_path / "text.csv", index=False)
+    (tmp_path / "broken.parquet").write_bytes(b"nothing")
+    for name in ("broken.npz", "zip.npz", "empty.npy"):
+        (tmp_path / name).write_bytes({"b": b"nothing", "z": b"PK\x03\x04 cut", "e": b""}[name[0]])
+    for name, message in {
+        "two.npz": "has the arrays a, b; name the one with the examples x",
+        "objects.npy": "can't be read",
+        "text.csv": "columns that are no numbers: b",
+        "broken.parquet": "can't be read",
+        "broken.npz": "can't be read: it has no arrays of numbers or texts",
+        "zip.npz": "can't be read: it has no arrays",
+        "empty.npy": "can't be read: it has no arrays",
+        "x.txt": "should be module:name, or end in .npy",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load_batches(str(tmp_path / name))
+    for name in ("no.npy", "no.csv", "no.pt"):
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            load_batches(name)
+    with pytest.raises(ValueError, match="KeyError"):
+        load_batches(f"{module}:fails")
