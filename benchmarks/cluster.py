@@ -17,7 +17,7 @@ import ray
 import torch
 
 from leakyrelu._compare.data.table_task import load_task
-from leakyrelu._compare.engines.cluster import Cluster
+from leakyrelu._compare.engines.ray import RayEngine
 from leakyrelu._compare.networks.recipe import Recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, batches, make_settings
 from leakyrelu._compare.statistics.rounds import wanted
@@ -106,14 +106,14 @@ def on_ray(
     )
     times["start"] = time.perf_counter() - start
     start = time.perf_counter()
-    cluster = Cluster(experiment, wanted(experiment.settings, [], 0.0), None)
+    cluster = RayEngine(experiment, wanted(experiment.settings, [], 0.0), None)
     times["first"] = time.perf_counter() - start
     cluster.way = dataclasses.replace(cluster.way, stack=STACK)
     list(cluster.train(todo[: 2 * workers]))  # all workers have started
     start = time.perf_counter()
     assert len(list(cluster.train(todo))) == len(todo)
     times["training"] = time.perf_counter() - start
-    cluster = Cluster(tiny, wanted(tiny.settings, [], 0.0), None)
+    cluster = RayEngine(tiny, wanted(tiny.settings, [], 0.0), None)
     start = time.perf_counter()
     assert len(list(cluster.train(tiny_todo))) == len(tiny_todo)
     times["tiny"] = time.perf_counter() - start

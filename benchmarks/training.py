@@ -24,7 +24,7 @@ import torch
 from leakyrelu._compare.data.table_task import load_task
 from leakyrelu._compare.data.task import Task
 from leakyrelu._compare.data.tensor_task import tensor_task
-from leakyrelu._compare.engines.engine import Workers
+from leakyrelu._compare.engines.local import LocalEngine
 from leakyrelu._compare.networks.recipe import Recipe, make_recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, batches, make_settings
 from leakyrelu._compare.training.train import Experiment, Training
@@ -80,7 +80,7 @@ class Tool:
 
     def __init__(self, experiment: Experiment, spec: str) -> None:
         keys: list[Key] = [(spec, rate, seed) for rate in RATES for seed in range(10)]
-        self._workers = Workers(experiment, keys, Silent())  # type: ignore[arg-type]
+        self._workers = LocalEngine(experiment, keys, Silent())  # type: ignore[arg-type]
         self.way = self._workers.way
         # A stack for each process is enough to tell.
         self._todo = batches(keys, self.way.stack)[: self.way.workers]

@@ -291,7 +291,8 @@ def report(
         from rich.console import Console
 
         from leakyrelu._comparison.comparison import Comparison
-        from leakyrelu._report.export import ENDINGS, PAGES, check_file, replacing, to_tensorboard
+        from leakyrelu._data.files import check_file, replacing
+        from leakyrelu._report.export import ENDINGS, PAGES, to_tensorboard
         from leakyrelu._report.export import export as write
         from leakyrelu._report.html import comparison_page, experiments_page
         from leakyrelu._report.terminal import print_comparison, print_experiments

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(str):
     """One activation with its parameters; make it with `parse`.
+
+    As text it is its spec, with the parameters that are defaults left out.
 
     Attributes
     ----------
@@ -103,24 +104,37 @@ class Activation:
         A key of `KINDS`.
     parameters : tuple of float
         The parameters of the spec, in the order of ``KINDS[name].parameters``.
+
+    Examples
+    --------
+    >>> ", ".join(map(parse, ["leaky_relu", "relu", "prelu:0.25"]))
+    'leaky_relu:0.01, relu, prelu'
     """
 
     name: str
-    parameters: tuple[float, ...] = ()
+    parameters: tuple[float, ...]
+
+    def __new__(cls, name: str, parameters: tuple[float, ...] = ()) -> Activation:
+        """Make the activation of a name of `KINDS`, with all of its parameters."""
+        is_default = parameters == tuple(KINDS[name].parameters.values())
+        if is_default and name != "leaky_relu":  # its slope is what people ask about
+            spec = name
+        else:
+            spec = ":".join([name, *(repr(value).removesuffix(".0") for value in parameters)])
+        self = super().__new__(cls, spec)
+        self.name, self.parameters = name, parameters
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Activation, (self.name, self.parameters)
+
+    def __repr__(self) -> str:
+        return f"Activation(name={self.name!r}, parameters={self.parameters!r})"
 
     @property
     def spec(self) -> str:
-        """The spec that `parse` turns into this activation, defaults left out.
-
-        Examples
-        --------
-        >>> parse("leaky_relu").spec, parse("relu").spec, parse("prelu:0.25").spec
-        ('leaky_relu:0.01', 'relu', 'prelu')
-        """
-        is_default = self.parameters == tuple(KINDS[self.name].parameters.values())
-        if is_default and self.name != "leaky_relu":  # its slope is what people ask about
-            return self.name
-        return ":".join([self.name, *(repr(value).removesuffix(".0") for value in self.parameters)])
+        """Its text, which `parse` turns into this activation."""
+        return str(self)
 
     def value(self, x: npt.ArrayLike) -> Array:
         """Return the activation of each element of `x`, in float64."""
@@ -183,9 +197,6 @@ class Activation:
             for name, value in zip(kind.parameters, self.parameters, strict=True)
         )
         return f"torch.nn.{kind.torch_class}({', '.join(arguments)})"
-
-    def __str__(self) -> str:
-        return self.spec
 
 
 def parse(spec: str | Activation) -> Activation:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from leakyrelu._compare.settings import Settings, batches, make_settings
+from leakyrelu.activations import parse
 
 
 def settings(**changes):
@@ -23,10 +24,10 @@ def settings(**changes):
 @pytest.mark.parametrize("seeds", [1, 3, 41])
 def test_batches_hold_each_trial_once(seeds, most):
     keys = [(spec, rate, seed) for seed in range(seeds) for rate in (0.1, 0.01) for spec in "ab"]
-    keys = [({"a": "relu", "b": "elu"}[spec], rate, seed) for spec, rate, seed in keys]
+    keys = [(parse({"a": "relu", "b": "elu"}[spec]), rate, seed) for spec, rate, seed in keys]
     found = batches(keys, most)
     each = [
-        (batch.activation.spec, rate, seed)
+        (batch.activation, rate, seed)
         for batch in found
         for rate, seed in zip(batch.learning_rates, batch.seeds, strict=True)
     ]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import leakyrelu
-from leakyrelu._compare.engines import engine
+from leakyrelu._compare.engines import local
 
 SMALL = {"seeds": 3, "depth": 3, "width": 16, "epochs": 3, "lr": (0.003, 0.01), "progress": False}
 COMMAND = [sys.executable, "-m", "leakyrelu", "compare"]
@@ -63,7 +63,7 @@ def test_the_same_seeds_give_the_same_numbers(result, tmp_path):
 
 
 def test_a_finished_experiment_is_not_trained_again(result, monkeypatch):
-    monkeypatch.setattr(engine, "train", None)
+    monkeypatch.setattr(local, "train", None)
     again = leakyrelu.compare(output=result.directory, **SMALL)
     pd.testing.assert_frame_equal(again.table(), result.table())
 

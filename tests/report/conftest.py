@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.trial import Checkpoint, Trial
 from leakyrelu._comparison.comparison import Comparison
@@ -17,7 +18,7 @@ MANY = ["relu", *LEAKY, "prelu", "prelu:0", "prelu:0.1", "rrelu", "elu", "elu:0.
 def construct(activations, layers, seeds, name="digits", metric="accuracy"):
     """Make a comparison in which relu loses units and score, and the others differ by chance."""
     settings = make_settings("abc", activations, seeds, 30, (0.001, 0.01), depth=layers, width=32)
-    task = TaskInfo(name, metric, 1 / 360, 1797, "64 features, 10 classes", [])
+    task = TaskInfo(name, metric_named(metric), 1 / 360, 1797, "64 features, 10 classes", [])
     rng = np.random.default_rng(0)
     trials = []
     for spec in settings.activations:

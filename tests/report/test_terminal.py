@@ -8,9 +8,11 @@ import pytest
 from rich.console import Console
 
 import leakyrelu
+from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import Batch
 from leakyrelu._comparison.comparison import Comparison
-from leakyrelu._report.terminal import LiveProgress, print_comparison, print_experiments
+from leakyrelu._report.progress import LiveProgress
+from leakyrelu._report.terminal import print_comparison, print_experiments
 from leakyrelu.activations import parse
 
 
@@ -43,7 +45,7 @@ def test_a_row_is_a_line(result):
 
 def test_progress_counts_stored_and_finished_trials(result):
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
-    with LiveProgress(result.settings, "accuracy") as progress:
+    with LiveProgress(result.settings, metric_named("accuracy")) as progress:
         progress.resumed(result.histories()[:3])
         progress.epoch_finished(batch, 1, 0.5)
         assert progress._progress.tasks[0].fields["stored"] == 3
@@ -56,7 +58,7 @@ def test_progress_counts_stored_and_finished_trials(result):
 
 def test_the_bar_is_full_at_the_end_though_trials_were_left_out(result):
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
-    with LiveProgress(result.settings, "accuracy", shown=False) as progress:
+    with LiveProgress(result.settings, metric_named("accuracy"), shown=False) as progress:
         progress.batch_finished(batch, result.histories()[3:5])
     (bar,) = progress._progress.tasks
     assert bar.completed == bar.total > 0
@@ -147,10 +149,10 @@ def test_names_are_no_markup(several, tmp_path):
 
 
 def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
-    monkeypatch.setattr("leakyrelu._report.terminal.SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr("leakyrelu._report.progress.SECONDS_A_LINE", 0.0)
     batch = Batch(parse("relu"), (0.001, 0.001), (0, 1))
     long = "networks one at a time, in each of 2 processes, and so on to the end of a line and more"
-    with LiveProgress(result.settings, "accuracy") as progress:
+    with LiveProgress(result.settings, metric_named("accuracy")) as progress:
         progress.resumed(result.histories()[:3])
         progress.trainer_chosen(long)
         progress.epoch_finished(batch, 1, 0.5)
@@ -161,7 +163,7 @@ def test_in_a_log_progress_is_lines(result, capsys, monkeypatch):
         "5 of up to 12 trials",
         "5 of up to 12 trials",
     ]
-    with LiveProgress(result.settings, "accuracy", shown=False) as progress:
+    with LiveProgress(result.settings, metric_named("accuracy"), shown=False) as progress:
         progress.batch_finished(batch, result.histories()[3:5])
     assert capsys.readouterr().err == ""
 
@@ -170,7 +172,7 @@ def test_who_stops_a_run_sees_what_is_known_so_far(several, capsys):
     digits = several[0]
     trials = [t for t in digits.histories() if t.seed < 2 and t.activation != "prelu"]
     lost = dataclasses.replace(trials[0], seed=2, validation_score=math.nan, test_score=math.nan)
-    with LiveProgress(digits.settings, "accuracy") as progress:
+    with LiveProgress(digits.settings, metric_named("accuracy")) as progress:
         progress.resumed([*trials, lost])
         progress.stopped()
     text = capsys.readouterr().err
@@ -188,11 +190,11 @@ def test_who_stops_a_run_sees_what_is_known_so_far(several, capsys):
         ]
     assert " prelu " not in text
     assert text.index("resumed") < text.index("activation")
-    assert "it shows no difference yet" in text
-    with LiveProgress(digits.settings, "accuracy", shown=False) as progress:
+    assert "too early to tell differences" in text
+    with LiveProgress(digits.settings, metric_named("accuracy"), shown=False) as progress:
         progress.resumed(trials)
         progress.stopped()
-    with LiveProgress(digits.settings, "accuracy") as progress:
+    with LiveProgress(digits.settings, metric_named("accuracy")) as progress:
         progress.stopped()
     assert "activation" not in capsys.readouterr().err
 
@@ -201,13 +203,13 @@ def test_a_terminal_shows_the_scores_so_far_above_the_bar(several):
     digits = several[0]
     trials = [t for t in digits.histories() if t.seed < 2]
     batch = Batch(parse("relu"), (0.01,), (0, 1))
-    with LiveProgress(digits.settings, "accuracy", shown=False) as progress:
+    with LiveProgress(digits.settings, metric_named("accuracy"), shown=False) as progress:
         own = progress._progress
         assert len(list(own.get_renderables())) == 1
         progress.batch_finished(batch, [t for t in trials if t.activation == "relu"])
         table, word, _bar = own.get_renderables()
         assert list(table.columns[0].cells) == ["relu"]
-        assert "shows no difference yet" in word
+        assert "too early to tell differences" in word
         progress.batch_finished(batch, [t for t in trials if t.activation == "elu"])
         table, *_ = own.get_renderables()
         assert sorted(table.columns[0].cells) == ["elu", "relu"]

@@ -66,7 +66,7 @@ class Settings:
     """Everything that decides the numbers of a comparison; make it with `make_settings`."""
 
     data: str
-    activations: tuple[str, ...]
+    activations: tuple[Activation, ...]
     seeds: tuple[int, ...]
     epochs: int
     learning_rates: tuple[float, ...]
@@ -82,7 +82,7 @@ class Settings:
 
     def to_json(self) -> str:
         """Return the settings as text, the same for the same settings."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(self._as_text(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
@@ -91,12 +91,16 @@ class Settings:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in json.loads(text).items()
         }
-        return cls(**fields)
+        return cls(**{**fields, "activations": tuple(map(parse, fields["activations"]))})
+
+    def _as_text(self) -> dict[str, Any]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "activations": list(map(str, self.activations))}
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers of a trial: not which others there are."""
-        return {n: v for n, v in dataclasses.asdict(self).items() if n not in CANDIDATES}
+        return {n: v for n, v in self._as_text().items() if n not in CANDIDATES}
 
     @property
     def fingerprint(self) -> str:
@@ -109,9 +113,10 @@ class Settings:
         return key[0] in self.activations and key[1] in self.learning_rates and key[2] in self.seeds
 
     @property
-    def reference(self) -> str:
+    def reference(self) -> Activation:
         """The activation that all others are compared with: relu, or else the first."""
-        return "relu" if "relu" in self.activations else self.activations[0]
+        relu = parse("relu")
+        return relu if relu in self.activations else self.activations[0]
 
     @property
     def network(self) -> str:
@@ -122,7 +127,7 @@ class Settings:
     def candidates(self) -> str:
         """What is compared, in words."""
         rates = ", ".join(f"{rate:g}" for rate in self.learning_rates)
-        return f"{', '.join(self.activations)} at the learning rates {rates}"
+        return f"{', '.join(map(str, self.activations))} at the learning rates {rates}"
 
     @property
     def trials(self) -> int:
@@ -132,14 +137,14 @@ class Settings:
 
 def batches(keys: Iterable[Key], most: int) -> list[Batch]:
     """Divide trials into batches of one activation each and at most so many trials."""
-    by_activation: dict[str, list[tuple[float, int]]] = {}
-    for spec, rate, seed in keys:
-        by_activation.setdefault(spec, []).append((rate, seed))
+    by_activation: dict[Activation, list[tuple[float, int]]] = {}
+    for activation, rate, seed in keys:
+        by_activation.setdefault(activation, []).append((rate, seed))
     found = []
-    for spec, each in by_activation.items():
+    for activation, each in by_activation.items():
         size = math.ceil(len(each) / math.ceil(len(each) / most))  # even, not 29 and 1
         found += [
-            Batch(parse(spec), *zip(*sorted(each[start : start + size]), strict=True))
+            Batch(activation, *zip(*sorted(each[start : start + size]), strict=True))
             for start in range(0, len(each), size)
         ]
     return found
@@ -172,10 +177,12 @@ def make_settings(
             f"activations is {activations!r}, but a comparison needs two or more, such as "
             "['relu', 'elu']"
         )
-    specs = tuple(parse(activation).spec for activation in activations)
-    if len(specs) < 2:
-        raise InputError(f"{len(specs)} activations were given, but a comparison needs two or more")
-    _refuse_repeats("activation", specs)
+    parsed = tuple(map(parse, activations))
+    if len(parsed) < 2:
+        raise InputError(
+            f"{len(parsed)} activations were given, but a comparison needs two or more"
+        )
+    _refuse_repeats("activation", parsed)
     if isinstance(seeds, WHOLE):
         if seeds < 1:
             raise InputError(f"seeds is {seeds}, but a comparison needs 1 or more (20 is usual)")
@@ -211,7 +218,7 @@ def make_settings(
     _refuse_repeats("learning rate", rates)
     return Settings(
         data=data,
-        activations=specs,
+        activations=parsed,
         seeds=tuple(int(seed) for seed in seeds),
         epochs=int(epochs),
         learning_rates=tuple(sorted(rates)),

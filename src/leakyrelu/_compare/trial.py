@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["LOOK_EXAMPLES", "RANGES", "ROUNDING", "Checkpoint", "Key", "Trial", "is_possible"]
+from leakyrelu._compare.metric import Metric
+from leakyrelu.activations import Activation
+
+__all__ = ["LOOK_EXAMPLES", "Checkpoint", "Key", "Trial", "is_possible"]
 
 # How many training examples a look takes at the most. A unit that fires for none of them fires for
 # less than 0.6%, with 95% confidence.
 LOOK_EXAMPLES = 512
 
-# Between what scores of these names lie, up to rounding.
-RANGES = {"accuracy": (0.0, 1.0), "R²": (-math.inf, 1.0)}
-ROUNDING = 1e-6
-
 # Names a trial: activation, learning rate, seed.
-Key = tuple[str, float, int]
+Key = tuple[Activation, float, int]
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class Trial:
 
     Attributes
     ----------
-    activation : str
-        Its spec.
+    activation : Activation
     learning_rate : float
     seed : int
     validation_score, test_score : float
@@ -71,7 +69,7 @@ class Trial:
         A score is missing though the losses of training, validation and test examples are finite.
     """
 
-    activation: str
+    activation: Activation
     learning_rate: float
     seed: int
     validation_score: float
@@ -97,16 +95,7 @@ class Trial:
         return self.activation, self.learning_rate, self.seed
 
 
-def is_possible(trial: Trial, metric: str) -> bool:
-    """Whether the scores of a trial are such as a metric can give; NaN is.
-
-    Examples
-    --------
-    >>> trial = Trial("relu", 0.01, 0, 0.9, -0.94, 1.0, ["1"], [])
-    >>> is_possible(trial, "accuracy"), is_possible(trial, "R²")
-    (False, True)
-    """
-    low, high = RANGES.get(metric, (-math.inf, math.inf))
+def is_possible(trial: Trial, metric: Metric) -> bool:
+    """Whether the scores of a trial are such as the metric can give; NaN is."""
     looks = (checkpoint.validation_score for checkpoint in trial.history)
-    scores = (trial.validation_score, trial.test_score, *looks)
-    return not any(score < low - ROUNDING or score > high + ROUNDING for score in scores)
+    return all(map(metric.allows, (trial.validation_score, trial.test_score, *looks)))

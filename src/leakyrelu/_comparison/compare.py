@@ -164,13 +164,14 @@ def compare(
 
         with Console(stderr=True, quiet=not progress).status("loading PyTorch"):
             from leakyrelu._compare.data.tensor_task import make_task
-            from leakyrelu._compare.engines.engine import run
+            from leakyrelu._compare.engines.run import run
+            from leakyrelu._compare.environment import environment
             from leakyrelu._compare.networks.recipe import fingerprint, make_recipe
             from leakyrelu._compare.settings import check_rope, make_settings
             from leakyrelu._compare.store.writing import Store
             from leakyrelu._compare.training.train import Experiment
-            from leakyrelu._comparison.comparison import Comparison, environment
-            from leakyrelu._report.terminal import LiveProgress
+            from leakyrelu._comparison.comparison import Comparison
+            from leakyrelu._report.progress import LiveProgress
     except ImportError as error:
         message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
         raise ImportError(message, name=error.name) from error

@@ -8,65 +8,66 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from leakyrelu._compare.results import Results
 from leakyrelu._compare.statistics.condition import START, reach, silent
 from leakyrelu._compare.trial import Trial
 from leakyrelu._data.files import check_file, replacing
 from leakyrelu._errors import InputError
-from leakyrelu._report.words import names_of
+from leakyrelu._report import sentences
+from leakyrelu._report.tables import candidates_table, names_of, trials_table
+from leakyrelu._report.why import explain
 
-if TYPE_CHECKING:
-    from leakyrelu._comparison.comparison import Comparison
-
-__all__ = ["ENDINGS", "PAGES", "check_file", "check_runs", "export", "replacing", "to_tensorboard"]
+__all__ = ["ENDINGS", "PAGES", "as_json", "check_runs", "export", "to_tensorboard"]
 
 ENDINGS = (".csv", ".parquet", ".json")
 PAGES = (".html", ".htm")
 
 
-def export(comparisons: Sequence[Comparison], path: Path) -> None:
+def export(several: Sequence[Results], path: Path) -> None:
     """Write the trials of experiments, one row each; of several with the name of its experiment.
 
     As JSON, one object, or a list of several, with settings, environment, verdict and histories.
     """
     check_file(path, ENDINGS)
     if path.suffix.lower() == ".json":
-        each = [_as_json(comparison) for comparison in comparisons]
+        each = [as_json(found) for found in several]
         text = json.dumps(each[0] if len(each) == 1 else each, indent=1, allow_nan=False)
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
         return
-    tables = [comparison.trials() for comparison in comparisons]
+    tables = [trials_table(found) for found in several]
     if len(tables) > 1:
-        for table, comparison in zip(tables, comparisons, strict=True):
-            table.insert(0, "experiment", str(comparison.directory))
+        for table, found in zip(tables, several, strict=True):
+            table.insert(0, "experiment", str(found.directory))
     rows = pd.concat(tables, ignore_index=True)
     write = rows.to_csv if path.suffix.lower() == ".csv" else rows.to_parquet
     with replacing(path) as part:
         write(part, index=False)
 
 
-def _as_json(comparison: Comparison) -> dict[str, Any]:
-    found: dict[str, Any] = _finite(
+def as_json(found: Results) -> dict[str, Any]:
+    """Return all that is known of an experiment, as `json.dumps` takes it."""
+    everything: dict[str, Any] = _finite(
         {
-            "experiment": str(comparison.directory),
-            "task": dataclasses.asdict(comparison.task),
-            "settings": dataclasses.asdict(comparison.settings),
-            "environment": comparison.environment,
-            "rope": comparison.rope,
-            "is_finished": comparison.is_finished,
-            "verdict": comparison.verdict,
-            "why": comparison.why,
-            "notes": comparison.notes,
-            "table": comparison.table().to_dict("records"),
-            "trials": [dataclasses.asdict(trial) for trial in comparison.histories()],
+            "experiment": str(found.directory),
+            "task": json.loads(found.task.to_json()),
+            "settings": json.loads(found.settings.to_json()),
+            "environment": found.environment,
+            "rope": found.rope,
+            "is_finished": found.is_finished,
+            "verdict": sentences.verdict(found),
+            "why": explain(found),
+            "notes": sentences.notes(found),
+            "table": candidates_table(found).to_dict("records"),
+            "trials": [dataclasses.asdict(trial) for trial in found.histories()],
         }
     )
-    return found
+    return everything
 
 
 def _finite(value: Any) -> Any:
@@ -78,16 +79,16 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def check_runs(comparisons: Sequence[Comparison], directory: Path) -> None:
+def check_runs(several: Sequence[Results], directory: Path) -> None:
     """Refuse a directory that has some of the runs: TensorBoard would show each point twice."""
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory} is a file; give a directory for the runs")
-    for run, _, _ in _runs(comparisons, directory):
+    for run, _, _ in _runs(several, directory):
         if run.exists():
             raise InputError(f"{directory} already holds the run {run.name}; give a new directory")
 
 
-def to_tensorboard(comparisons: Sequence[Comparison], directory: Path) -> None:
+def to_tensorboard(several: Sequence[Results], directory: Path) -> None:
     """Write each trial as a run: scalars over the epochs, and what it was with its scores."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -95,29 +96,27 @@ def to_tensorboard(comparisons: Sequence[Comparison], directory: Path) -> None:
     except ImportError as error:
         message = f"TensorBoard needs {error.name}: pip install 'leakyrelu[tensorboard]'"
         raise ImportError(message, name=error.name) from error
-    check_runs(comparisons, directory)
-    for run, comparison, trial in _runs(comparisons, directory):
+    check_runs(several, directory)
+    for run, found, trial in _runs(several, directory):
         with SummaryWriter(run) as writer:
             scores = {"score/test": trial.test_score, "score/validation": trial.validation_score}
             what = {name: getattr(trial, name) for name in ("activation", "learning_rate", "seed")}
             for summary in hparams(what, scores):  # type: ignore[no-untyped-call]
                 writer.file_writer.add_summary(summary)
             for name, value in scores.items():
-                writer.add_scalar(name, value, comparison.settings.epochs)
+                writer.add_scalar(name, value, found.settings.epochs)
             for place, checkpoint in enumerate(trial.history):
                 for name, value in _scalars(trial, START + place).items():
                     writer.add_scalar(name, value, checkpoint.epoch)
 
 
-def _runs(
-    comparisons: Sequence[Comparison], directory: Path
-) -> Iterator[tuple[Path, Comparison, Trial]]:
+def _runs(several: Sequence[Results], directory: Path) -> Iterator[tuple[Path, Results, Trial]]:
     """Yield each trial with the directory of its run."""
-    folders = names_of(comparisons) if len(comparisons) > 1 else [""]
-    for folder, comparison in zip(folders, comparisons, strict=True):
-        for trial in comparison.histories():
+    folders = names_of(several) if len(several) > 1 else [""]
+    for folder, found in zip(folders, several, strict=True):
+        for trial in found.histories():
             name = f"{trial.activation}-lr{trial.learning_rate:g}-seed{trial.seed}"
-            yield directory / folder / re.sub(r"[^\w.-]", "_", name), comparison, trial
+            yield directory / folder / re.sub(r"[^\w.-]", "_", name), found, trial
 
 
 def _scalars(trial: Trial, at: int) -> dict[str, float]:

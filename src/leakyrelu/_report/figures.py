@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from leakyrelu._compare.metric import Metric
+from leakyrelu._compare.results import Results
+from leakyrelu._compare.statistics.candidates import Candidate, Estimate
 from leakyrelu._plot.figure import NotebookFigure
 from leakyrelu._report.svg import Drawing, Value, mark
-from leakyrelu._report.words import interval, percent, score_axis, score_in_words, score_scale
-
-if TYPE_CHECKING:
-    from leakyrelu._compare.statistics.verdict import Candidate, Estimate
-    from leakyrelu._comparison.comparison import Comparison
+from leakyrelu._report.words import interval, percent, score_in_words, with_unit
 
 __all__ = ["differences", "learning_curve", "most_silent", "overview", "scores", "silent_units"]
 
@@ -25,11 +24,11 @@ __all__ = ["differences", "learning_curve", "most_silent", "overview", "scores",
 BETTER, WORSE, UNCLEAR, OTHERS = "#1f86c8", "#d9731a", "#808080", "#a0a0a0"
 
 
-def scores(comparison: Comparison, axes: Axes) -> Drawing:
+def scores(comparison: Results, axes: Axes) -> Drawing:
     """Draw the test score of each activation with its 95% interval."""
     metric = comparison.task.metric
     trained = comparison.trained
-    scale = score_scale(metric)
+    scale = metric.scale
     values = _intervals(axes, trained, [c.score for c in trained], metric)
     for row, candidate in enumerate(trained):
         each = [scale * trial.test_score for trial in candidate.trials]
@@ -52,29 +51,29 @@ def scores(comparison: Comparison, axes: Axes) -> Drawing:
             )
             for trial in candidate.trials
         ]
-    axes.set_xlabel(f"test {score_axis(metric)}; | one seed")
+    axes.set_xlabel(f"test {with_unit(metric)}; | one seed")
     told = "; ".join(value.text for value in values[: len(trained)])
     return Drawing(f"Test {metric} with 95% intervals. {told}", values)
 
 
-def differences(comparison: Comparison, axes: Axes) -> Drawing:
+def differences(comparison: Results, axes: Axes) -> Drawing:
     """Draw each paired difference to the reference, with simultaneous 95% intervals."""
     metric, reference = comparison.task.metric, comparison.settings.reference
     trained = comparison.trained  # the row of the reference stays empty: rows as in `scores`
     values = _intervals(axes, trained, [c.difference for c in trained], metric, signed=True)
     axes.axvline(0, color=OTHERS, linewidth=1, linestyle="--", zorder=0)
     if comparison.rope:
-        reach = score_scale(metric) * comparison.rope
+        reach = metric.scale * comparison.rope
         axes.axvspan(-reach, reach, color=OTHERS, alpha=0.2, linewidth=0, zorder=0)
-    axes.set_xlabel(f"difference to {reference} ({'points' if metric == 'accuracy' else metric})")
+    axes.set_xlabel(f"difference to {reference} ({metric.unit_of_difference.strip() or metric})")
     told = "; ".join(value.text for value in values)
     return Drawing(f"Difference to {reference} with 95% intervals. {told}", values)
 
 
-def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> Drawing:
+def learning_curve(comparison: Results, candidate: Candidate, axes: Axes) -> Drawing:
     """Draw the validation score of one activation over the epochs, the others in grey."""
     metric = comparison.task.metric
-    scale = score_scale(metric)
+    scale = metric.scale
     reached, values = [], []
     for other in comparison.trained:
         epochs = [checkpoint.epoch for checkpoint in other.trials[0].history]
@@ -118,7 +117,7 @@ def learning_curve(comparison: Comparison, candidate: Candidate, axes: Axes) -> 
     return Drawing(f"Validation {metric} of {candidate.activation} by epoch. {told}", values)
 
 
-def silent_units(comparison: Comparison, candidate: Candidate, axes: Axes) -> Drawing:
+def silent_units(comparison: Results, candidate: Candidate, axes: Axes) -> Drawing:
     """Draw the share of units that never fire, by layer and epoch."""
     epochs = [checkpoint.epoch for checkpoint in candidate.trials[0].history]
     layers = candidate.trials[0].layers
@@ -158,7 +157,7 @@ def silent_units(comparison: Comparison, candidate: Candidate, axes: Axes) -> Dr
     )
 
 
-def overview(comparison: Comparison) -> Figure:
+def overview(comparison: Results) -> Figure:
     """Draw scores, differences, learning curves and silent units in one figure."""
     trained = comparison.trained
     columns = max(2, min(4, len(trained)))
@@ -169,7 +168,7 @@ def overview(comparison: Comparison) -> Figure:
     left, right = top.subplots(1, 2)
     scores(comparison, left)
     differences(comparison, right)
-    metric = score_axis(comparison.task.metric)
+    metric = with_unit(comparison.task.metric)
     curves.suptitle(f"validation {metric}: mean and range over the seeds")
     heat.suptitle(
         f"units that never fire, dark 0 to yellow {most_silent(comparison):.0%}, by layer"
@@ -191,7 +190,7 @@ def _silent_share(candidate: Candidate) -> npt.NDArray[np.float64]:
     return np.asarray(shares.mean(axis=0))
 
 
-def most_silent(comparison: Comparison) -> float:
+def most_silent(comparison: Results) -> float:
     """Return the upper end of the colour scale, one for all activations."""
     return max([0.01, *(float(_silent_share(c).max()) for c in comparison.trained)])
 
@@ -200,11 +199,11 @@ def _intervals(
     axes: Axes,
     candidates: Sequence[Candidate],
     estimates: Sequence[Estimate | None],
-    metric: str,
+    metric: Metric,
     signed: bool = False,
 ) -> list[Value]:
     """Draw an interval for each candidate that has an estimate, and return its value."""
-    scale = score_scale(metric)
+    scale = metric.scale
     values = []
     for row, (candidate, estimate) in enumerate(zip(candidates, estimates, strict=True)):
         if estimate is None:

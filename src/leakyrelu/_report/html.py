@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from leakyrelu._compare.environment import OPTIMIZER, SCHEDULE
+from leakyrelu._compare.results import Results
 from leakyrelu._compare.statistics.condition import (
     END,
     START,
@@ -21,15 +23,12 @@ from leakyrelu._compare.statistics.condition import (
     slopes,
 )
 from leakyrelu._compare.statistics.relations import FEWEST_TO_TELL, THRESHOLDS
-from leakyrelu._comparison.comparison import OPTIMIZER, SCHEDULE
-from leakyrelu._report import figures, why_figures
+from leakyrelu._report import figures, sentences, why_figures
 from leakyrelu._report.svg import page_figure
-from leakyrelu._report.why import names_of_slopes
-from leakyrelu._report.words import fraction, interval, names_of, percent, side_by_side
-from leakyrelu.activations import parse
-
-if TYPE_CHECKING:
-    from leakyrelu._comparison.comparison import Comparison
+from leakyrelu._report.tables import names_of, side_by_side
+from leakyrelu._report.why import explain, names_of_slopes
+from leakyrelu._report.words import fraction, interval, percent, with_unit
+from leakyrelu.activations import Activation
 
 __all__ = ["comparison_page", "experiments_page"]
 
@@ -50,6 +49,12 @@ def _template(name: str) -> jinja2.Template:
         "percent": percent,
         "reach": lambda trials: median_reach(trials, START),
         "sortable": _sortable,
+        "with_unit": with_unit,
+        "verdict": sentences.verdict,
+        "notes": sentences.notes,
+        "why": explain,
+        "progress": sentences.progress,
+        "seeds": sentences.seeds,
     }
     return environment.get_template(name)
 
@@ -62,7 +67,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def comparison_page(comparison: Comparison) -> str:
+def comparison_page(comparison: Results) -> str:
     """Return the report as HTML that refers to nothing outside itself."""
     trained = comparison.trained
 
@@ -76,8 +81,8 @@ def comparison_page(comparison: Comparison) -> str:
         settings=comparison.settings,
         task=comparison.task,
         recommended=recommended,
-        recommended_code=recommended and parse(recommended.activation).code,
-        gain=recommended and parse(recommended.activation).gain,
+        recommended_code=recommended and recommended.activation.code,
+        gain=recommended and recommended.activation.gain,
         most=figures.most_silent(comparison) if trained else 0,
         curves=each(figures.learning_curve),
         heatmaps=each(figures.silent_units),
@@ -94,7 +99,7 @@ def comparison_page(comparison: Comparison) -> str:
     )
 
 
-def experiments_page(comparisons: Sequence[Comparison]) -> str:
+def experiments_page(comparisons: Sequence[Results]) -> str:
     """Return a page that shows experiments side by side, and a section for each."""
     return _template("experiments.html.j2").render(
         comparisons=comparisons,
@@ -106,7 +111,7 @@ def experiments_page(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def _training(comparison: Comparison) -> dict[str, str | None]:
+def _training(comparison: Results) -> dict[str, str | None]:
     """Tell in words how networks were trained.
 
     Of an earlier version's experiment it is known only if the user brought nothing.
@@ -116,7 +121,7 @@ def _training(comparison: Comparison) -> dict[str, str | None]:
     return {name: comparison.environment.get(name, known.get(name)) for name in default}
 
 
-def _figures(comparison: Comparison, part: str = "") -> dict[str, Any]:
+def _figures(comparison: Results, part: str = "") -> dict[str, Any]:
     """Draw what the page of one experiment and that of several show, of those that trained."""
 
     def drawn(size: tuple[float, float], draw: Callable[..., Any], *more: Any) -> Markup:
@@ -144,10 +149,10 @@ class _ByLayer:
 
     caption: str
     layers: list[str]
-    columns: dict[str, list[str]]
+    columns: Mapping[Activation, list[str]]
 
 
-def _tables(comparison: Comparison) -> list[_ByLayer]:
+def _tables(comparison: Results) -> list[_ByLayer]:
     trained = comparison.trained
     if not trained:
         return []

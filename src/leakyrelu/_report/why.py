@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from leakyrelu._compare.results import Results
+from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import (
     END,
     START,
@@ -14,44 +16,30 @@ from leakyrelu._compare.statistics.condition import (
     slopes,
 )
 from leakyrelu._compare.statistics.relations import FEWEST_TO_TELL, SILENT, UNEVEN, Relation, apart
-from leakyrelu._compare.statistics.verdict import Candidate
 from leakyrelu._compare.trial import Trial
 from leakyrelu._report.words import fraction, percent
-from leakyrelu.activations import parse
 
 __all__ = ["explain", "names_of_slopes"]
 
 
-def explain(
-    candidates: Sequence[Candidate], reference: str, found: Sequence[Relation]
-) -> list[str]:
+def explain(found: Results) -> list[str]:
     """Say in sentences what goes with the differences in score.
 
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-    reference : str
-        The activation that the others were compared with.
-    found : sequence of Relation
-        How the condition of the networks goes with their score.
-
-    Returns
-    -------
-    list of str
-        One for each activation that is better or worse, for each PReLU, and for the relations.
+    There is one for each activation that is better or worse, for each PReLU, and for the
+    correlations.
     """
-    trained = [c for c in candidates if not c.lost]
-    own = next((c for c in trained if c.activation == reference), None)
-    told = [_reason(c, own) for c in trained if own and c.verdict in ("better", "worse")]
-    if own is None or len(trained) < 2:
-        lost = [c for c in candidates if c.lost and (own or c.activation == reference)]
+    trained, own = found.trained, found.reference
+    reference = own.activation
+    told = [_reason(c, own) for c in trained if c.verdict in ("better", "worse") and not own.lost]
+    if own.lost or len(trained) < 2:
+        lost = [own] if own.lost else [c for c in found.candidates if c.lost]
         why = "diverged" if all(c.lost == "diverged" for c in lost) else "got no score"
-        others = "the others" if own else reference
+        others = reference if own.lost else "the others"
         told = [f"There is nothing to explain: {others} {why}, so nothing could be compared."]
     elif not told:
         told = [f"No activation is better or worse than {reference}: there is nothing to explain."]
     told += [_slopes(c) for c in trained if c.trials[0].history[END].slopes]
-    return [*told, _relations(found)] if trained else told
+    return [*told, _relations(found.relations)] if trained else told
 
 
 # --- Better or worse, and what sets it apart ---------------------------------------------------
@@ -66,11 +54,11 @@ def _reason(candidate: Candidate, reference: Candidate) -> str:
     if speaking_for:
         sentence = f"{start}. What sets it apart: {'; '.join(speaking_for)}."
     elif against:
-        sentence = f"{start}, but none of the health figures is a reason for it."
+        sentence = f"{start}, but no health metric explains it."
     else:
-        sentence = f"{start}, but none of the health figures sets it apart."
+        sentence = f"{start}, but no health metric sets it apart."
     if against:
-        sentence += f" What speaks against it: {'; '.join(against)}."
+        sentence += f" Against it: {'; '.join(against)}."
     return sentence
 
 
@@ -89,7 +77,7 @@ def _silence(candidate: Candidate, reference: Candidate) -> tuple[bool, str]:
 
 
 def _word(candidate: Candidate) -> str:
-    return "dead" if parse(candidate.activation).can_die else "stuck negative"
+    return "dead" if candidate.activation.can_die else "stuck negative"
 
 
 def _where(trials: Sequence[Trial]) -> str:
@@ -150,13 +138,13 @@ def _relations(found: Sequence[Relation]) -> str:
     clear = [relation for relation in found if relation.is_clear]
     if not any(relation.is_tested for relation in found):
         return (
-            "Whether the health figures go with the score can't be told from chance here: that "
-            f"takes {FEWEST_TO_TELL} seeds, or activations, whose figures differ."
+            "Too few networks to tell whether a health metric correlates with the score: it takes "
+            f"{FEWEST_TO_TELL} seeds, or activations, whose metrics differ."
         )
     if not clear:
         return (
-            "None of the health figures goes with the score more closely than chance would make "
-            "it, neither within the activations nor across them."
+            "No health metric correlates with the score beyond chance, neither within activations "
+            "nor across them."
         )
     told = [
         f"{r.quantity} {r.correlation:+.2f} {r.scope} "
@@ -164,6 +152,6 @@ def _relations(found: Sequence[Relation]) -> str:
         for r in clear
     ]
     return (
-        f"What goes with the score, by rank correlation: {'; '.join(told)}. "
-        "That is no proof of a cause."
+        f"Correlated with the score (rank correlation): {'; '.join(told)}. Correlation does not "
+        "prove a cause."
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import MaxNLocator
 
+from leakyrelu._compare.results import Results
+from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import (
     END,
     START,
@@ -19,11 +21,7 @@ from leakyrelu._compare.statistics.condition import (
 )
 from leakyrelu._report.svg import Drawing, Value, mark
 from leakyrelu._report.why import names_of_slopes
-from leakyrelu._report.words import fraction, percent, score_axis, score_in_words, score_scale
-
-if TYPE_CHECKING:
-    from leakyrelu._compare.statistics.verdict import Candidate
-    from leakyrelu._comparison.comparison import Comparison
+from leakyrelu._report.words import fraction, percent, score_in_words, with_unit
 
 __all__ = ["gradient_by_depth", "legend", "line_styles", "silent_and_score", "slopes_by_layer"]
 
@@ -33,7 +31,7 @@ _DASHES = ("", "5 2", "1.5 1.5")
 _MARKERS = "os^Dv*P"  # not as many as colours: those of one colour have different ones
 
 
-def line_styles(comparison: Comparison) -> dict[str, tuple[str, str, str]]:
+def line_styles(comparison: Results) -> dict[str, tuple[str, str, str]]:
     """Return colour, SVG dashes and marker of each activation, in all figures the same."""
     return {
         spec: (
@@ -45,7 +43,7 @@ def line_styles(comparison: Comparison) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def legend(comparison: Comparison) -> dict[str, tuple[str, str, str]]:
+def legend(comparison: Results) -> dict[str, tuple[str, str, str]]:
     """Return colour, SVG dashes and the corners of the marker, in a box of 10, of those trained."""
     styles = line_styles(comparison)
     return {
@@ -62,13 +60,13 @@ def _corners(marker: str) -> str:
     return " ".join(f"{x:.1f},{10 - y:.1f}" for x, y in corners)  # the y of SVG points down
 
 
-def _line(comparison: Comparison, candidate: Candidate) -> dict[str, Any]:
+def _line(comparison: Results, candidate: Candidate) -> dict[str, Any]:
     color, dashes, _ = line_styles(comparison)[candidate.activation]
     style = (0, tuple(map(float, dashes.split()))) if dashes else "-"
     return {"color": color, "linestyle": style, "gid": mark(candidate.activation)}
 
 
-def gradient_by_depth(comparison: Comparison, at: int, axes: Axes) -> Drawing:
+def gradient_by_depth(comparison: Results, at: int, axes: Axes) -> Drawing:
     """Draw the gradient of each weight matrix, first to last, on a logarithmic scale."""
     values, told = [], []
     by_name = {c.activation: gradients(c.trials, at) for c in comparison.trained}
@@ -106,10 +104,10 @@ def gradient_by_depth(comparison: Comparison, at: int, axes: Axes) -> Drawing:
     )
 
 
-def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
+def silent_and_score(comparison: Results, axes: Axes) -> Drawing:
     """Draw each network's test score over its silent units, and the medians of the activations."""
     metric = comparison.task.metric
-    scale = score_scale(metric)
+    scale = metric.scale
     values, told = [], []
     for c in comparison.trained:
         style = _line(comparison, c)
@@ -136,7 +134,7 @@ def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
         )
     axes.set_title("silent units and score")
     axes.set_xlabel("units that never fire at the end (%)")
-    axes.set_ylabel(f"test {score_axis(metric)}")
+    axes.set_ylabel(f"test {with_unit(metric)}")
     axes.grid(color="#a0a0a0", alpha=0.3, linewidth=0.6)
     return Drawing(
         f"Test {metric} of each network over its silent units at the end. Medians: "
@@ -145,7 +143,7 @@ def silent_and_score(comparison: Comparison, axes: Axes) -> Drawing:
     )
 
 
-def slopes_by_layer(comparison: Comparison, axes: Axes) -> Drawing:
+def slopes_by_layer(comparison: Results, axes: Axes) -> Drawing:
     """Draw the slopes that PReLUs have learned, the mean over the seeds and their range."""
     values, told = [], []
     for c in comparison.trained:

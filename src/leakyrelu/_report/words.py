@@ -1,59 +1,66 @@
-"""Numbers as the tables show them."""
+"""Numbers and lists as text, wherever they are shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from leakyrelu._compare.statistics.verdict import Candidate, Estimate
-    from leakyrelu._comparison.comparison import Comparison
+from leakyrelu._compare.metric import Metric
+from leakyrelu._compare.statistics.intervals import Estimate
 
 __all__ = [
-    "damage",
+    "difference",
+    "few",
     "fraction",
     "interval",
-    "names_of",
+    "listing",
     "percent",
-    "score_axis",
+    "plain_difference",
     "score_in_words",
-    "score_scale",
-    "side_by_side",
+    "with_unit",
 ]
 
 MOST_NAMED = 5
 
 
-def score_scale(metric: str) -> float:
-    """Return what scores are multiplied by where they are shown: accuracy is in per cent."""
-    return 100 if metric == "accuracy" else 1
+def with_unit(metric: Metric) -> str:
+    """Name a score with its unit: ``accuracy (%)``."""
+    return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
 
 
-def score_axis(metric: str) -> str:
-    """Name a score with its unit."""
-    return "accuracy (%)" if metric == "accuracy" else metric
-
-
-def score_in_words(score: float, metric: str) -> str:
-    """Write a score as ``97.1%``, or ``0.971`` where it is not accuracy."""
+def score_in_words(score: float, metric: Metric) -> str:
+    """Write a score in its unit, as ``97.1%`` or ``0.971``."""
     if math.isnan(score):
         return "-"
-    return f"{100 * score:.1f}%" if metric == "accuracy" else f"{score:.3f}"
+    return f"{metric.scale * score:.{metric.digits}f}{metric.unit}"
 
 
-def interval(estimate: Estimate, metric: str, signed: bool = False) -> str:
+def interval(estimate: Estimate, metric: Metric, signed: bool = False) -> str:
     """Write an estimate as ``97.1 ± 0.9%``, without the ± where there is no interval.
 
-    A difference of accuracies (`signed`) is in percentage points and has no unit.
+    A difference (`signed`) has a sign and no unit.
     """
     if math.isnan(estimate.mean):
         return "-"
-    scale, digits = score_scale(metric), 1 if metric == "accuracy" else 3
-    text = format(scale * estimate.mean, f"{'+' if signed else ''}.{digits}f")
+    sign = "+" if signed else ""
+    text = f"{metric.scale * estimate.mean:{sign}.{metric.digits}f}"
     if not math.isnan(estimate.reach):
-        text += f" ± {scale * estimate.reach:.{digits}f}"
-    return f"{text}%" if metric == "accuracy" and not signed else text
+        text += f" ± {metric.scale * estimate.reach:.{metric.digits}f}"
+    return text if signed else f"{text}{metric.unit}"
+
+
+def difference(estimate: Estimate, metric: Metric) -> str:
+    """Write a difference with the ends of its interval: ``+5.5 points, 0.3 to 9.9``."""
+    mean, low, high = (
+        f"{metric.scale * value:+.{metric.digits}f}"
+        for value in (estimate.mean, estimate.low, estimate.high)
+    )
+    return f"{mean}{metric.unit_of_difference}, {low} to {high}"
+
+
+def plain_difference(size: float, metric: Metric) -> str:
+    """Write a size of differences: ``2 points``."""
+    return f"{metric.scale * size:g}{metric.unit_of_difference}"
 
 
 def percent(share: float) -> str:
@@ -84,31 +91,13 @@ def _two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}"
 
 
-def names_of(comparisons: Sequence[Comparison]) -> list[str]:
-    """Name experiments by their directories, with as much of the path as tells them apart."""
-    paths = [comparison.directory.absolute() for comparison in comparisons]
-    for parts in range(1, max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+def listing(items: Sequence[str]) -> str:
+    """Join names in a sentence: ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def side_by_side(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Candidate | None]]]:
-    """Return each activation with what each experiment found of it, None if it is not among them.
-
-    Those that are in more experiments come first, then those of the better mean place.
-    """
-    each = [{c.activation: c for c in comparison.candidates} for comparison in comparisons]
-    places: dict[str, list[int]] = {}
-    for found in each:
-        for place, activation in enumerate(found):
-            places.setdefault(activation, []).append(place)
-    ordered = sorted(places, key=lambda name: (-len(places[name]), sum(places[name])))
-    return [(name, [found.get(name) for found in each]) for name in ordered]
-
-
-def damage(trials: Sequence[str]) -> str:
-    """Name trials that are damaged, a few of them: ``relu at 0.01, seed 3; and 2 more``."""
-    more = len(trials) - MOST_NAMED
-    return "; ".join(trials[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+def few(items: Sequence[object], separator: str = ", ") -> str:
+    """Join the first few items, and say how many more there are: ``0, 1, 2, 3, 4 and 7 more``."""
+    shown = separator.join(map(str, items[:MOST_NAMED]))
+    more = len(items) - MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

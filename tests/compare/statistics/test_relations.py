@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from leakyrelu._compare.statistics.candidates import Candidate, Estimate
 from leakyrelu._compare.statistics.condition import END, START, imbalance, reach
 from leakyrelu._compare.statistics.relations import BORN, SILENT, UNEVEN, apart, relations
-from leakyrelu._compare.statistics.verdict import Candidate, Estimate
 from leakyrelu._compare.trial import Checkpoint, Trial
 
 NOTHING = Estimate(math.nan, math.nan, math.nan)

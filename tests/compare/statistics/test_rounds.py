@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from leakyrelu._compare.settings import make_settings
+from leakyrelu._compare.statistics.candidates import candidates
 from leakyrelu._compare.statistics.intervals import CONFIDENCE, TEST_TO_TRAIN
 from leakyrelu._compare.statistics.rounds import confidence_at, looks, seeds_to_decide, wanted
-from leakyrelu._compare.statistics.verdict import candidates
 from leakyrelu._compare.trial import Trial
 
 EIGHT = ["relu", "leaky_relu:0.1", "leaky_relu:0.2", "prelu", "rrelu", "elu", "gelu", "silu"]

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.store.reading import FILE_NAME, read
 from leakyrelu._compare.store.writing import Store
@@ -18,7 +19,7 @@ HISTORY = [Checkpoint(epoch, 2, 0.25, [0.5], [0.1, 0.2], []) for epoch in (0, 1)
 @pytest.fixture
 def directory(tmp_path):
     settings = make_settings("abc", ["relu", "elu"], 1, 1, (0.01,), depth=1, width=8)
-    task = TaskInfo("digits", "accuracy", 0.01, 100, "64 features", ["a note"])
+    task = TaskInfo("digits", metric_named("accuracy"), 0.01, 100, "64 features", ["a note"])
     with Store(tmp_path, settings, task, {"python": "3"}) as store:
         store.add([Trial("relu", 0.01, 0, 0.5, 0.75, 1, ["1"], HISTORY)])
     return tmp_path

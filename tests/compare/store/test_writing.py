@@ -20,18 +20,22 @@ import numpy as np
 import pytest
 
 from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.store.reading import FILE_NAME, checksum, read
 from leakyrelu._compare.store.writing import Store
 from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu.activations import parse
 
 SETTINGS = make_settings("abc", ["relu", "elu"], 2, 1, (0.01,), depth=2, width=8)
-TASK = TaskInfo("digits", "accuracy", 0.01, 100, "64 features, 10 classes", ["a note"])
+TASK = TaskInfo(
+    "digits", metric_named("accuracy"), 0.01, 100, "64 features, 10 classes", ["a note"]
+)
 HISTORY = [
     Checkpoint(0, 2.5, 0.25, [0.5, 0.0], [0.1, 0.2, 0.3], []),
     Checkpoint(1, math.nan, 0.5, [0.0, 0.125], [0.0, math.inf, 0.3], [0.25, 0.3]),
 ]
-TRIAL = Trial("relu", 0.01, 0, 0.5, 0.75, 1.5, ["1", "2"], HISTORY)
+TRIAL = Trial(parse("relu"), 0.01, 0, 0.5, 0.75, 1.5, ["1", "2"], HISTORY)
 
 
 def opened(directory, settings=SETTINGS, environment=None):
@@ -115,7 +119,7 @@ WRITER = """
     import dataclasses, sys
     from pathlib import Path
     sys.path.insert(0, {here!r})
-    from test_store import TRIAL, opened, seeds_from
+    from test_writing import TRIAL, opened, seeds_from
 
     with opened(Path(sys.argv[1])) as store:
         print("open", flush=True)
@@ -154,7 +158,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     sys.path.insert(0, {here!r})
-    from test_store import opened, seeds_from
+    from test_writing import opened, seeds_from
 
     store = opened(Path(sys.argv[1]))
     store._connection.execute("PRAGMA cache_size = 2")  # so that it writes before it commits
@@ -365,7 +369,7 @@ def test_numbers_of_any_kind_are_no_damage(tmp_path, score):
     ],
 )
 def test_a_score_outside_of_its_range_is_refused(tmp_path, metric, score, is_possible):
-    task = dataclasses.replace(TASK, metric=metric)
+    task = dataclasses.replace(TASK, metric=metric_named(metric))
     for field in ("test_score", "validation_score"):
         with Store(tmp_path / field, SETTINGS, task, {}) as store:
             trial = dataclasses.replace(TRIAL, **{field: score})
@@ -414,7 +418,7 @@ LIMITED = """
     import resource, sys
     from pathlib import Path
     sys.path.insert(0, {here!r})
-    from test_store import opened, seeds_from
+    from test_writing import opened, seeds_from
 
     with opened(Path(sys.argv[1])) as store:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -43,7 +43,7 @@ def experiment_of(model=make, **recipe):
 
 
 def reason(model=make, **recipe):
-    return reason_against(experiment_of(model, **recipe), "relu", EACH)
+    return reason_against(experiment_of(model, **recipe), parse("relu"), EACH)
 
 
 class Normalised(Own):
@@ -206,7 +206,7 @@ def test_losses_of_one_s_own_on_a_table(loss, expected):
     task = load_task((X.numpy(), X[:, 0].numpy() ** 2))
     settings = make_settings(task.fingerprint, ["relu", "elu"], 5, 2, 0.01, depth=2, width=8)
     experiment = Experiment(dataclasses.replace(task, loss=loss), settings, Recipe())
-    found = reason_against(experiment, "relu", EACH)
+    found = reason_against(experiment, parse("relu"), EACH)
     assert found.startswith(expected) if expected else found == ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from leakyrelu._compare.data.repeats import grouped_split
 from leakyrelu._compare.fingerprint import hash_in_use, hash_of
+from leakyrelu._compare.metric import ACCURACY, R2, Metric, metric_named
 from leakyrelu._errors import InputError
 
 __all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
@@ -65,8 +67,8 @@ class TaskInfo:
     Attributes
     ----------
     name : str
-    metric : str
-        Name of the score; higher is better. ``"accuracy"`` is a share, shown in per cent.
+    metric : Metric
+        What is scored; higher is better.
     score_step : float
         The smallest difference between two scores; 0 if there is none.
     examples : int
@@ -80,12 +82,22 @@ class TaskInfo:
     """
 
     name: str
-    metric: str
+    metric: Metric
     score_step: float
     examples: int
     description: str
     notes: list[str]
     baseline: float | None = None
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps({**vars(self), "metric": self.metric.name})
+
+    @classmethod
+    def from_json(cls, text: str) -> TaskInfo:
+        """Read what `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "metric": metric_named(fields["metric"])})
 
 
 @dataclass(frozen=True)
@@ -146,16 +158,17 @@ class Task:
     source: Callable[[], Any] | None = None
 
     @property
-    def score(self) -> str:
-        """Name of the score; higher is better."""
+    def score(self) -> Metric:
+        """What is scored; higher is better."""
         if self.metric is not None:
-            return name_of(self.metric)
-        return {"classification": "accuracy", "regression": "R²"}.get(self.kind, "minus the loss")
+            return metric_named(name_of(self.metric))
+        built_in = {"classification": ACCURACY, "regression": R2}
+        return built_in.get(self.kind, metric_named("minus the loss"))
 
     @property
     def score_step(self) -> float:
         """The smallest difference between two scores: one test example for accuracy."""
-        if self.score != "accuracy":
+        if self.score != ACCURACY:
             return 0.0
         targets_of_each = (self.y != left_out_by(self.loss)).sum() / len(self.y)
         return float(1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each))

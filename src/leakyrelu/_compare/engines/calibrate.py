@@ -20,7 +20,7 @@ from leakyrelu._compare.training.stackable import reason_against
 from leakyrelu._compare.training.train import Experiment, Training
 from leakyrelu._compare.trial import Key
 from leakyrelu._errors import InputError
-from leakyrelu.activations import parse
+from leakyrelu.activations import Activation
 
 __all__ = ["Way", "calibrate", "seconds_a_step", "told"]
 
@@ -85,11 +85,11 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     InputError
         If the model can't be trained on this data at all.
     """
-    spec = keys[0][0]
-    each = sorted((rate, seed) for activation, rate, seed in keys if activation == spec)
+    activation = keys[0][0]
+    each = sorted((rate, seed) for other, rate, seed in keys if other == activation)
     try:
-        _look_before(experiment, _batch(spec, each, 1))
-        alone, memory = _measure(experiment, _batch(spec, each, 1), stacked=False)
+        _look_before(experiment, _batch(activation, each, 1))
+        alone, memory = _measure(experiment, _batch(activation, each, 1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
         what, task = experiment.recipe.name or "the network", experiment.task
         has_whole = task.loss is not None and task.y.dtype.kind == "i"
@@ -97,12 +97,12 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         raise InputError(
             f"{what} can't be trained on this data, as it was asked: {told(error)}{hint}"
         ) from error
-    best = Way(1, alone, alone, reason_against(experiment, spec, each))
+    best = Way(1, alone, alone, reason_against(experiment, activation, each))
     most = _memory() * MEMORY_SHARE / max(memory, 1)
     for size in [*(size for size in STACKS if size < len(each)), len(each)]:
         if best.note or not 1 < size <= most:
             break
-        seconds, _ = _measure(experiment, _batch(spec, each, size), stacked=True)
+        seconds, _ = _measure(experiment, _batch(activation, each, size), stacked=True)
         if seconds < (STACKS_GAIN if best.stack == 1 else 1.0) * best.seconds:
             best = Way(size, seconds, alone)
         elif seconds > 1.5 * best.seconds:
@@ -143,9 +143,9 @@ def told(error: BaseException) -> str:
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
-def _batch(spec: str, each: Sequence[tuple[float, int]], size: int) -> Batch:
+def _batch(activation: Activation, each: Sequence[tuple[float, int]], size: int) -> Batch:
     rates, seeds = zip(*each[:size], strict=True)
-    return Batch(parse(spec), rates, seeds)
+    return Batch(activation, rates, seeds)
 
 
 def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float:

@@ -18,7 +18,7 @@ from leakyrelu._compare.networks.mlp import (
     Parameters,
     generator_for,
 )
-from leakyrelu._compare.networks.noise import own_noise, seed_generators
+from leakyrelu._compare.networks.noise import OwnNoise, seed_generators
 from leakyrelu._compare.networks.recipe import Recipe
 from leakyrelu._errors import InputError
 from leakyrelu.activations import Activation
@@ -165,7 +165,7 @@ class ModelStack:
             # Buffers that the model has assigned anew are in it now.
             return output, {name: state[name].detach() for name in rest}
 
-        with own_noise(self._noise), _without_fast_path():
+        with OwnNoise(self._noise), _without_fast_path():
             output, self._rest = vmap(one)(self._parameters, self._rest, x)
         return output
 

@@ -9,15 +9,16 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["kept_generators", "own_noise", "seed_generators", "where_others_stand"]
+__all__ = ["OwnNoise", "kept_generators", "seed_generators", "where_others_stand"]
 
 
 def seed_generators(seed: int) -> None:
@@ -62,22 +63,38 @@ class _Draw(torch.autograd.Function):
         return torch.stack([draw(network, own) for network, own in enumerate(of_each)]), 0
 
 
-@contextmanager
-def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
-    """Let what is random in `torch.nn.functional` draw from a generator of each network.
+class OwnNoise(TorchFunctionMode):
+    """Lets what is random in `torch.nn.functional` draw from a generator of each network.
 
     A network alone draws from PyTorch's default generator. With a generator in the same state,
     it gets the same numbers here. What else is random `torch.func.vmap` refuses to do.
     """
 
-    def zero_or_more(x: Tensor, p: float) -> Tensor:
-        def draw(network: int, like: Tensor) -> Tensor:
-            noise = torch.empty_like(like).bernoulli_(1 - p, generator=generators[network])
-            return noise.div_(1 - p)
+    def __init__(self, generators: list[torch.Generator]) -> None:
+        super().__init__()
+        self._generators = generators
+        of_channels = self._dropping(
+            lambda x: x.flatten(2)[:, :, :1].reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+        )
+        own: dict[str, Callable[..., Any]] = {
+            "dropout": self._dropping(lambda x: x),
+            **dict.fromkeys(("dropout1d", "dropout2d", "dropout3d"), of_channels),
+            "rrelu": self._rrelu,
+            "scaled_dot_product_attention": self._attend,
+        }
+        self._own: dict[Any, Any] = {getattr(F, name): each for name, each in own.items()}
+        # PyTorch calls no mode from within a function that a mode has been given: this one calls
+        # dropout and attention, and gets a copy that finds those above in their places.
+        outer = F.multi_head_attention_forward
+        copy = FunctionType(outer.__code__, {**vars(F), **own}, None, outer.__defaults__)
+        copy.__kwdefaults__ = outer.__kwdefaults__
+        self._own[outer] = copy
 
-        return _Draw.apply(x.detach(), draw)  # type: ignore[no-any-return, no-untyped-call]
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of PyTorch's, or that which stands for it."""
+        return self._own.get(func, func)(*args, **(kwargs or {}))
 
-    def dropping(like: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def _dropping(self, like: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
         """Return a dropout whose noise is shaped like what `like` makes of the input."""
 
         def drop(
@@ -85,17 +102,18 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
         ) -> Tensor:
             if not training or p == 0:
                 return input
-            noise = zero_or_more(like(input), p)
+
+            def draw(network: int, x: Tensor) -> Tensor:
+                noise = torch.empty_like(x).bernoulli_(1 - p, generator=self._generators[network])
+                return noise.div_(1 - p)
+
+            noise = _Draw.apply(like(input).detach(), draw)  # type: ignore[no-untyped-call]
             return input.mul_(noise) if inplace else input * noise
 
         return drop
 
-    dropout = dropping(lambda x: x)
-    of_channels = dropping(
-        lambda x: x.flatten(2)[:, :, :1].reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-    )
-
-    def rrelu(
+    def _rrelu(
+        self,
         input: Tensor,
         lower: float = 1 / 8,
         upper: float = 1 / 3,
@@ -107,12 +125,14 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
 
         def draw(network: int, x: Tensor) -> Tensor:
             noise = torch.empty_like(x)
-            torch.ops.aten.rrelu_with_noise(x, noise, lower, upper, True, generators[network])
+            generator = self._generators[network]
+            torch.ops.aten.rrelu_with_noise(x, noise, lower, upper, True, generator)
             return noise
 
         return input * _Draw.apply(input.detach(), draw)  # type: ignore[no-untyped-call]
 
-    def attend(
+    def _attend(
+        self,
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -132,15 +152,4 @@ def own_noise(generators: list[torch.Generator]) -> Iterator[None]:
             scores = scores.masked_fill(~attn_mask, -torch.inf)
         elif attn_mask is not None:
             scores = scores + attn_mask
-        return dropout(scores.softmax(-1), dropout_p) @ value
-
-    with mock.patch.multiple(
-        F,
-        dropout=dropout,
-        dropout1d=of_channels,
-        dropout2d=of_channels,
-        dropout3d=of_channels,
-        rrelu=rrelu,
-        scaled_dot_product_attention=attend,
-    ):
-        yield
+        return self._own[F.dropout](scores.softmax(-1), dropout_p) @ value

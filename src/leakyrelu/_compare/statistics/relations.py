@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import END, START, imbalance, silent
-from leakyrelu._compare.statistics.verdict import Candidate
 from leakyrelu._compare.trial import Trial
 
 __all__ = [

@@ -40,6 +40,7 @@ from leakyrelu._compare.statistics.intervals import (
     probability_above,
 )
 from leakyrelu._compare.trial import Key, Trial
+from leakyrelu.activations import Activation
 
 __all__ = ["at_look", "confidence_at", "looks", "seeds_to_decide", "tried", "wanted"]
 
@@ -85,7 +86,9 @@ def confidence_at(seeds: int, most: int, comparisons: int) -> float:
     return 1 - (1 - CONFIDENCE) * (seeds**2 - before**2) / most**2 / comparisons
 
 
-def tried(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int) -> list[Key]:
+def tried(
+    settings: Settings, stored: Mapping[Key, Trial], spec: Activation, seeds: int
+) -> list[Key]:
     """Return the trials of an activation up to a look, whether stored or not.
 
     After the first round, these are at the learning rates that may be the best by the validation
@@ -111,7 +114,9 @@ def tried(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int
     return [key for rate in rates for key in keys[rate]]
 
 
-def at_look(settings: Settings, stored: Mapping[Key, Trial], spec: str, seeds: int) -> list[Key]:
+def at_look(
+    settings: Settings, stored: Mapping[Key, Trial], spec: Activation, seeds: int
+) -> list[Key]:
     """Return the trials that an activation is judged by at a look, whether stored or not.
 
     They are those `tried` until all of these are there. Then its learning rate is the one with the
@@ -204,11 +209,11 @@ def wanted(
 
 def _going_on(
     settings: Settings,
-    scores: Mapping[str, npt.NDArray[np.float64]],
+    scores: Mapping[Activation, npt.NDArray[np.float64]],
     look: int,
     step: float,
     rope: float,
-) -> list[str]:
+) -> list[Activation]:
     """Return who gets the seeds of the next round, nobody if none of them needs any."""
     reference, most = settings.reference, len(settings.seeds)
     comparisons = len(settings.activations) - 1
@@ -217,14 +222,14 @@ def _going_on(
     if min(each.size for each in scores.values()) < 2:  # the others of the seeds are left out
         return list(scores)
 
-    def may_be_best(spec: str) -> bool:
+    def may_be_best(spec: Activation) -> bool:
         return all(
             _probability_above(rope, scores[spec] - scores[rival], most, step) >= HARDLY
             for rival in scores
             if rival != spec
         )
 
-    def is_undecided(spec: str) -> bool:
+    def is_undecided(spec: Activation) -> bool:
         if reference not in scores:
             return False
         confidence = confidence_at(look, most, comparisons)

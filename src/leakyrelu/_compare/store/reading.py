@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.metric import Metric
 from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.trial import Checkpoint, Trial, is_possible
 from leakyrelu._errors import InputError
+from leakyrelu.activations import parse
 
 __all__ = ["APPLICATION_ID", "BEGAN_WITH", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
 
@@ -95,12 +97,12 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
         found[key] = value
     return (
         _whole(Settings.from_json(found["settings"])),
-        _whole(TaskInfo(**json.loads(found["task"]))),
+        _whole(TaskInfo.from_json(found["task"])),
         _of_type(json.loads(found["environment"]), dict[str, str]),
     )
 
 
-def trials(connection: sqlite3.Connection, metric: str) -> tuple[list[Trial], list[str]]:
+def trials(connection: sqlite3.Connection, metric: Metric) -> tuple[list[Trial], list[str]]:
     """Read every finished trial, and name those that are not what was stored."""
     rows = connection.execute(
         "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
@@ -130,7 +132,7 @@ def _trial(
 ) -> Trial:
     return _whole(
         Trial(
-            activation,
+            parse(activation),
             learning_rate,
             seed,
             math.nan if validation_score is None else validation_score,

@@ -15,9 +15,8 @@ from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.settings import CANDIDATES, Settings
 from leakyrelu._compare.store import reading
 from leakyrelu._compare.store.reading import BEGAN_WITH, FILE_NAME
-from leakyrelu._compare.trial import RANGES, Trial, is_possible
+from leakyrelu._compare.trial import Trial, is_possible
 from leakyrelu._errors import InputError
-from leakyrelu._report.words import damage
 
 __all__ = ["Store"]
 
@@ -109,7 +108,7 @@ class Store:
             )
         # A new experiment, or another one than was tried here and failed before its first trial.
         self._put("settings", settings.to_json())
-        self._put("task", json.dumps(dataclasses.asdict(task)))
+        self._put("task", task.to_json())
         self._put("environment", json.dumps(environment))
 
     def _take_candidates(self, settings: Settings) -> None:
@@ -126,8 +125,8 @@ class Store:
         if self.damaged:
             self._connection.execute("DELETE FROM trial")
             self._insert(whole)
-            told = damage(self.damaged)
-            self._put("environment", json.dumps({**self.environment, "damaged": told}))
+            damaged = "; ".join(self.damaged)
+            self._put("environment", json.dumps({**self.environment, "damaged": damaged}))
 
     def _note_other_versions(self) -> None:
         known = self.environment
@@ -206,7 +205,7 @@ class Store:
                 raise InputError(
                     f"{metric} of {trial.activation} with seed {trial.seed} is "
                     f"{trial.test_score:g}, {trial.validation_score:g} in validation, but should "
-                    f"be {RANGES[metric][0]:g} to {RANGES[metric][1]:g}; give a metric of your own "
+                    f"be {metric.low:g} to {metric.high:g}; give a metric of your own "
                     "that is none of these another name"
                 )
         try:
@@ -237,7 +236,7 @@ def _row(trial: Trial) -> tuple[Any, ...]:
         return None if math.isnan(value) else float(value) + 0.0  # -0.0 comes back as 0.0
 
     return (
-        trial.activation,
+        str(trial.activation),
         number(trial.learning_rate),
         int(trial.seed),
         number(trial.validation_score),

@@ -16,7 +16,7 @@ from leakyrelu._compare.networks.noise import kept_generators, where_others_stan
 from leakyrelu._compare.networks.recipe import default_schedule
 from leakyrelu._compare.settings import Batch
 from leakyrelu._compare.training.train import Experiment, Training
-from leakyrelu.activations import parse
+from leakyrelu.activations import Activation
 
 __all__ = ["reason_against"]
 
@@ -25,7 +25,9 @@ TOLERANCE, OF_LARGEST = 0.01, 1e-3  # relative, and of the largest number of a n
 _OF_ANY_MODULE = set(vars(nn.Module()))
 
 
-def reason_against(experiment: Experiment, spec: str, each: Sequence[tuple[float, int]]) -> str:
+def reason_against(
+    experiment: Experiment, activation: Activation, each: Sequence[tuple[float, int]]
+) -> str:
     """Say what speaks against training networks as a stack, empty if there is nothing.
 
     Those of the user's own, or by a loss of the user's own, are trained for a few steps, two as a
@@ -34,32 +36,31 @@ def reason_against(experiment: Experiment, spec: str, each: Sequence[tuple[float
     Parameters
     ----------
     experiment : Experiment
-    spec : str
-        The activation.
+    activation : Activation
     each : sequence of (float, int)
         Learning rates and seeds.
     """
     rate, seed = each[0]
     with kept_generators():  # from which a single network draws
-        if not Training(experiment, Batch(parse(spec), (rate,), (seed,)), stacked=False).can_stack:
+        if not Training(experiment, Batch(activation, (rate,), (seed,)), stacked=False).can_stack:
             return "the optimizer does not treat each number by itself"
         if experiment.recipe.model is None and experiment.task.loss is None:
             return ""
         try:
-            return _difference_in_training(experiment, spec, each)
+            return _difference_in_training(experiment, activation, each)
         except Exception as error:  # vmap refuses what it can't do by many kinds of error
             reason = str(error).partition("\n")[0].partition(". ")[0]
             return f"can't be stacked: {reason}"
 
 
 def _difference_in_training(
-    experiment: Experiment, spec: str, each: Sequence[tuple[float, int]]
+    experiment: Experiment, activation: Activation, each: Sequence[tuple[float, int]]
 ) -> str:
     rate, seed = each[0]
     seeds = seed, next((other for _, other in each if other != seed), seed)
     attributes: list[dict[str, Any]] = []
     if experiment.recipe.model is not None:
-        models = [experiment.recipe.build(parse(spec), seed) for seed in seeds]
+        models = [experiment.recipe.build(activation, seed) for seed in seeds]
         if any(map(_has_hooks, models)):
             return "its parameters have hooks"
         attributes = list(map(_attributes, models))
@@ -72,7 +73,7 @@ def _difference_in_training(
     )
 
     def trained(*seeds: int) -> tuple[Training, bool]:
-        batch = Batch(parse(spec), (rate,) * len(seeds), seeds)
+        batch = Batch(activation, (rate,) * len(seeds), seeds)
         training = Training(dataclasses.replace(experiment, recipe=plain), batch, len(seeds) > 1)
         before = where_others_stand()
         for _ in islice(training.epoch(), STEPS):

@@ -224,6 +224,6 @@ def train(
         all_losses = look.loss, validation_losses[network], test_losses[network]
         all_scores = history[-1].validation_score, test_scores[network]
         is_undefined = math.isfinite(sum(all_losses)) and not math.isfinite(sum(all_scores))
-        name = batch.activation.spec, rate, seed
+        name = batch.activation, rate, seed
         found.append(Trial(*name, *all_scores, seconds, look.layers, history, is_undefined))
     return found

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from leakyrelu._compare.data.table_task import load_task
-from leakyrelu._compare.engines import engine
+from leakyrelu._compare.engines import local
 from leakyrelu._compare.engines.calibrate import Way
-from leakyrelu._compare.engines.engine import run
+from leakyrelu._compare.engines.run import run
 from leakyrelu._compare.networks.recipe import Recipe
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.store.reading import read
@@ -73,8 +73,8 @@ def test_a_run_stores_all_and_says_how(experiment, tmp_path):
 
 def test_processes_give_the_same(experiment, tmp_path, monkeypatch):
     alone, _ = stored(experiment, tmp_path / "alone", Notes())
-    monkeypatch.setattr(engine, "WORTH_SECONDS", -1.0)
-    monkeypatch.setattr(engine, "WORTH_RATIO", 0.0)
+    monkeypatch.setattr(local, "WORTH_SECONDS", -1.0)
+    monkeypatch.setattr(local, "WORTH_RATIO", 0.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     notes = Notes()
     together, _ = stored(experiment, tmp_path / "together", notes)
@@ -87,14 +87,14 @@ def test_processes_give_the_same(experiment, tmp_path, monkeypatch):
 
 def test_processes_that_are_not_worth_it_are_not_started(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(engine, "_pool", None)
+    monkeypatch.setattr(local, "_pool", None)
     notes = Notes()
     stored(experiment, tmp_path, notes)
     assert "processes" not in notes.way
 
 
 def test_what_is_finished_before_an_error_is_kept(experiment, tmp_path, monkeypatch):
-    real, calls = engine.train, []
+    real, calls = local.train, []
 
     def breaks(experiment, batch, *rest):
         calls.append(batch)
@@ -102,11 +102,11 @@ def test_what_is_finished_before_an_error_is_kept(experiment, tmp_path, monkeypa
             raise RuntimeError("the machine is on fire")
         return real(experiment, batch, *rest)
 
-    monkeypatch.setattr(engine, "train", breaks)
-    monkeypatch.setattr(engine, "calibrate", lambda experiment, keys: Way(3, 1.0, 1.0))
+    monkeypatch.setattr(local, "train", breaks)
+    monkeypatch.setattr(local, "calibrate", lambda experiment, keys: Way(3, 1.0, 1.0))
     with pytest.raises(RuntimeError, match="on fire"):
         stored(experiment, tmp_path, Notes())
-    monkeypatch.setattr(engine, "train", real)
+    monkeypatch.setattr(local, "train", real)
     notes = Notes()
     trials, _ = stored(experiment, tmp_path, notes)
     assert (notes.resumed_with, len(notes.finished), len(trials)) == (3, 3, 6)
@@ -117,11 +117,11 @@ def test_what_is_finished_before_an_error_is_kept(experiment, tmp_path, monkeypa
 PROGRAM = """
 import sys
 import torch
-from leakyrelu._compare.engines import engine
+from leakyrelu._compare.engines import local
 
 torch.get_num_threads = lambda: 2
 torch.set_num_threads = lambda threads: None
-engine.WORTH_SECONDS, engine.WORTH_RATIO = -1.0, 0.0
+local.WORTH_SECONDS, local.WORTH_RATIO = -1.0, 0.0
 from leakyrelu._cli import main
 
 sys.argv = ["leakyrelu", "compare", "--seeds", "40", "--epochs", "300", "--output", "run",

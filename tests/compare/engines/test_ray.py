@@ -25,7 +25,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import leakyrelu
 from leakyrelu._compare.data.tensor_task import tensor_task
-from leakyrelu._compare.engines.engine import run
+from leakyrelu._compare.engines.run import run
 from leakyrelu._compare.networks.recipe import make_recipe
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.statistics.rounds import wanted
@@ -34,7 +34,7 @@ from leakyrelu._compare.training.train import Experiment
 from leakyrelu._comparison.comparison import Comparison
 
 ray = pytest.importorskip("ray")
-engine = importlib.import_module("leakyrelu._compare.engines.cluster")
+engine = importlib.import_module("leakyrelu._compare.engines.ray")
 Nodes = importlib.import_module("ray.cluster_utils").Cluster
 
 SECONDS = 60  # after which a test gives up waiting
@@ -154,7 +154,7 @@ def test_a_cluster_gives_what_this_machine_gives(disconnected, tmp_path):
 def test_a_cluster_is_found_as_ray_finds_it(disconnected, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", disconnected.address)
     experiment = experiment_of()
-    workers = engine.Cluster(experiment, wanted(experiment.settings, [], 0.0), None)
+    workers = engine.RayEngine(experiment, wanted(experiment.settings, [], 0.0), None)
     assert ray.get_runtime_context().gcs_address == disconnected.address
     workers.close()
     assert not ray.is_initialized()
@@ -327,7 +327,7 @@ def test_a_wrong_address_is_refused_at_once(disconnected, address, monkeypatch):
     real = ray.init
     monkeypatch.setattr(ray, "init", lambda a, **rest: real(a, **rest) if a == "nonsense" else 1)
     with pytest.raises(OSError, match=f"the Ray cluster at '{address}' can't be reached"):
-        engine.Cluster(experiment_of(), [("relu", 0.01, 0)], address)
+        engine.RayEngine(experiment_of(), [("relu", 0.01, 0)], address)
 
 
 def test_a_worker_of_another_version_is_refused():
@@ -337,7 +337,7 @@ def test_a_worker_of_another_version_is_refused():
 
 def test_without_ray_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "leakyrelu._compare.engines.cluster")
+    monkeypatch.delitem(sys.modules, "leakyrelu._compare.engines.ray")
     with pytest.raises(ImportError, match=r"pip install 'leakyrelu\[ray\]'"):
         leakyrelu.compare(small_net, (X, Y), engine="ray", output=tmp_path, progress=False)
 

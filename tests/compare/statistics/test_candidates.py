@@ -1,14 +1,13 @@
-"""Candidates of trials that are given, and a sentence that claims no more than they show."""
+"""Candidates of trials that are given."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from leakyrelu._compare.settings import make_settings
+from leakyrelu._compare.statistics.candidates import candidates
 from leakyrelu._compare.statistics.intervals import probability_best
-from leakyrelu._compare.statistics.verdict import candidates, sentence, undefined_scores
 from leakyrelu._compare.trial import Checkpoint, Trial
 
 
@@ -37,11 +36,6 @@ def trials_of(scores, rate=0.01, never_fired=0.0, validation=None):
     ]
 
 
-def verdict_of(scores, **options):
-    settings = settings_for(scores)
-    return sentence(settings, candidates(settings, trials_of(scores, **options)), "accuracy")
-
-
 def noisy(mean, seed, n=10, spread=0.01):
     return (mean + spread * np.random.default_rng(seed).standard_normal(n)).tolist()
 
@@ -64,43 +58,12 @@ def test_scores_that_repeat_are_coarse_though_nobody_said_so():
     assert false <= 0.05 * 200
 
 
-def test_a_real_difference_is_found():
-    text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.95, 2)})
-    assert text.startswith("elu (+")
-    assert "is better than relu in accuracy" in text
-
-
-def test_no_difference_is_a_proper_verdict():
-    text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.90, 2)})
-    assert text.startswith("No detectable difference to relu")
-
-
-def test_worse_is_said_and_the_better_stand_first():
-    scores = {
-        "relu": noisy(0.90, 1),
-        "elu": noisy(0.95, 2),
-        "silu": noisy(0.80, 3),
-        "gelu": noisy(0.97, 4),
-    }
-    text = verdict_of(scores)
-    assert text.index("gelu") < text.index("elu (") < text.index("worse")
-    only_worse = verdict_of({"relu": scores["relu"], "silu": scores["silu"]})
-    assert only_worse.startswith("Nothing is detectably better than relu")
-
-
-def test_one_seed_claims_nothing():
-    text = verdict_of({"relu": [0.5], "elu": [0.9]})
-    assert text.startswith("One seed shows no difference")
-
-
 def test_dead_units_are_told_for_relu_only():
     scores = {"relu": noisy(0.9, 1), "leaky_relu:0.1": noisy(0.9, 2)}
     settings = settings_for(scores)
     relu, leaky = candidates(settings, trials_of(scores, never_fired=0.25))
     assert (relu.dead, relu.born_dead, relu.stuck_negative) == (0.25, 0.125, 0)
     assert (leaky.dead, leaky.born_dead, leaky.stuck_negative) == (0, 0, 0.25)
-    text = verdict_of(scores, never_fired=0.25)
-    assert "25.0% of relu's units ended dead (12.5% were born dead)" in text
 
 
 def test_the_learning_rate_is_chosen_on_validation_data_alone():
@@ -122,47 +85,6 @@ def test_a_diverged_seed_rules_its_learning_rate_out():
     assert [c.learning_rate for c in found] == [0.01, 0.01]
 
 
-def test_all_diverged():
-    scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
-    assert "elu diverged with some seed at every learning rate" in verdict_of(scores)
-    scores = {"relu": [math.nan] * 10, "elu": noisy(0.9, 1)}
-    assert verdict_of(scores).startswith(
-        "Nothing can be said of differences to relu, which diverged"
-    )
-
-
-def found_for(differences, rope=0.0, base=0.9):
-    scores = {
-        "relu": [base] * len(differences),
-        "elu": [base + difference for difference in differences],
-    }
-    settings = settings_for(scores)
-    found = candidates(settings, trials_of(scores), rope=rope)
-    return found[1], sentence(settings, found, "accuracy", rope)
-
-
-@pytest.mark.parametrize(
-    ("mean", "rope", "word"),
-    [
-        (0.05, 0.0, "better"),
-        (-0.05, 0.0, "worse"),
-        (0.05, 0.03, "better"),
-        (0.05, 0.05, "undecided"),
-        (0.001, 0.0, "undecided"),
-        (0.001, 0.02, "equivalent"),
-        (0.05, 0.1, "equivalent"),
-        (-0.05, 0.02, "worse"),
-    ],
-)
-def test_what_matters_decides_the_word(mean, rope, word):
-    differences = mean + 0.01 * np.linspace(-1, 1, 10)
-    found, text = found_for(differences, rope)
-    assert found.verdict == word
-    assert ("equivalent" in text) == (word == "equivalent")
-    if rope:
-        assert f"differences up to {100 * rope:g} points count as none" in text
-
-
 def test_who_was_dropped_is_judged_by_the_seeds_it_has():
     scores = {
         "relu": noisy(0.90, 1),
@@ -178,8 +100,6 @@ def test_who_was_dropped_is_judged_by_the_seeds_it_has():
     )
     assert silu.verdict == "worse"
     assert silu.seeds_to_decide is None
-    text = sentence(settings, [relu, silu, elu], "accuracy")
-    assert "over 5 to 10 paired seeds" in text
 
 
 def test_the_first_looks_have_wider_intervals():
@@ -242,54 +162,3 @@ def test_one_seed_gives_no_probability():
     assert relu.probability_best is None
     assert elu.probability_best is None
     assert elu.verdict == "undecided"
-
-
-def test_nobody_is_left():
-    scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
-    assert verdict_of(scores).startswith("Nothing is left to compare with relu; ")
-
-
-def undefined(trials, *lost):
-    """Take the scores from trials of these activations and seeds."""
-    nothing = {"test_score": math.nan, "undefined": True}
-    return [
-        dataclasses.replace(t, **nothing) if (t.activation, t.seed) in lost else t for t in trials
-    ]
-
-
-def test_what_is_undefined_is_not_said_to_have_diverged():
-    scores = {"relu": noisy(0.9, 1, 5), "elu": noisy(0.9, 2, 5)}
-    settings, trials = settings_for(scores), trials_of(scores)
-    lost = undefined(trials, ("elu", 3))
-    text = sentence(settings, candidates(settings, lost), "auc")
-    assert "of elu, auc is undefined at every learning rate" in text
-    lost = undefined(trials, ("relu", 3))
-    text = sentence(settings, candidates(settings, lost), "auc")
-    assert text.startswith("Nothing can be said of differences to relu, whose auc is undefined")
-    assert "diverged" not in text
-    (note,) = undefined_scores(lost, "auc")
-    assert "relu at 0.01 (seed 3)" in note
-    assert "not diverged" in note
-
-
-@pytest.mark.parametrize(
-    ("metric", "why"),
-    [("R²", "targets are all equal"), ("roc_auc", "lacks a class"), ("mine", "no finite number")],
-)
-def test_seeds_without_a_score_are_left_out_and_noted(metric, why):
-    scores = {"relu": noisy(0.9, 1, 5), "elu": noisy(0.8, 2, 5)}
-    settings = settings_for(scores)
-    trials = undefined(trials_of(scores), ("relu", 3), ("elu", 3))
-    found = candidates(settings, trials)
-    assert [len(c.trials) for c in found] == [4, 4]
-    assert found[1].verdict == "worse"
-    (note,) = undefined_scores(trials, metric)
-    assert why in note
-    assert "the test part of seed 3: these seeds are left out" in note
-    one = undefined(trials_of(scores), *((spec, seed) for spec in scores for seed in range(1, 5)))
-    text = sentence(settings, candidates(settings, one), metric)
-    assert text.startswith("One seed shows no difference")
-
-
-def test_of_what_diverged_or_trained_nothing_is_undefined():
-    assert undefined_scores(trials_of({"relu": [0.5, math.nan], "elu": [0.5, 0.5]}), "auc") == []

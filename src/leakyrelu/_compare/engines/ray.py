@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise ImportError("engine ray needs Ray: pip install 'leakyrelu[ray]'", name="ray") from error
 
-__all__ = ["Cluster"]
+__all__ = ["RayEngine"]
 
 # A worker that dies, with its machine or without, is replaced so often for one batch.
 RETRIES = 3
@@ -40,7 +40,7 @@ SECONDS_TO_REACH = 5.0
 KEPT = "finished trials are kept, and the same command resumes"
 
 
-class Cluster:
+class RayEngine:
     """The workers of a Ray cluster, of one core each.
 
     Parameters

@@ -2,8 +2,7 @@
 
 Of each candidate it is said whether it is better than the reference, worse, equivalent (the
 difference is smaller than what matters to the user) or undecided; with what probability it is
-better, and with what probability it is the best of all. A sentence says what the differences
-show, and claims no more.
+better, and with what probability it is the best of all.
 """
 
 from __future__ import annotations
@@ -33,15 +32,12 @@ from leakyrelu._compare.statistics.rounds import (
 )
 from leakyrelu._compare.trial import Key, Trial
 from leakyrelu._errors import InputError
-from leakyrelu.activations import parse
+from leakyrelu.activations import Activation
 
 __all__ = [
     "Candidate",
     "Estimate",
     "candidates",
-    "number_of_seeds",
-    "sentence",
-    "undefined_scores",
 ]
 
 
@@ -51,8 +47,7 @@ class Candidate:
 
     Attributes
     ----------
-    activation : str
-        Its spec.
+    activation : Activation
     learning_rate : float
         The one with the best mean validation score, of those still in the race; NaN if none is
         left.
@@ -84,7 +79,7 @@ class Candidate:
         There are no trials as scores are not defined, though at some rate no network diverged.
     """
 
-    activation: str
+    activation: Activation
     learning_rate: float
     trials: list[Trial]
     score: Estimate
@@ -118,17 +113,17 @@ class Candidate:
     @property
     def dead(self) -> float:
         """Share of units dead at the end: they never fire and get no gradient."""
-        return self.silent() if self.lost or parse(self.activation).can_die else 0.0
+        return self.silent() if self.lost or self.activation.can_die else 0.0
 
     @property
     def born_dead(self) -> float:
         """Share of units dead before the first update."""
-        return self.silent(0) if self.lost or parse(self.activation).can_die else 0.0
+        return self.silent(0) if self.lost or self.activation.can_die else 0.0
 
     @property
     def stuck_negative(self) -> float:
         """Share of units that never fire at the end but still get a gradient."""
-        return self.silent() if self.lost or not parse(self.activation).can_die else 0.0
+        return self.silent() if self.lost or not self.activation.can_die else 0.0
 
 
 def candidates(
@@ -161,7 +156,7 @@ def candidates(
     score_step = coarseness(settings, trials, score_step)
     stored = {trial.key: trial for trial in trials}
 
-    def at(look: int, spec: str) -> list[Trial]:
+    def at(look: int, spec: Activation) -> list[Trial]:
         # At the learning rate of that look: a claim stays what it was when it was made.
         keys = at_look(settings, stored, spec, look)
         return [stored[key] for key in keys if stored[key].is_scored]
@@ -208,7 +203,7 @@ def candidates(
     return found
 
 
-def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: str) -> int:
+def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: Activation) -> int:
     """Return the last look up to which all trials of an activation are there."""
     last = 0
     for look in looks(len(settings.seeds)):
@@ -224,18 +219,18 @@ def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: str) -> in
     return last
 
 
-def _is_undefined(settings: Settings, trials: Sequence[Trial], spec: str) -> bool:
+def _is_undefined(settings: Settings, trials: Sequence[Trial], spec: Activation) -> bool:
     """Whether there is a learning rate at which no network has diverged."""
     lost = {trial.learning_rate for trial in trials if trial.activation == spec and trial.diverged}
     return lost != set(settings.learning_rates)
 
 
 def _first_places(
-    last: Mapping[str, int], at: Callable[[int, str], list[Trial]], step: float
-) -> dict[str, float]:
+    last: Mapping[Activation, int], at: Callable[[int, Activation], list[Trial]], step: float
+) -> dict[Activation, float]:
     """Return the probability of each to be the best; who was dropped keeps what it had then."""
     racing = list(last)
-    found: dict[str, float] = {}
+    found: dict[Activation, float] = {}
     left = 1.0
     while racing:
         look = min(last[spec] for spec in racing)
@@ -247,115 +242,3 @@ def _first_places(
         found |= {spec: float(share) for spec, share in now.items() if spec not in racing}
         left = sum(now[spec] for spec in racing)
     return found
-
-
-def sentence(settings: Settings, found: Sequence[Candidate], metric: str, rope: float = 0.0) -> str:
-    """Say in one sentence what the differences show."""
-    reference = settings.reference
-    others = [c for c in found if c.difference is not None and not c.lost]
-    own = next(c for c in found if c.activation == reference)
-    tail = ""
-    if not own.lost and parse(reference).can_die:
-        tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
-        tail += f" ({own.born_dead:.1%} were born dead)"
-    if diverged := [c.activation for c in found if c.lost == "diverged"]:
-        tail += f"; {_listing(diverged)} diverged with some seed at every learning rate"
-    if undefined := [c.activation for c in found if c.lost == "undefined"]:
-        tail += f"; of {_listing(undefined)}, {metric} is undefined at every learning rate"
-    if own.lost:
-        why = "which diverged" if own.lost == "diverged" else f"whose {metric} is undefined"
-        return f"Nothing can be said of differences to {reference}, {why}{tail}."
-    if len(settings.seeds) < 2 or len(own.trials) < 2:
-        return f"One seed shows no difference that chance could not make; use several{tail}."
-    if not others:
-        return f"Nothing is left to compare with {reference}{tail}."
-    basis = (
-        f"over {number_of_seeds(others)} paired seeds, 95% intervals for all comparisons together"
-    )
-    better = [c for c in others if c.verdict == "better"]
-    worse = [c for c in others if c.verdict == "worse"]
-    equivalent = [c.activation for c in others if c.verdict == "equivalent"]
-    if rope:
-        matters = f"{100 * rope:g} points" if metric == "accuracy" else f"{rope:g}"
-        basis += f"; differences up to {matters} count as none"
-    better.sort(key=lambda c: -c.difference.mean if c.difference else 0.0)
-    described = {
-        c.activation: f"{c.activation} ({_difference(c.difference, metric)})"
-        for c in others
-        if c.difference
-    }
-    if better:
-        names = _listing([described[c.activation] for c in better])
-        verb = "is" if len(better) == 1 else "are"
-        text = f"{names} {verb} better than {reference} in {metric}"
-        if worse:
-            text += f", and {_listing([described[c.activation] for c in worse])} worse"
-    elif worse:
-        names = _listing([described[c.activation] for c in worse])
-        verb = "is" if len(worse) == 1 else "are"
-        text = f"Nothing is detectably better than {reference} in {metric}; {names} {verb} worse"
-    else:
-        text = f"No detectable difference to {reference} in {metric}"
-    if equivalent:
-        verb = "is" if len(equivalent) == 1 else "are"
-        text += f"; {_listing(equivalent)} {verb} equivalent to it"
-    return f"{text} ({basis}){tail}."
-
-
-def undefined_scores(trials: Sequence[Trial], metric: str) -> list[str]:
-    """Say in sentences which scores are not defined though the network has trained."""
-    undefined = [trial for trial in trials if trial.undefined]
-    scored = {trial.seed for trial in trials if trial.is_scored}
-    found = []
-    parts = {part: set[int]() for part in ("validation", "test")}
-    for part, seeds in parts.items():
-        seeds |= {t.seed for t in undefined if math.isnan(getattr(t, f"{part}_score"))} - scored
-    told = [f"the {part} part of seed {_few(sorted(s))}" for part, s in parts.items() if s]
-    if told:
-        why = {
-            "R²": "R² is undefined for a part whose targets are all equal",
-            "accuracy": "accuracy is undefined for a part without a target that is a class",
-        }.get(metric, f"{metric} is undefined where it gives no finite number for any network")
-        if "auc" in metric:
-            why = f"{metric} is undefined for a part that lacks a class"
-        found.append(f"{why}, as {' and '.join(told)}: these seeds are left out.")
-    failed: dict[tuple[str, float], list[int]] = {}
-    for trial in undefined:
-        if trial.seed in scored:
-            failed.setdefault((trial.activation, trial.learning_rate), []).append(trial.seed)
-    each = [f"{spec} at {rate:g} (seed {_few(seeds)})" for (spec, rate), seeds in failed.items()]
-    if each:
-        found.append(
-            f"{metric} is undefined, which is not diverged, for networks of {_few(each)}, but not "
-            "for others of these seeds: to leave them out would flatter, so these learning rates "
-            "are out. A metric should return a number for any outputs, also if they are all equal."
-        )
-    return found
-
-
-MOST_NAMED = 6
-
-
-def _few(items: Sequence[object]) -> str:
-    shown = ", ".join(map(str, items[:MOST_NAMED]))
-    return f"{shown} and {len(items) - MOST_NAMED} more" if len(items) > MOST_NAMED else shown
-
-
-def number_of_seeds(trained: Sequence[Candidate]) -> str:
-    """Say how many seeds candidates were given: ``10``, or ``5 to 10``."""
-    counts = sorted({len(c.trials) for c in trained})
-    return f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-
-
-def _difference(difference: Estimate, metric: str) -> str:
-    # Accuracy is spoken of in percentage points.
-    scale, unit, digits = (100, " points", 1) if metric == "accuracy" else (1, "", 3)
-    mean, low, high = (
-        f"{scale * value:+.{digits}f}"
-        for value in (difference.mean, difference.low, difference.high)
-    )
-    return f"{mean}{unit}, {low} to {high}"
-
-
-def _listing(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

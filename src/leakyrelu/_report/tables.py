@@ -1,0 +1,93 @@
+"""What an experiment has found, as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from leakyrelu._compare.results import Results
+from leakyrelu._compare.statistics.candidates import Candidate
+from leakyrelu._compare.statistics.condition import END, START, median_reach, reach, silent
+from leakyrelu.activations import Activation
+
+__all__ = ["candidates_table", "names_of", "side_by_side", "trials_table"]
+
+
+def candidates_table(found: Results) -> pd.DataFrame:
+    """Return one row per activation: see `Comparison.table`."""
+    rows = []
+    for c in found.candidates:
+        difference = c.difference
+        rows.append(
+            {
+                "activation": str(c.activation),
+                found.task.metric.name: c.score.mean,
+                "low": c.score.low,
+                "high": c.score.high,
+                f"difference to {found.settings.reference}": difference and difference.mean,
+                "difference low": difference and difference.low,
+                "difference high": difference and difference.high,
+                "verdict": c.verdict,
+                "probability better": c.probability,
+                "probability best": c.probability_best,
+                "seeds": len(c.trials),
+                "dead %": 100 * c.dead,
+                "born dead %": 100 * c.born_dead,
+                "stuck negative %": 100 * c.stuck_negative,
+                "first gradient start": median_reach(c.trials, START),
+                "first gradient end": median_reach(c.trials, END),
+                "learning rate": c.learning_rate,
+                "seconds": c.seconds,
+            }
+        )
+    numbers = [name for name in rows[0] if name not in ("activation", "verdict")]
+    return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
+
+
+def trials_table(found: Results) -> pd.DataFrame:
+    """Return one row per trial: see `Comparison.trials`."""
+    chosen = {trial.key for candidate in found.candidates for trial in candidate.trials}
+    return pd.DataFrame(
+        [
+            {
+                "activation": str(trial.activation),
+                "learning_rate": trial.learning_rate,
+                "seed": trial.seed,
+                "validation_score": trial.validation_score,
+                "test_score": trial.test_score,
+                "diverged": trial.diverged,
+                "seconds": trial.seconds,
+                "chosen": trial.key in chosen,
+                "silent_start": silent(trial, START),
+                "silent_end": silent(trial, END),
+                "first_gradient_start": reach(trial, START),
+                "first_gradient_end": reach(trial, END),
+            }
+            for trial in found.histories()
+        ]
+    )
+
+
+def names_of(several: Sequence[Results]) -> list[str]:
+    """Name experiments by their directories, with as much of the path as tells them apart."""
+    paths = [found.directory.absolute() for found in several]
+    for parts in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def side_by_side(several: Sequence[Results]) -> list[tuple[Activation, list[Candidate | None]]]:
+    """Return each activation with what each experiment found of it, None if it is not among them.
+
+    Those that are in more experiments come first, then those of the better mean place.
+    """
+    each = [{c.activation: c for c in found.candidates} for found in several]
+    places: dict[Activation, list[int]] = {}
+    for own in each:
+        for place, activation in enumerate(own):
+            places.setdefault(activation, []).append(place)
+    ordered = sorted(places, key=lambda name: (-len(places[name]), sum(places[name])))
+    return [(name, [own.get(name) for own in each]) for name in ordered]

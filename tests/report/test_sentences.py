@@ -1,0 +1,190 @@
+"""Sentences that claim no more than the trials show."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leakyrelu._compare.data.task import TaskInfo
+from leakyrelu._compare.metric import metric_named
+from leakyrelu._compare.results import Results
+from leakyrelu._compare.settings import make_settings
+from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._report import sentences
+from leakyrelu.activations import parse
+
+
+def found_in(trials, metric="accuracy", rope=0.0):
+    """Return the results of trials, a seed each of all activations."""
+    specs = list(dict.fromkeys(trial.activation for trial in trials))
+    seeds = len({trial.seed for trial in trials})
+    settings = make_settings("abc", specs, seeds, 1, 0.01, depth=2, width=8)
+    task = TaskInfo("own", metric_named(metric), 0.0, 1000, "", [])
+    return Results(task, settings, trials, {}, Path("none"), rope)
+
+
+def trials_of(scores, never_fired=0.0):
+    return [
+        Trial(
+            parse(spec),
+            0.01,
+            seed,
+            score,
+            score,
+            1.0,
+            ["1"],
+            [
+                Checkpoint(0, 0.1, score, [never_fired / 2], [1.0, 1.0], []),
+                Checkpoint(1, 0.1, score, [never_fired], [1.0, 1.0], []),
+            ],
+        )
+        for spec, each in scores.items()
+        for seed, score in enumerate(each)
+    ]
+
+
+def verdict_of(scores, **options):
+    return sentences.verdict(found_in(trials_of(scores, **options)))
+
+
+def noisy(mean, seed, n=10, spread=0.01):
+    return (mean + spread * np.random.default_rng(seed).standard_normal(n)).tolist()
+
+
+def test_a_real_difference_is_found():
+    text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.95, 2)})
+    assert text.startswith("elu (+")
+    assert "is better than relu in accuracy" in text
+
+
+def test_no_difference_is_a_proper_verdict():
+    text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.90, 2)})
+    assert text.startswith("No detectable difference from relu")
+
+
+def test_worse_is_said_and_the_better_stand_first():
+    scores = {
+        "relu": noisy(0.90, 1),
+        "elu": noisy(0.95, 2),
+        "silu": noisy(0.80, 3),
+        "gelu": noisy(0.97, 4),
+    }
+    text = verdict_of(scores)
+    assert text.index("gelu") < text.index("elu (") < text.index("worse")
+    only_worse = verdict_of({"relu": scores["relu"], "silu": scores["silu"]})
+    assert only_worse.startswith("Nothing is detectably better than relu")
+
+
+def test_one_seed_claims_nothing():
+    text = verdict_of({"relu": [0.5], "elu": [0.9]})
+    assert text.startswith("One seed can't show a difference")
+
+
+def test_dead_units_are_told_for_relu_only():
+    scores = {"relu": noisy(0.9, 1), "leaky_relu:0.1": noisy(0.9, 2)}
+    text = verdict_of(scores, never_fired=0.25)
+    assert "25.0% of relu's units ended dead (12.5% were born dead)" in text
+    del scores["relu"]
+    assert "dead" not in verdict_of({**scores, "elu": noisy(0.9, 1)}, never_fired=0.25)
+
+
+def test_seeds_of_who_was_dropped_are_told():
+    scores = {"relu": noisy(0.90, 1), "silu": noisy(0.80, 3, n=5), "elu": noisy(0.91, 2)}
+    assert "(5 to 10 paired seeds" in verdict_of(scores)
+
+
+def test_all_diverged():
+    scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
+    assert "elu diverged with some seed at every learning rate" in verdict_of(scores)
+    scores = {"relu": [math.nan] * 10, "elu": noisy(0.9, 1)}
+    assert verdict_of(scores).startswith(
+        "Nothing can be said about differences from relu, which diverged"
+    )
+
+
+def found_for(differences, rope=0.0, base=0.9):
+    scores = {
+        "relu": [base] * len(differences),
+        "elu": [base + difference for difference in differences],
+    }
+    found = found_in(trials_of(scores), rope=rope)
+    elu = next(c for c in found.candidates if c.activation == "elu")
+    return elu, sentences.verdict(found)
+
+
+@pytest.mark.parametrize(
+    ("mean", "rope", "word"),
+    [
+        (0.05, 0.0, "better"),
+        (-0.05, 0.0, "worse"),
+        (0.05, 0.03, "better"),
+        (0.05, 0.05, "undecided"),
+        (0.001, 0.0, "undecided"),
+        (0.001, 0.02, "equivalent"),
+        (0.05, 0.1, "equivalent"),
+        (-0.05, 0.02, "worse"),
+    ],
+)
+def test_what_matters_decides_the_word(mean, rope, word):
+    differences = mean + 0.01 * np.linspace(-1, 1, 10)
+    found, text = found_for(differences, rope)
+    assert found.verdict == word
+    assert ("equivalent" in text) == (word == "equivalent")
+    if rope:
+        assert f"differences up to {100 * rope:g} points count as none" in text
+
+
+def test_nobody_is_left():
+    scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
+    assert verdict_of(scores).startswith("Nothing is left to compare with relu; ")
+
+
+def undefined(trials, *lost):
+    """Take the scores from trials of these activations and seeds."""
+    nothing = {"test_score": math.nan, "undefined": True}
+    return [
+        dataclasses.replace(t, **nothing) if (t.activation, t.seed) in lost else t for t in trials
+    ]
+
+
+def test_what_is_undefined_is_not_said_to_have_diverged():
+    trials = trials_of({"relu": noisy(0.9, 1, 5), "elu": noisy(0.9, 2, 5)})
+    text = sentences.verdict(found_in(undefined(trials, ("elu", 3)), "auc"))
+    assert "auc of elu is undefined at every learning rate" in text
+    found = found_in(undefined(trials, ("relu", 3)), "auc")
+    text = sentences.verdict(found)
+    assert text.startswith(
+        "Nothing can be said about differences from relu, whose auc is undefined"
+    )
+    assert "diverged" not in text
+    (note,) = [note for note in sentences.notes(found) if "undefined" in note]
+    assert "relu at 0.01 (seed 3)" in note
+    assert "not divergence" in note
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("R²", "targets are all the same"),
+        ("roc_auc", "lacks a class"),
+        ("mine", "no finite number"),
+    ],
+)
+def test_seeds_without_a_score_are_left_out_and_noted(metric, why):
+    scores = {"relu": noisy(0.9, 1, 5), "elu": noisy(0.8, 2, 5)}
+    found = found_in(undefined(trials_of(scores), ("relu", 3), ("elu", 3)), metric)
+    assert [len(c.trials) for c in found.candidates] == [4, 4]
+    assert found.candidates[1].verdict == "worse"
+    (note,) = [note for note in sentences.notes(found) if "undefined" in note]
+    assert why in note
+    assert "the test part of seed 3: these seeds are left out" in note
+    lost = [(spec, seed) for spec in scores for seed in range(1, 5)]
+    text = sentences.verdict(found_in(undefined(trials_of(scores), *lost), metric))
+    assert text.startswith("One seed can't show a difference")
+
+
+def test_of_what_diverged_or_trained_nothing_is_undefined():
+    found = found_in(trials_of({"relu": [0.5, math.nan], "elu": [0.5, 0.5]}), "auc")
+    assert not any("undefined" in note for note in sentences.notes(found))
