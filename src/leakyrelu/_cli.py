@@ -159,8 +159,9 @@ def compare(
         str | None,
         typer.Option(
             help="A table: .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or "
-            ".npz, also as .gz, .bz2, .xz or .zip; or module:name of (X, y), a data set, a data "
-            "frame, or a function that returns one of these. \\[default: handwritten digits]"
+            ".npz, also as .gz, .bz2, .xz or .zip; a folder with a sub-folder of images for each "
+            "class; or module:name of (X, y), a data set, a data frame, or a function that returns one of "
+            "these. \\[default: handwritten digits]"
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,

@@ -61,7 +61,9 @@ def compare(
         .npz file, text also compressed; or a data frame of pandas, Polars, PyArrow or any library
         that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of scikit-learn.
         Text columns of up to 50 different values become one column a value, dates become numbers;
-        missing values get the training mean and a column that says so; all are scaled. With a
+        missing values get the training mean and a column that says so; all are scaled. Or a folder
+        with a sub-folder of images for each class, in any format that Pillow reads: a `model` gets
+        them as float32 from 0 to 255, of shape (examples, 1 or 3 channels, height, width). With a
         `model`, (X, y) are tensors or arrays of shape (examples, ...) that it gets as they are
         (float64 and uint8 as float32), or a map-style data set has items (x, y). None, without a
         model, is scikit-learn's handwritten digits (1,797 images). Or a function that returns any

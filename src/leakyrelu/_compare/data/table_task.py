@@ -19,7 +19,7 @@ from leakyrelu._data.columns import MISSING, Column, decimal_mark, shown, unders
 from leakyrelu._data.tables import READERS, Table, as_array, as_table
 from leakyrelu._errors import InputError
 
-__all__ = ["TOO_RARE", "load_task", "refuse_two_parts", "together"]
+__all__ = ["TOO_RARE", "TWO_PARTS", "load_task", "refuse_two_parts", "together"]
 
 # A text column with more different texts than this is a name or free text, not a category.
 MOST_CATEGORIES = 50
@@ -32,6 +32,10 @@ LEAST_EXAMPLES = 20
 # Columns named in a note; of more, their number is told.
 NAMED = 5
 TOO_RARE = "Some classes are too rare to be split evenly; the splits are fully random."
+TWO_PARTS = (
+    "data is a train and a test part, but splits can't be given: give all examples as one, which "
+    "each seed splits anew"
+)
 
 
 def load_task(
@@ -107,10 +111,7 @@ def refuse_two_parts(data: Any) -> None:
         parts = tuple(data)
     columns = {tuple(_columns_of(part)) for part in parts}
     if len(parts) > 1 and all(map(_is_whole, parts)) and len(columns) == 1:
-        raise InputError(
-            "data is a train and a test part, but splits can't be given: give all examples as one, "
-            "which each seed splits anew"
-        )
+        raise InputError(TWO_PARTS)
 
 
 def _columns_of(part: Any) -> Sequence[Any]:

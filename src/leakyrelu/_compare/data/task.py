@@ -216,6 +216,8 @@ class Task:
         """
         unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
         digest = hashlib.sha256(f"{self.kind}{unit}".encode())
+        if self.classes != [str(number) for number in range(len(self.classes))]:
+            digest.update(repr(self.classes).encode())
         for array in (self.X, self.y, self.groups):
             if not isinstance(array, np.ndarray):
                 continue

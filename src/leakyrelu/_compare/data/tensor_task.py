@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
+from leakyrelu._compare.data.images import read_images, tracked
 from leakyrelu._compare.data.metrics import check_metric, named_metric, refuse_errors
 from leakyrelu._compare.data.table_task import TOO_RARE, load_task, refuse_two_parts, together
 from leakyrelu._compare.data.task import Kind, Task, check_kind, left_out_by, name_of
@@ -27,6 +27,7 @@ __all__ = ["make_task", "tensor_task"]
 
 LEAST_EXAMPLES = 20
 MOST_TRIED = 20  # items, to see whether a data set's targets are those of its items
+UNSCALED = "X is made float32 of uint8, not scaled."
 
 
 def make_task(
@@ -75,6 +76,13 @@ def _task_of(
         return dataclasses.replace(task, name=name_of(data), source=data)
     if not is_table and data is None:
         raise InputError("a model of your own needs data: (X, y), a data set, or a table's path")
+    if isinstance(data, (str, Path)) and os.path.isdir(data):
+        if target is not None or drop:
+            raise InputError(
+                f"target and drop are of tables, but {data} is a folder, with a sub-folder of "
+                "images for each class"
+            )
+        return _image_task(Path(data), kind, loss, metric, is_table, progress)
     if is_table or _is_table(data, target):
         task = load_task(data, target, kind, drop)
         scored = "custom" if loss and kind is None else task.kind
@@ -84,6 +92,32 @@ def _task_of(
     if drop:
         raise InputError(f"drop {drop!r} names columns, but data is no table")
     return tensor_task(data, kind, loss, metric, progress=progress)
+
+
+def _image_task(
+    directory: Path,
+    kind: Kind | None,
+    loss: Callable[..., Any] | None,
+    metric: Callable[..., Any] | None,
+    is_table: bool,
+    progress: bool,
+) -> Task:
+    """Make a `Task` of a folder of images; as a table, each value of a pixel is a feature."""
+    if kind == "regression":
+        raise InputError(f"kind is 'regression', but the sub-folders of {directory} are classes")
+    found = read_images(directory, 4 if is_table else 1, progress)
+    task = tensor_task((found.X, found.y), kind, loss, metric, directory.resolve().name)
+    notes = [*found.notes, *(note for note in task.notes if note != UNSCALED)]
+    X: npt.NDArray[Any] = found.X
+    if is_table:
+        X = X.reshape(len(X), -1).astype(np.float32)
+        notes.append("Without a model of your own, each value of a pixel is a feature.")
+    else:
+        notes.append(
+            "Values of pixels are float32 from 0 to 255, not scaled; a network may begin by "
+            "dividing them."
+        )
+    return dataclasses.replace(task, X=X, classes=found.classes, notes=notes, is_table=is_table)
 
 
 def _is_table(data: Any, target: str | None) -> bool:
@@ -139,7 +173,7 @@ def tensor_task(
     notes = []
     first = X[0] if isinstance(X, np.ndarray) else X[0][0]
     if str(getattr(first, "dtype", "")).endswith("uint8"):
-        notes.append("X is made float32 of uint8, not scaled.")
+        notes.append(UNSCALED)
     if isinstance(X, np.ndarray) and X.dtype.kind == "f":
         broken = int((~np.isfinite(X.reshape(len(X), -1))).any(1).sum())
         if broken:
@@ -199,13 +233,7 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
     if held is not None:
         y = held
     else:
-        rows = track(
-            range(examples),
-            "reading the targets of the data set",
-            console=Console(stderr=True),
-            transient=True,
-            disable=not progress,
-        )
+        rows = tracked(range(examples), "reading the targets of the data set", progress)
         targets = [_target_of(data, row) for row in rows]
         if len({target.shape for target in targets}) > 1:
             raise InputError(

@@ -1,0 +1,258 @@
+"""A folder of images, with a sub-folder for each class, made arrays."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import track
+
+from leakyrelu._compare.data.table_task import TWO_PARTS
+from leakyrelu._errors import InputError
+
+__all__ = ["Images", "read_images", "tracked"]
+
+# Folders of these names are parts of a split, not classes.
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+GREY = {"1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N"}  # modes of Pillow
+DEEP = ("I", "F")  # modes of more bits than can be told the meaning of, but for I;16
+SIDEWAYS = 5  # values of EXIF's orientation from here on turn an image by 90 degrees
+MEMORY_SHARE = 0.25  # of this machine's, for the images
+NAMED = 5
+
+T = TypeVar("T")
+
+
+@dataclass
+class Images:
+    """Images of one size, and what was decided about them.
+
+    Attributes
+    ----------
+    X : ndarray of uint8, shape (examples, channels, height, width)
+        One channel if all images are grey, else three.
+    y : ndarray of int64, shape (examples,)
+    classes : list of str
+    notes : list of str
+    """
+
+    X: npt.NDArray[np.uint8]
+    y: npt.NDArray[np.int64]
+    classes: list[str]
+    notes: list[str]
+
+
+def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False) -> Images:
+    """Read a folder of images: its sub-folders, sorted by name, are the classes.
+
+    Images may be deeper inside these; what is hidden is left out. If they have several sizes, they
+    become one: the median width and height.
+
+    Parameters
+    ----------
+    directory : Path
+    bytes_a_value : int, default 1
+        Memory that a value of a pixel takes in what is made of it.
+    progress : bool, default False
+        Show how far they are read.
+
+    Raises
+    ------
+    InputError
+        If there are no two sub-folders with images, if a file can't be read, or if all are too
+        large for the memory of this machine.
+    OSError
+        If a folder can't be read.
+    """
+    classes = _classes(directory)
+    found: list[tuple[Path, int]] = []
+    headers: list[tuple[tuple[int, int], str]] = []
+    others: list[Path] = []
+    files = [(path, i) for i, name in enumerate(classes) for path in _files(directory / name)]
+    for path, label in tracked(files, "looking at images", progress):
+        header = _header(path)
+        if header is None:
+            others.append(path)
+        else:
+            found.append((path, label))
+            headers.append(header)
+    counts = Counter(label for _, label in found)
+    for label, name in enumerate(classes):
+        if not counts[label]:
+            raise InputError(
+                f"{directory / name} has no images; in a folder of images, each sub-folder is a "
+                "class and has some (for a table, name the file)"
+            )
+    named = [f"{name} ({counts[label]:,})" for label, name in enumerate(classes)]
+    notes = [f"The classes are the sub-folders: {_some(named)}."]
+    if others:
+        notes.append(f"Left out, as they are no images: {_some([str(path) for path in others])}.")
+    sizes = sorted({size for size, _ in headers})
+    width, height = (median_low(side) for side in zip(*(size for size, _ in headers), strict=True))
+    if len(sizes) > 1:
+        notes.append(
+            f"The images have {len(sizes):,} sizes, from {_by(sizes[0])} to {_by(sizes[-1])}; all "
+            f"were stretched to {_by((width, height))} (width x height)."
+        )
+    channels = 1 if all(mode in GREY for _, mode in headers) else 3
+    shape = len(found), channels, height, width
+    _check_memory(directory, shape, bytes_a_value)
+    X = np.empty(shape, np.uint8)
+    told: Counter[str] = Counter()
+    is_grey = True
+    for i, (path, _) in enumerate(tracked(found, "reading images", progress)):
+        pixels, decided = _read(path, (width, height))
+        told.update(decided)
+        is_grey &= pixels.ndim == 2
+        X[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    if is_grey and channels == 3:  # of palettes that have no colours
+        X = X[:, :1].copy()
+    notes += [f"{what} ({number:,} of {len(X):,})." for what, number in told.items()]
+    return Images(X, np.array([label for _, label in found], np.int64), classes, notes)
+
+
+def _classes(directory: Path) -> list[str]:
+    """Return the names of the sub-folders, if they can be classes."""
+    names = _folders(directory)
+    parts = [name for name in names if name.lower() in PARTS]
+    if len(parts) > 1:
+        listed = " and ".join(f"{part}/" for part in parts)
+        raise InputError(f"{directory} has {listed}: {TWO_PARTS}")
+    if not names:
+        raise InputError(
+            f"{directory} is a folder without sub-folders; a folder of images needs one for each "
+            f"class, such as {directory / 'cat'}, and of a table, name the file"
+        )
+    if len(names) == 1:
+        inner = directory / names[0]
+        hint = f"; are the classes in {inner}?" if len(_folders(inner)) > 1 else ""
+        raise InputError(
+            f"{directory} has one sub-folder only, {names[0]!r}, but a folder of images needs one "
+            f"for each of two classes or more{hint}"
+        )
+    return names
+
+
+def _folders(directory: Path) -> list[str]:
+    return sorted(e.name for e in os.scandir(directory) if e.is_dir() and not _is_hidden(e.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # which Apple's archives have
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return all files inside a folder; links are followed, but not in a circle."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(directory, onerror=fail, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not _is_hidden(name))
+        found += [Path(folder, name) for name in sorted(names) if not _is_hidden(name)]
+    return found
+
+
+def tracked(things: Sequence[T], what: str, progress: bool) -> Iterable[T]:
+    """Go through things, and show how far that has come, but in a log."""
+    console = Console(stderr=True)
+    is_shown = progress and (console.is_terminal or console.is_jupyter)
+    return track(things, what, console=console, transient=True, disable=not is_shown)
+
+
+def _header(path: Path) -> tuple[tuple[int, int], str] | None:
+    """Return the size of an image, upright, and its mode; None if the file is no image."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Of TIFF the size is the upright one; a PNG that does not begin with EXIF would be read
+            # as a whole to find it.
+            can_tell = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turn = image.getexif().get(ExifTags.Base.Orientation, 1) if can_tell else 1
+            return (height, width) if turn >= SIDEWAYS else (width, height), image.mode
+    except UnidentifiedImageError as error:
+        if not str(mimetypes.guess_type(path.name)[0]).startswith("image/"):
+            return None
+        raise InputError(_broken(path, "it is damaged or of an unknown format")) from error
+    except Exception as error:  # Pillow raises all kinds at what is broken
+        raise InputError(_broken(path, error)) from error
+
+
+def _read(path: Path, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Return the pixels of an image, (height, width) or with 3 channels, and what was decided."""
+    try:
+        with Image.open(path) as opened:
+            is_sequence = getattr(opened, "is_animated", False) and opened.format != "MPO"
+            image = ImageOps.exif_transpose(opened)
+            image, decided = _plain(image)
+    except Exception as error:  # as above
+        raise InputError(_broken(path, error)) from error
+    if is_sequence:
+        decided.append("Of animations and files of several pages, the first image was taken")
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image), decided
+
+
+def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Make an image one of mode L or RGB, on white where it is transparent."""
+    decided = []
+    if image.mode in DEEP:
+        raise InputError(f"it has 32 bits a value (mode {image.mode}), of unknown range")
+    is_grey, has_palette = image.mode in GREY, image.mode in ("P", "PA")
+    if image.mode.startswith("I;16"):
+        decided.append("Of 16 bits a pixel, the upper 8 were taken")
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image)[..., 3].min() < 255:
+            decided.append("Transparent images were laid on white")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB" if has_palette or not is_grey else "L")
+    if has_palette:
+        red, green, blue = image.split()
+        is_grey = red.tobytes() == green.tobytes() == blue.tobytes()
+    return (image.convert("L") if is_grey else image), decided
+
+
+def _broken(path: Path, why: Any) -> str:
+    told = " ".join(str(why).split()) or type(why).__name__
+    return f"{path} can't be read as an image: {told}; mend it, or take it out of the folder"
+
+
+def _check_memory(directory: Path, shape: tuple[int, ...], bytes_a_value: int) -> None:
+    needed = int(np.prod(shape, dtype=float)) * bytes_a_value
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > MEMORY_SHARE * memory:
+        number, channels, height, width = shape
+        raise InputError(
+            f"{directory} has {number:,} images of {channels} x {height} x {width}, which take "
+            f"{needed / 2**30:,.1f} GiB, more than a quarter of this machine's memory "
+            f"({memory / 2**30:,.1f} GiB); make the images smaller, or give a model and a data set "
+            "that reads them when they are needed"
+        )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
