@@ -160,8 +160,8 @@ def compare(
         typer.Option(
             help="A table: .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or "
             ".npz, also as .gz, .bz2, .xz or .zip; a folder with a sub-folder of images for each "
-            "class; or module:name of (X, y), a data set, a data frame, or a function that returns one of "
-            "these. \\[default: handwritten digits]"
+            "class; or module:name of (X, y), a data set, a data frame, or a function that returns "
+            "one of these. \\[default: handwritten digits]"
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,
@@ -287,7 +287,7 @@ def report(
         Path | None, typer.Option(help="Write the trials as runs of TensorBoard here, too.")
     ] = None,
 ) -> None:
-    """Tell again what experiments found, finished or still running."""
+    """Tell again what experiments found: finished, stopped or still running."""
     with _clear_errors():
         from rich.console import Console
 
@@ -315,13 +315,20 @@ def report(
             write(found, export)
             wrote.append(f"wrote {export}")
         one = found[0] if len(found) == 1 else None
+        undecided = not all(each.candidates for each in found)
         page = html or (one.directory / "report.html" if one else Path("report.html"))
         not_written = None
         try:
-            with replacing(page) as part:
+            if undecided and html is None:
+                wrote.append("no page yet: it takes a verdict")
+            elif undecided:
+                told = "; ".join(each.verdict for each in found if not each.candidates)
+                not_written = f"leakyrelu: {html} was not written. {told}"
+            else:
                 text = comparison_page(one) if one else experiments_page(found)
-                part.write_text(text, encoding="utf-8")
-            wrote.append(f"report: {page}")
+                with replacing(page) as part:
+                    part.write_text(text, encoding="utf-8")
+                wrote.append(f"report: {page}")
         except OSError as error:
             not_written = f"leakyrelu: {error}; name another page with --html"
     if one:

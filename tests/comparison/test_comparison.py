@@ -166,10 +166,31 @@ def test_how_it_was_trained_is_told_in_words():
     ]
 
 
-def test_too_few_trials_are_counted(result, tmp_path):
-    directory = stored(result, tmp_path / "run", result.histories()[:5])
-    with pytest.raises(ValueError, match="holds 5 of up to 72 trials, not yet all of the first"):
-        Comparison.read(directory)
+@pytest.mark.parametrize("there", [1, 5, 11, 35])
+def test_before_the_first_round_is_complete_there_is_no_verdict(result, tmp_path, there):
+    keys = first_round(result)  # 3 activations at 3 rates with 4 seeds
+    known = {trial.key: trial for trial in result.histories()}
+    later = [dataclasses.replace(known[keys[0]], seed=7)]  # of the next round
+    own = [known[key] for key in keys[:there]]
+    early = Comparison.read(stored(result, tmp_path / "run", [*own, *later]))
+    assert early.verdict == (
+        f"No verdict yet: {there} of the 36 trials of the first round, of 4 seeds, are there. The "
+        "same call or command of compare goes on from them."
+    )
+    assert (early.is_finished, early.candidates, early.recommended) == (False, [], None)
+    assert early.progress == f"not finished: {there + 1} trials of up to 72 are stored"
+    assert (early.why, early.notes) == ([], result.task.notes)
+    assert not early.trials()["chosen"].any()
+    assert set(early.trials()["test_score"]) == {t.test_score for t in [*own, *later]}
+    for ask in (early.table, early.plot, lambda: early.to_html(tmp_path / "page.html")):
+        with pytest.raises(ValueError, match="run: No verdict yet"):
+            ask()
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_where_no_trial_is_there_is_nothing_to_read(result, tmp_path):
+    with pytest.raises(ValueError, match="holds none of up to 72 trials yet; the command that"):
+        Comparison.read(stored(result, tmp_path / "run", []))
 
 
 def test_rope_is_that_of_the_run_or_ones_own(result, tmp_path):
@@ -421,8 +442,9 @@ def test_damaged_trials_are_told_of_and_trained_again(asked):
     whole = file.read_bytes()
     place = whole.index(b'"train_loss": ') + 15
     file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-    with pytest.raises(ValueError, match=r"holds 15 of .* \(damaged, and not counted: \w+ at 0.0"):
-        Comparison.read(first.directory)
+    early = Comparison.read(first.directory)
+    assert early.verdict.startswith("No verdict yet: 15 of the 16 trials")
+    assert "damaged" in early.notes[-1]
     again = asked(["relu", "elu"])
     assert table(again) == table(first)
     (note,) = [note for note in again.notes if "damaged" in note]

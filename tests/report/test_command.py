@@ -1,5 +1,6 @@
 """``leakyrelu report``: what it prints and writes, and one clear sentence for each bad input."""
 
+import contextlib
 import html
 import json
 import os
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 import leakyrelu
 from leakyrelu._cli import app
-from leakyrelu._compare.store.reading import FILE_NAME
+from leakyrelu._compare.store.reading import FILE_NAME, read
 from leakyrelu._compare.store.writing import Store
 from leakyrelu._comparison.comparison import Comparison
 
@@ -81,14 +82,14 @@ def test_json(stored, tmp_path):
 
 def test_bad_input_is_one_sentence_and_exit_code_2(stored, several, tmp_path):
     young = tmp_path / "young"
-    with Store(young, several[0].settings, several[0].task, {}) as store:
-        store.add(several[0].histories()[:3])
+    with Store(young, several[0].settings, several[0].task, {}):
+        pass
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / FILE_NAME).write_text("no database" * 20)
     for arguments, message in (
         ([tmp_path / "nothing"], "holds no experiment"),
         ([tmp_path / "foreign"], "is damaged or no experiment"),
-        ([young], "holds 3 of up to 24 trials"),
+        ([young], "holds none of up to 24 trials"),
         ([stored[0], "--rope", -1], "must be a difference of scores"),
         ([stored[0], "--export", "a.txt"], "should end in .csv"),
         ([stored[0], tmp_path / "nothing"], "holds no experiment"),
@@ -105,6 +106,79 @@ def test_bad_input_is_one_sentence_and_exit_code_2(stored, several, tmp_path):
         assert result.output.startswith("leakyrelu: ")
         assert len(result.output.strip().splitlines()) == 1
     assert Comparison.read(stored[0]).verdict == several[0].verdict
+
+
+@pytest.fixture
+def stopped(several, tmp_path):
+    """Return the directory of an experiment that has not all of its first round."""
+    folder = tmp_path / "stopped"
+    with Store(folder, several[0].settings, several[0].task, several[0].environment) as store:
+        store.add([t for t in several[0].histories() if t.activation == "relu"][:3])
+    return folder
+
+
+def test_of_a_stopped_experiment_the_scores_so_far_are_told(stopped, several, tmp_path):
+    result = run(stopped, "--export", tmp_path / "a.csv", "--tensorboard", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    trials = pd.read_csv(tmp_path / "a.csv")
+    expected = trials["test_score"].mean()
+    assert len(trials) == len(list((tmp_path / "runs").iterdir())) == 3
+    (row,) = (line.split() for line in result.output.splitlines() if line.startswith(" relu"))
+    assert (row[:4], row[-1]) == (["relu", "3", "0.001", "3"], f"{100 * expected:.1f}%")
+    for text in (
+        "digits: 1,797 examples",
+        "up to 4 paired seeds",
+        "not finished: 3 trials of up to 24 are stored",
+        "it shows no difference yet",
+        "No verdict yet: 3 of the 24 trials of the first round, of 4 seeds, are there.",
+        "The same call or command of compare goes on from them.",
+        "no page yet",
+    ):
+        assert text in words(result.output)
+    assert not (stopped / "report.html").exists()
+    assert run(stopped, "--export", tmp_path / "a.json").exit_code == 0
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert (found["is_finished"], found["table"], len(found["trials"])) == (False, [], 3)
+
+
+def test_a_page_is_not_written_without_a_verdict(stopped, stored, tmp_path):
+    page = tmp_path / "page.html"
+    for folders in ([stopped], [stored[0], stopped]):
+        result = run(*folders, "--html", page)
+        assert result.exit_code == 2
+        assert f"leakyrelu: {page} was not written. {stopped}: No verdict yet: " in result.output
+        assert not page.exists()
+
+
+def test_a_stopped_experiment_beside_a_finished_one(stopped, stored, several):
+    result = run(stored[0], stopped)
+    assert result.exit_code == 0
+    assert words(several[0].verdict) in words(result.output)
+    assert "stopped: No verdict yet: 3 of the 24 trials" in words(result.output)
+    (row,) = (line for line in result.output.splitlines() if line.startswith(" elu"))
+    assert row.count("±") == 1
+
+
+def test_an_experiment_that_was_killed_is_told_and_resumed(tmp_path):
+    options = ["--depth", "1", "--width", "4", "--epochs", "3", "--seeds", "8", "--output", "run"]
+    command = [sys.executable, "-m", "leakyrelu", "compare", *options]
+    killed = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    trials = []
+    while not trials:
+        assert killed.poll() is None
+        with contextlib.suppress(OSError, ValueError):  # it has not begun
+            trials = read(tmp_path / "run").trials
+    killed.kill()
+    killed.wait()
+    trials = read(tmp_path / "run").trials
+    found = Comparison.read(tmp_path / "run")
+    assert (found.is_finished, found.candidates, len(found.trials())) == (False, [], len(trials))
+    result = run(tmp_path / "run")
+    assert result.exit_code == 0
+    assert f"No verdict yet: {len(trials)} of the 96 trials" in words(result.output)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert f"resumed: {len(trials)} trials were stored before" in done.stderr
+    assert Comparison.read(tmp_path / "run").is_finished
 
 
 def test_where_no_page_can_be_written_the_result_is_told(stored, several):

@@ -12,7 +12,7 @@ from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.statistics.candidates import Candidate, candidates
 from leakyrelu._compare.statistics.facts import Fact, Limit, facts, limit
 from leakyrelu._compare.statistics.relations import Relation, relations
-from leakyrelu._compare.statistics.rounds import wanted
+from leakyrelu._compare.statistics.rounds import looks, wanted
 from leakyrelu._compare.trial import Trial
 from leakyrelu._errors import InputError
 
@@ -20,7 +20,10 @@ __all__ = ["Results"]
 
 
 class Results:
-    """Candidates, and what goes with them, of the rounds of seeds that are complete."""
+    """Candidates, and what goes with them, of the rounds of seeds that are complete.
+
+    If no round is, there are no candidates.
+    """
 
     def __init__(
         self,
@@ -40,14 +43,13 @@ class Results:
         self._trials = [trial for trial in trials if settings.cover(trial.key)]
         complete = _complete_rounds(settings, self._trials, task.score_step, rope)
         self.is_finished = not wanted(settings, complete, task.score_step, rope)
-        if not complete:
+        if not self._trials:
             damaged = environment.get("damaged")
             raise InputError(
-                f"{directory} holds {len(self._trials):,} of up to {settings.trials:,} trials, not "
-                "yet all of the first round; the command that began it resumes"
-                + (f" (damaged, and not counted: {damaged})" if damaged else "")
+                f"{directory} holds none of up to {settings.trials:,} trials yet; the command that "
+                "began it resumes" + (f" (damaged, and not counted: {damaged})" if damaged else "")
             )
-        found = candidates(settings, complete, task.score_step, rope)
+        found = candidates(settings, complete, task.score_step, rope) if complete else []
         self.candidates: list[Candidate] = sorted(found, key=_place)
 
     def histories(self) -> list[Trial]:
@@ -81,6 +83,13 @@ class Results:
         return relations(self.candidates)
 
     @property
+    def first_round(self) -> tuple[int, int, int]:
+        """Seeds of the first round, its trials, and how many of these are there."""
+        seeds = self.settings.seeds[: looks(len(self.settings.seeds))[0]]
+        needed = len(self.settings.activations) * len(self.settings.learning_rates) * len(seeds)
+        return len(seeds), needed, sum(trial.seed in seeds for trial in self._trials)
+
+    @property
     def limit(self) -> Limit | None:
         """Why the task can't tell activations apart, if it can't."""
         return limit(self.task, self.trained)
@@ -88,6 +97,8 @@ class Results:
     @property
     def facts(self) -> list[Fact]:
         """What a careful reader should know beside the verdict."""
+        if not self.candidates:
+            return []
         return facts(self.task, self.settings, self.candidates, self._trials, self.rope)
 
     @property

@@ -12,6 +12,7 @@ from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import check_rope
 from leakyrelu._compare.store import reading
 from leakyrelu._data.files import check_file, replacing
+from leakyrelu._errors import InputError
 from leakyrelu._report import sentences, tables
 from leakyrelu._report.export import PAGES, as_json, export, to_tensorboard
 from leakyrelu._report.figures import overview
@@ -38,12 +39,14 @@ class Comparison(Results):
     rope : float
         The smallest difference that matters, in the unit of the score.
     is_finished : bool
-        Whether no trial is missing. If one is, all the above is of the rounds that are complete.
+        Whether no trial is missing. If one is, all the above is of the rounds that are complete. If
+        that is none, there are no candidates, the verdict says what is missing, and `trials`,
+        `histories` and exports are of what there is.
 
     Raises
     ------
     InputError
-        If there are too few trials to compare yet.
+        If there is no trial yet.
     """
 
     @classmethod
@@ -61,7 +64,7 @@ class Comparison(Results):
         FileNotFoundError
             If the directory holds none.
         InputError
-            If the file is of something else or damaged, or too few trials are finished.
+            If the file is of something else or damaged, or no trial is finished.
         OSError
             If it can't be read.
 
@@ -108,7 +111,13 @@ class Comparison(Results):
         best`` that of being the best of all. ``born dead %``
         and ``first gradient start`` are before training; the latter is the gradient of the first
         weights as a multiple of that of the last, the median over the seeds.
+
+        Raises
+        ------
+        InputError
+            If no round of seeds is complete; so do `plot` and `to_html`.
         """
+        self._check_verdict()
         return tables.candidates_table(self)
 
     def trials(self) -> pd.DataFrame:
@@ -128,6 +137,7 @@ class Comparison(Results):
         -------
         matplotlib.figure.Figure
         """
+        self._check_verdict()
         return overview(self)
 
     def to_html(self, path: str | Path) -> None:
@@ -145,6 +155,7 @@ class Comparison(Results):
         OSError
             If the file can't be written.
         """
+        self._check_verdict()
         check_file(Path(path), PAGES)
         with replacing(Path(path)) as part:
             part.write_text(comparison_page(self), encoding="utf-8")
@@ -182,6 +193,10 @@ class Comparison(Results):
             If the directory has some of these runs.
         """
         to_tensorboard([self], Path(directory))
+
+    def _check_verdict(self) -> None:
+        if not self.candidates:
+            raise InputError(f"{self.directory}: {self.verdict}")
 
     def __repr__(self) -> str:
         return f"<Comparison on {self.task.name}: {self.verdict}>"

@@ -63,7 +63,7 @@ def as_json(found: Results) -> dict[str, Any]:
             "verdict": sentences.verdict(found),
             "why": explain(found),
             "notes": sentences.notes(found),
-            "table": candidates_table(found).to_dict("records"),
+            "table": candidates_table(found).to_dict("records") if found.candidates else [],
             "trials": [dataclasses.asdict(trial) for trial in found.histories()],
         }
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
-from statistics import mean
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -21,13 +19,11 @@ from rich.table import Table
 from leakyrelu._compare.metric import Metric
 from leakyrelu._compare.settings import Batch, Settings
 from leakyrelu._compare.trial import Trial
-from leakyrelu._report.terminal import plain_table
-from leakyrelu._report.words import few, score_in_words
+from leakyrelu._report.terminal import SO_FAR, scores_so_far
+from leakyrelu._report.words import few
 
 __all__ = ["LiveProgress"]
 
-PARTS = ("validation", "test")
-SO_FAR = "so far, at the learning rate that is best in validation; too early to tell differences"
 SECONDS_A_LINE = 10.0  # of a log, at the least
 
 
@@ -125,40 +121,12 @@ class LiveProgress:
 
     def stopped(self) -> None:
         """Show what is known so far, before anything can be said of differences."""
-        table = self._so_far()
+        table = scores_so_far(self._settings, self._trials, self._metric)
         self._progress.table = None
         self._progress.stop()
         if table.row_count:
             self._progress.console.print(table, markup=False, highlight=False)
             self._say(SO_FAR)
-
-    def _so_far(self) -> Table:
-        table = plain_table()
-        table.add_column("activation", no_wrap=True)
-        scored = (f"{part} {self._metric}" for part in PARTS)
-        for name in ("trials", "lr", "seeds", *scored):
-            table.add_column(name, justify="right", no_wrap=True)
-        for spec in self._settings.activations:
-            own = [trial for trial in self._trials if trial.activation == spec]
-            by_rate: dict[float, list[Trial]] = {}
-            for trial in own:
-                if math.isfinite(trial.validation_score):
-                    by_rate.setdefault(trial.learning_rate, []).append(trial)
-            if not by_rate:
-                continue
-            scores = {
-                rate: [mean(getattr(t, f"{part}_score") for t in each) for part in PARTS]
-                for rate, each in by_rate.items()
-            }
-            best = max(scores, key=lambda rate: scores[rate][0])
-            table.add_row(
-                spec,
-                str(len(own)),
-                f"{best:g}",
-                str(len(by_rate[best])),
-                *(score_in_words(score, self._metric) for score in scores[best]),
-            )
-        return table
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=self._is_log)
@@ -173,4 +141,4 @@ class LiveProgress:
         stored = len(self._trials)
         completed = stored * self._settings.epochs
         self._progress.update(self._bar, completed=completed, stored=stored)
-        self._progress.table = self._so_far()
+        self._progress.table = scores_so_far(self._settings, self._trials, self._metric)

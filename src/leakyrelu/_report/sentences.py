@@ -22,6 +22,12 @@ __all__ = ["notes", "progress", "seeds", "verdict"]
 
 def verdict(found: Results) -> str:
     """Say in a sentence or two what the differences show, and claim no more."""
+    if not found.candidates:
+        seeds, needed, there = found.first_round
+        return (
+            f"No verdict yet: {there:,} of {needed:,} trials of the first round ({seeds} seeds) are "
+            "finished. The same call or command resumes."
+        )
     sentences = [_differences(found)]
     if found.limit is not None:
         sentences.insert(0, _limit(found, found.limit))
@@ -33,14 +39,14 @@ def progress(found: Results) -> str:
     trials = f"{len(found.histories()):,} trials"
     if found.is_finished:
         return trials
-    return (
-        f"not finished: {trials} of up to {found.settings.trials:,} are stored; what follows is "
-        "based on the complete rounds"
-    )
+    stored = f"not finished: {trials} of up to {found.settings.trials:,} are stored"
+    return f"{stored}; what follows is based on the complete rounds" if found.candidates else stored
 
 
 def seeds(found: Results) -> str:
     """Say how many paired seeds there are: ``5 to 10 paired seeds``."""
+    if not found.candidates:
+        return f"up to {_seeds(*found.seeds)}"
     return _seeds(*found.seeds)
 
 

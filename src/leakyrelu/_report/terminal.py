@@ -2,37 +2,78 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from statistics import mean
 
 import rich.box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from leakyrelu._compare.metric import Metric
 from leakyrelu._compare.results import Results
+from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import START, median_reach
-from leakyrelu._compare.trial import LOOK_EXAMPLES
+from leakyrelu._compare.trial import LOOK_EXAMPLES, Trial
 from leakyrelu._report import sentences
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain
-from leakyrelu._report.words import fraction, interval, percent
+from leakyrelu._report.words import fraction, interval, percent, score_in_words
 from leakyrelu.health import Examination
 
-__all__ = ["plain_table", "print_comparison", "print_examination", "print_experiments"]
+__all__ = [
+    "SO_FAR",
+    "print_comparison",
+    "print_examination",
+    "print_experiments",
+    "scores_so_far",
+]
 
+PARTS = ("validation", "test")
+SO_FAR = "so far, at the learning rate that is best in validation; too early to tell differences"
 WIDEST = 100  # columns that a table takes
 STUCK = "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)"
 
 
-def plain_table() -> Table:
-    """Return an empty table in the style of all of them."""
+def _table() -> Table:
     return Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def scores_so_far(settings: Settings, trials: Sequence[Trial], metric: Metric) -> Table:
+    """Make the table of mean scores so far, at the learning rate that is best in validation."""
+    table = _table()
+    table.add_column("activation", no_wrap=True)
+    scored = (f"{part} {metric}" for part in PARTS)
+    for name in ("trials", "lr", "seeds", *scored):
+        table.add_column(name, justify="right", no_wrap=True)
+    for spec in settings.activations:
+        own = [trial for trial in trials if trial.activation == spec]
+        by_rate: dict[float, list[Trial]] = {}
+        for trial in own:
+            if math.isfinite(trial.validation_score):
+                by_rate.setdefault(trial.learning_rate, []).append(trial)
+        if not by_rate:
+            continue
+        scores = {
+            rate: [mean(getattr(t, f"{part}_score") for t in each) for part in PARTS]
+            for rate, each in by_rate.items()
+        }
+        best = max(scores, key=lambda rate: scores[rate][0])
+        table.add_row(
+            spec,
+            str(len(own)),
+            f"{best:g}",
+            str(len(by_rate[best])),
+            *(score_in_words(score, metric) for score in scores[best]),
+        )
+    return table
 
 
 def print_examination(examination: Examination, console: Console) -> None:
     """Print the table, what its words mean, and the summary."""
-    table = plain_table()
+    table = _table()
     table.add_column("layer", overflow="fold")
     for heading in ("units", "dead", "stuck", "dormant", "always on", "firing rate", "gradient"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -67,6 +108,12 @@ def print_comparison(comparison: Results, console: Console) -> None:
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False, highlight=False)
 
+    def conclude() -> None:
+        say("")
+        say(sentences.verdict(comparison), style="bold")
+        for note in [*explain(comparison), *sentences.notes(comparison)]:
+            say(f"- {note}")
+
     say(
         f"{comparison.task.name}: {comparison.task.examples:,} examples, "
         f"{settings.network}, {sentences.seeds(comparison)}",
@@ -74,6 +121,13 @@ def print_comparison(comparison: Results, console: Console) -> None:
     )
     if not comparison.is_finished:
         say(sentences.progress(comparison), style="bold")
+    if not comparison.candidates:
+        so_far = scores_so_far(settings, comparison.histories(), metric)
+        if so_far.row_count:
+            console.print(so_far, markup=False, highlight=False)
+            say(SO_FAR)
+        conclude()
+        return
     columns = {
         f"test {metric}": lambda c: interval(c.score, metric),
         f"vs {settings.reference}": lambda c: (
@@ -117,10 +171,7 @@ def print_comparison(comparison: Results, console: Console) -> None:
         say(STUCK)
     if "1st grad" in columns:
         say("1st grad: gradient at the first weights relative to the last, before training")
-    say("")
-    say(sentences.verdict(comparison), style="bold")
-    for note in [*explain(comparison), *sentences.notes(comparison)]:
-        say(f"- {note}")
+    conclude()
 
 
 def _scores_table(comparison: Results, columns: dict[str, Callable[[Candidate], str]]) -> Table:
@@ -129,7 +180,7 @@ def _scores_table(comparison: Results, columns: dict[str, Callable[[Candidate], 
     names = sorted(
         columns, key=lambda name: order.index(name if name in order else name.split()[0])
     )
-    table = plain_table()
+    table = _table()
     table.add_column("activation", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
@@ -142,7 +193,7 @@ def _scores_table(comparison: Results, columns: dict[str, Callable[[Candidate], 
 def print_experiments(comparisons: Sequence[Results], console: Console) -> None:
     """Print experiments side by side: a row an activation, a column an experiment."""
     names = names_of(comparisons)
-    table = plain_table()
+    table = _table()
     table.add_column("activation", overflow="fold")
     for name in names:
         table.add_column(name, justify="right", overflow="fold")

@@ -28,6 +28,8 @@ def explain(found: Results) -> list[str]:
     There is one for each activation that is better or worse, for each PReLU, and for the
     correlations.
     """
+    if not found.candidates:
+        return []
     trained, own = found.trained, found.reference
     reference = own.activation
     told = [_reason(c, own) for c in trained if c.verdict in ("better", "worse") and not own.lost]
