@@ -20,9 +20,9 @@ from scipy import stats
 from verdict_scores import SOURCES, Array, Scores, drawn, trained
 
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Settings, make_settings
+from leakyrelu._compare.statistics.candidates import candidates
 from leakyrelu._compare.statistics.intervals import TEST_TO_TRAIN
 from leakyrelu._compare.statistics.rounds import wanted
-from leakyrelu._compare.statistics.candidates import candidates
 from leakyrelu._compare.trial import Key, Trial
 
 SIX = ("relu", "leaky_relu:0.01", "leaky_relu:0.2", "elu", "gelu", "silu")

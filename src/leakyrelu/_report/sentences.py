@@ -25,8 +25,8 @@ def verdict(found: Results) -> str:
     if not found.candidates:
         seeds, needed, there = found.first_round
         return (
-            f"No verdict yet: {there:,} of {needed:,} trials of the first round ({seeds} seeds) are "
-            "finished. The same call or command resumes."
+            f"No verdict yet: {there:,} of {needed:,} trials of the first round ({seeds} "
+            "seeds) are finished. The same call or command resumes."
         )
     sentences = [_differences(found)]
     if found.limit is not None:
