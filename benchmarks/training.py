@@ -1,11 +1,12 @@
 """The trainer of `compare` against the loop that one would write, Optuna, Ray Tune and JAX.
 
-python benchmarks/training.py [--quick]
+python benchmarks/training.py [--quick] [default] [others] [whole] [stacks]
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,14 @@ from leakyrelu._compare.data.table_task import load_task
 from leakyrelu._compare.data.task import Task
 from leakyrelu._compare.data.tensor_task import tensor_task
 from leakyrelu._compare.engines.local import LocalEngine
+from leakyrelu._compare.networks.mlp import StackedMLP
+from leakyrelu._compare.networks.models import ModelStack
 from leakyrelu._compare.networks.recipe import Recipe, make_recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, batches, make_settings
 from leakyrelu._compare.training.train import Experiment, Training
 from leakyrelu._compare.trial import Key
 from leakyrelu._comparison.comparison import Comparison
+from leakyrelu.activations import parse
 
 sys.path.append(str(Path(__file__).parents[1]))
 from examples import digits
@@ -248,14 +252,68 @@ def all_of_it() -> None:
     )
 
 
+def stacks() -> None:
+    """Stacks of the default networks: batched by hand, and by `torch.func.vmap` as a user's are."""
+    torch.set_num_threads(1)
+    seeds, examples, classes = tuple(range(30)), 64, 10
+    x = torch.randn(len(seeds), examples, 64)
+    y = torch.randint(0, classes, (len(seeds), examples))
+
+    def loss_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        each = torch.nn.functional.cross_entropy(
+            outputs.flatten(0, 1), targets.flatten(), reduction="none"
+        )
+        return each.view(len(seeds), -1).mean(1)
+
+    print(f"\n### A backward pass of {len(seeds)} networks in a stack, one thread\n")
+    print("| network | activation | by hand | by `vmap`, over by hand |\n|---|---|---:|---:|")
+    for depth, width in ((24, 32), (4, 128)):
+        sizes = [64, *[width] * depth, classes]
+        for spec in ("relu", "prelu", "elu"):
+            recipe = make_recipe(functools.partial(_perceptron, sizes), None, None)
+            both = {
+                "by hand": StackedMLP(parse(spec), sizes, seeds),
+                "vmap": ModelStack(recipe, parse(spec), seeds),
+            }
+            for networks in both.values():
+                networks.parameters(slice(len(seeds)))
+            times = harness.compare(
+                {
+                    name: functools.partial(networks.differentiate, x, y, loss_of)
+                    for name, networks in both.items()
+                },
+                rounds=3 if QUICK else 21,
+            )
+            ours, other = times["by hand"], times["vmap"]
+            print(
+                f"| {depth} x {width} | {spec} | {harness.duration(ours.seconds)} | "
+                f"{other.ratio:.2f} ({other.low:.2f}-{other.high:.2f}) |"
+            )
+
+
+def _perceptron(sizes: Sequence[int]) -> torch.nn.Sequential:
+    layers: list[torch.nn.Module] = []
+    for one, other in itertools.pairwise(sizes):
+        layers += [torch.nn.Linear(one, other), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+SECTIONS = {
+    "default": default_network,
+    "others": other_models,
+    "whole": all_of_it,
+    "stacks": stacks,
+}
+
+
 def main() -> None:
-    """Print all tables."""
+    """Print the tables that are named, or all."""
     packages = ["leakyrelu", "torch", "jax", "optuna", "ray"]
     print(harness.header(packages))
     print(f"{torch.get_num_threads()} threads; Optuna and Ray Tune: {rivals.CORES} processes.\n")
-    default_network()
-    other_models()
-    all_of_it()
+    for name, section in SECTIONS.items():
+        if name in sys.argv or not SECTIONS.keys() & set(sys.argv):
+            section()
 
 
 if __name__ == "__main__":
