@@ -322,7 +322,9 @@ def report(
             if undecided and html is None:
                 wrote.append("no page yet: it takes a verdict")
             elif undecided:
-                told = "; ".join(each.verdict for each in found if not each.candidates)
+                told = "; ".join(
+                    f"{each.directory}: {each.verdict}" for each in found if not each.candidates
+                )
                 not_written = f"leakyrelu: {html} was not written. {told}"
             else:
                 text = comparison_page(one) if one else experiments_page(found)

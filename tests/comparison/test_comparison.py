@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.metadata
 import math
 import re
 import subprocess
@@ -26,7 +27,6 @@ from leakyrelu._compare.statistics.rounds import wanted
 from leakyrelu._compare.store.reading import FILE_NAME, read
 from leakyrelu._compare.store.writing import Store
 from leakyrelu._compare.trial import Checkpoint, Trial
-from leakyrelu._comparison import comparison
 from leakyrelu._comparison.comparison import Comparison
 from leakyrelu._report.html import comparison_page
 from leakyrelu._report.sentences import progress
@@ -174,8 +174,8 @@ def test_before_the_first_round_is_complete_there_is_no_verdict(result, tmp_path
     own = [known[key] for key in keys[:there]]
     early = Comparison.read(stored(result, tmp_path / "run", [*own, *later]))
     assert early.verdict == (
-        f"No verdict yet: {there} of the 36 trials of the first round, of 4 seeds, are there. The "
-        "same call or command of compare goes on from them."
+        f"No verdict yet: {there} of 36 trials of the first round (4 seeds) are finished. The "
+        "same call or command resumes."
     )
     assert (early.is_finished, early.candidates, early.recommended) == (False, [], None)
     assert early.progress == f"not finished: {there + 1} trials of up to 72 are stored"
@@ -424,11 +424,9 @@ def test_they_are_of_one_experiment_and_other_settings_are_not():
 
 
 def test_another_version_that_goes_on_is_told(asked, monkeypatch, tmp_path):
-    real = comparison.importlib.metadata.version
+    real = importlib.metadata.version
     asked(["relu", "elu"])
-    monkeypatch.setattr(
-        comparison.importlib.metadata, "version", lambda n: "9.9" if n == "torch" else real(n)
-    )
+    monkeypatch.setattr(importlib.metadata, "version", lambda n: "9.9" if n == "torch" else real(n))
     assert "torch" not in " ".join(asked(["relu", "elu"]).notes)  # nothing was trained
     for _ in range(2):
         found = asked(["relu", "elu", "gelu"])
@@ -443,7 +441,7 @@ def test_damaged_trials_are_told_of_and_trained_again(asked):
     place = whole.index(b'"train_loss": ') + 15
     file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     early = Comparison.read(first.directory)
-    assert early.verdict.startswith("No verdict yet: 15 of the 16 trials")
+    assert early.verdict.startswith("No verdict yet: 15 of 16 trials")
     assert "damaged" in early.notes[-1]
     again = asked(["relu", "elu"])
     assert table(again) == table(first)
