@@ -123,6 +123,9 @@ def test_data(tmp_path, module):
         assert data.tolist() == x.tolist(), name
     np.save(tmp_path / "tokens.npy", np.array([[1, 2]]))
     assert load_batches(str(tmp_path / "tokens.npy")).dtype == torch.int64
+    for dtype in (">f8", ">f4", ">i2"):  # of another order of bytes
+        np.save(tmp_path / "swapped.npy", np.array([[1, 2]], dtype=dtype))
+        assert load_batches(str(tmp_path / "swapped.npy")).tolist() == [[1, 2]]
     assert load_batches(f"{module}:examples").shape == (5, 3)
     assert len(load_batches(f"{module}:batches")) == 1
 

@@ -380,3 +380,91 @@ def test_columns_of_json_may_have_any_name(tmp_path):
         json.dumps({"data": [i * i for i in range(40)], "y": [0, 1] * 20})
     )
     assert load_task(tmp_path / "t.json", "y").X.shape == (40, 1)
+
+
+def test_records_of_json_may_stand_on_lines_in_a_json_file(tmp_path):
+    table = flowers()
+    for name in ("t.json", "t.jsonl"):
+        (tmp_path / name).write_text(table.to_json(orient="records", lines=True))
+    one, other = (load_task(tmp_path / name, "y") for name in ("t.json", "t.jsonl"))
+    assert one.fingerprint == other.fingerprint
+    with (tmp_path / "t.json").open("a") as file:
+        file.write('\n{"y"')
+    with pytest.raises(ValueError, match=r"t\.json can.t be read: line 62 is no JSON"):
+        load_task(tmp_path / "t.json", "y")
+
+
+RNG = np.random.default_rng(0)
+VALUES = {"a": RNG.normal(size=40), "b": RNG.integers(0, 9, 40), "y": RNG.integers(0, 2, 40)}
+
+
+@pytest.mark.parametrize("order", "<>=")
+@pytest.mark.parametrize("kinds", ["f8 i8 i8", "f4 u2 i1", "f8 f4 f8"])
+def test_arrays_of_any_order_of_bytes(tmp_path, order, kinds):
+    dtypes = [(name, order + kind) for name, kind in zip("aby", kinds.split(), strict=True)]
+    arrays = {name: VALUES[name].astype(dtype) for name, dtype in dtypes}
+    expected = load_task(
+        pd.DataFrame({n: a.astype(a.dtype.newbyteorder("=")) for n, a in arrays.items()}), "y"
+    )
+    records = np.array(list(zip(*VALUES.values(), strict=True)), dtype=dtypes)
+    np.savez(tmp_path / "t.npz", **arrays)
+    np.save(tmp_path / "t.npy", records)
+    for data in (arrays, records, tmp_path / "t.npz", tmp_path / "t.npy"):
+        assert load_task(data, "y").fingerprint == expected.fingerprint
+    plain = np.stack([VALUES["a"].astype("f4"), VALUES["y"]], axis=1).astype(order + "f4")
+    np.save(tmp_path / "plain.npy", plain)
+    assert np.allclose(load_task(tmp_path / "plain.npy", "1").X, expected.X[:, :1], atol=1e-6)
+
+
+def test_fields_of_records_may_have_several_values(tmp_path):
+    records = np.zeros(40, dtype=[("pair", "f4", (2,)), ("y", "i8")])
+    records["pair"], records["y"] = RNG.normal(size=(40, 2)), VALUES["y"]
+    np.save(tmp_path / "t.npy", records)
+    first, second = records["pair"].T
+    expected = load_task(pd.DataFrame({"0": first, "1": second, "y": records["y"]}), "y")
+    for data in (records, tmp_path / "t.npy"):
+        assert load_task(data, "y").fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("masked", ["a", "b", "t", "y"])
+def test_what_is_masked_is_missing(masked):
+    table = pd.DataFrame({**VALUES, "t": [f"text {i % 3}" for i in range(40)]})
+    is_masked = np.arange(40) % 7 == 2
+    expected = table.assign(**{masked: table[masked].astype(object).mask(is_masked, None)})
+    arrays = {name: column.to_numpy() for name, column in table.items()}
+    arrays["t"] = arrays["t"].astype(str)
+    arrays[masked] = np.ma.masked_array(arrays[masked], is_masked)
+    records = np.ma.zeros(40, [(name, array.dtype) for name, array in arrays.items()])
+    for name, array in arrays.items():
+        records[name] = array
+    expected = load_task(expected, "y")
+    for data in (arrays, records):
+        task = load_task(data, "y")
+        assert np.array_equal(task.X, expected.X, equal_nan=True)
+        assert np.array_equal(task.y, expected.y)
+    if masked in "ab":
+        pair = np.ma.stack([arrays["a"], arrays["b"]], axis=1)
+        X = load_task((pair, VALUES["y"])).X
+        assert np.array_equal(
+            X,
+            load_task(table.assign(**{masked: table[masked].mask(is_masked)}), "y", drop="t").X,
+            equal_nan=True,
+        )
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_points_between_thousands_are_not_taken_for_decimal_points(tmp_path, separator):
+    amounts = (np.arange(40) * 137).tolist()  # 0, 137, ... 5.343
+    rows = [
+        f"{amount:,}{separator}{'ab'[i % 2]}".replace(",", ".") for i, amount in enumerate(amounts)
+    ]
+    (tmp_path / "t.csv").write_text(f"x{separator}y\n" + "\n".join(rows))
+    with pytest.raises(ValueError, match=r"'1\.096', which may be 1\.096 or 1096 \(line 10\)"):
+        load_task(tmp_path / "t.csv", "y")
+    # Another column shows what the mark is.
+    for mark, factor in ((",", 1), (".", 1000)):
+        more = [f"0{mark}{i:02}{separator}{row}" for i, row in enumerate(rows)]
+        (tmp_path / "t.csv").write_text(separator.join("zxy") + "\n" + "\n".join(more))
+        expected = [amount if amount < 1000 else amount / factor for amount in amounts]
+        frame = pd.DataFrame({"z": np.arange(40) / 100, "x": expected, "y": ["a", "b"] * 20})
+        assert load_task(tmp_path / "t.csv", "y").fingerprint == load_task(frame, "y").fingerprint

@@ -93,6 +93,11 @@ class Comparison(Results):
         return sentences.verdict(self)
 
     @property
+    def progress(self) -> str:
+        """How many trials there are, in words."""
+        return sentences.progress(self)
+
+    @property
     def why(self) -> list[str]:
         """What goes with the differences in score, in sentences; no proof of a cause."""
         return explain(self)

@@ -41,6 +41,8 @@ THOUSANDS = {
     for mark, group in (".,", ",.")
 }
 CODE = r"^[-+]?0\d"
+POINTED = r"(?i)^[-+]?\d*\.\d*(e[-+]?\d+)?$"
+GROUPED = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 DATE = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b"
 # The year comes first, so that day and month can't be mistaken for each other.
 MOMENT = re.compile(
@@ -149,7 +151,10 @@ def _times(times: pd.Series[Any]) -> Column:
             for time in (present.min(), present.max())
         )
         note = f"has dates, from {first} to {last}; they are taken as numbers, in days"
-    days = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds() / SECONDS_A_DAY
+    # Of seconds, which hold any year; as of nanoseconds, it would end in 2262.
+    days = (
+        times - pd.Timestamp("1970-01-01", tz="UTC").as_unit("s")
+    ).dt.total_seconds() / SECONDS_A_DAY
     return Column("number", _floats(days), note=note, is_time=True)
 
 
@@ -324,7 +329,7 @@ def decimal_mark(table: pd.DataFrame) -> str | None:
     written = [column for _, column in table.items() if _is_text(column)]
     has_comma = [bool(column.str.contains(",", regex=False).any()) for column in written]
     if not any(has_comma):
-        return "."
+        return _mark_of_points(written)
     found = set()
     # Those with commas tell the most.
     for comma, column in sorted(zip(has_comma, written, strict=True), key=lambda pair: not pair[0]):
@@ -333,6 +338,25 @@ def decimal_mark(table: pd.DataFrame) -> str | None:
         found.add(_marks(number for number in readings if number) if all(readings) else "")
     marks = found & {".", ","}
     return marks.pop() if len(marks) == 1 else None
+
+
+def _mark_of_points(columns: Iterable[pd.Series[Any]]) -> str | None:
+    """Return a point, unless all with points could be thousands and some of a column are less."""
+    can_be_thousands = False
+    for column in columns:
+        texts = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
+        texts = pc.unique(pc.drop_null(texts))
+        pointed = pc.filter(texts, pc.match_substring_regex(texts, POINTED))
+        if not len(pointed):
+            continue
+        if not pc.all(pc.match_substring_regex(pointed, GROUPED)).as_py():
+            return "."
+        has_small, has_large = (
+            pc.any(pc.match_substring_regex(texts, rf"^[-+]?\d{digits}$")).as_py()
+            for digits in ("{1,3}", "{4,}")
+        )
+        can_be_thousands |= has_small and not has_large
+    return None if can_be_thousands else "."
 
 
 def _is_text(column: pd.Series[Any]) -> bool:

@@ -155,8 +155,9 @@ def load_batches(spec: str) -> Any:
     data = reader(path)
     if not isinstance(data, np.ndarray):
         return data
-    if data.dtype == np.float64:  # what NumPy makes unasked, but few models take
+    if data.dtype.newbyteorder("=") == np.float64:  # what NumPy makes unasked, but few models take
         data = data.astype(np.float32)
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)  # PyTorch takes no other
     return torch.from_numpy(np.ascontiguousarray(data))
 
 

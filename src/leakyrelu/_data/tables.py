@@ -359,7 +359,12 @@ def _split(text: str, separator: str, header_lines: int, width: int) -> pd.DataF
 
 def _read_json(content: bytes) -> Table:
     text, notes = _decoded(content)
-    return Table(_of_json(json.loads(text)), notes=notes)
+    try:
+        return Table(_of_json(json.loads(text)), notes=notes)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # a record in each line, as many name it .json
+            return _read_json_lines(content)
+        raise
 
 
 def _of_json(found: Any) -> pd.DataFrame:
@@ -430,11 +435,11 @@ def _read_array(content: bytes) -> Table:
     if not isinstance(array, np.ndarray):
         raise InputError("it has several arrays, so its name should end in .npz")
     if array.dtype.names:
-        return Table(pd.DataFrame(array))
+        return Table(_of_records(array))
     if array.ndim != 2:
         raise InputError(f"it is an array of shape {array.shape}, but should have rows and columns")
     names = [str(i) for i in range(array.shape[1])]
-    return Table(pd.DataFrame(array, columns=names), is_arrays=True)
+    return Table(pd.DataFrame(as_array(array, "it"), columns=names), is_arrays=True)
 
 
 def _read_arrays(content: bytes) -> Table:
@@ -469,6 +474,11 @@ def _of_arrays(arrays: Mapping[Any, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(column).array for name, column in columns.items()})
 
 
+def _of_records(array: npt.NDArray[Any]) -> pd.DataFrame:
+    """Make columns of the fields of a structured array."""
+    return _of_arrays({name: array[name] for name in array.dtype.names or ()})
+
+
 def as_array(part: Any, name: str) -> npt.NDArray[Any]:
     """Make an array of a tensor, sparse or not, of a list or a Series."""
     if isinstance(part, torch.Tensor):
@@ -476,12 +486,18 @@ def as_array(part: Any, name: str) -> npt.NDArray[Any]:
         part = part.float() if part.dtype == torch.bfloat16 else part
     elif hasattr(part, "toarray"):  # SciPy's sparse arrays
         part = part.toarray()
+    if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):  # what is masked is missing
+        is_numbers = part.dtype.kind in "fiub"
+        part = part.astype(np.result_type(part, np.float32) if is_numbers else object)
+        part = part.filled(np.nan if is_numbers else None)
     try:
-        return np.asarray(part)
+        array = np.asarray(part)
     except Exception as error:
         raise InputError(
             f"{name} can't be made an array, for which all examples need one shape: {error}"
         ) from error
+    # Neither pandas nor PyTorch takes the other order of bytes, as FITS files have it.
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 READERS: dict[str, Callable[[bytes], Table]] = {
@@ -519,7 +535,7 @@ def as_table(data: Any) -> Table | None:
         ]
         return Table(_of_arrays(data), "columns") if is_column and all(is_column) else None
     if isinstance(data, np.ndarray) and data.dtype.names:
-        return Table(pd.DataFrame(data), "array")
+        return Table(_of_records(data), "array")
     if isinstance(data, pd.Series):
         return None
     if hasattr(data, "__arrow_c_stream__"):  # polars, pyarrow, DuckDB and others

@@ -133,6 +133,11 @@ def ends_with(column, values):
         (people()[["income"]], "income", "no feature beside the target"),
         (people(10), "income", "10 examples are too few"),
         (people(0), "answer", "no rows"),
+        (people().rename(columns={"age": 7}), "7", "no column '7'; did you mean 7[?]"),
+        (people().set_index("income"), "income", "'income' is the index .*reset_index"),
+        (ends_with("age", np.linspace(-1, 1, 60) * 1e308), "income", "'age' has values such as 1e"),
+        (ends_with("income", np.arange(60) * 1e306), "income", "target has values such as 5.9e"),
+        (ends_with("income", np.arange(60) * 1e-320), "income", "target has values such as 5.9e"),
     ],
 )
 def test_unusable_data_is_refused(table, target, message):
@@ -233,6 +238,11 @@ def test_names_of_several_levels_are_refused():
         load_task(table, "y")
 
 
+def days_with(date):
+    dates = np.where(np.arange(40) % 5, "1999-12-31", date).astype("datetime64[D]")
+    return dates.astype(np.int64).astype(float)
+
+
 @pytest.mark.parametrize(
     ("column", "days"),
     [
@@ -246,6 +256,12 @@ def test_names_of_several_levels_are_refused():
         (
             [f"1970-01-02T{i % 9:02}:30:00.000+02:30" for i in range(40)],
             1 - 2 / 24 + (np.arange(40) % 9) / 24,
+        ),
+        # Dates that stand for "always" or "never"; numpy counts the days.
+        *(
+            (convert(np.where(np.arange(40) % 5, "1999-12-31", date)), days_with(date))
+            for date in ("9999-12-31", "0001-01-01", "2300-01-01")
+            for convert in (list, lambda dates: dates.astype("datetime64[s]"))
         ),
     ],
 )
@@ -368,6 +384,30 @@ def test_rows_of_one_id_stay_together(name):
         parts = dataclasses.astuple(task.split(seed))
         each = [set(ids[part]) for part in parts]
         assert len(set.union(*each)) == sum(map(len, each))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda table: table.to_csv("t.csv"),
+        lambda table: table.reset_index().to_csv("t.csv", index=False),
+        lambda table: table.reset_index(names="rownames").to_csv("t.csv", index=False),
+        lambda table: (table.to_csv("t.csv"), pd.read_csv("t.csv").to_csv("t.csv")),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_rows_that_were_shuffled_and_written_with_their_numbers(
+    tmp_path, monkeypatch, write, again
+):
+    monkeypatch.chdir(tmp_path)
+    table = numbered(80).sort_values("y", ignore_index=True)  # so that the number tells the class
+    table = table.sample(frac=1, replace=again, random_state=0)
+    write(table)
+    task = load_task("t.csv", "y")
+    assert task.X.shape == (80, 1)
+    if again:  # a row that was drawn twice is one thing
+        rows = task.groups[:, None] == task.groups
+        assert (rows == (table.index.to_numpy()[:, None] == table.index.to_numpy())).all()
 
 
 @pytest.mark.parametrize("name", ["humid", "paid", "store_id", "valid"])

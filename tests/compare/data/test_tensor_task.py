@@ -288,3 +288,12 @@ def test_a_model_of_ones_own_gets_frames_and_bunches():
         assert make_task(data, "y", None, None, None, False).is_table
     task = make_task(Bunch(data=X, target=CLASSES), None, None, None, None, False)
     assert task.X.shape == X.shape
+
+
+def test_arrays_of_another_order_of_bytes_and_masked_ones():
+    expected = tensor_task((X, CLASSES))
+    swapped = tensor_task((X.astype(">f8"), CLASSES.astype(">i4")))
+    assert swapped.fingerprint == expected.fingerprint
+    masked = tensor_task((np.ma.masked_greater(X, 230), CLASSES))
+    assert np.array_equal(masked.X, np.where(X > 230, np.nan, X), equal_nan=True)
+    assert "X has NaN or infinite values in 2 of 40 examples." in masked.notes

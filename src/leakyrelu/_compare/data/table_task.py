@@ -25,8 +25,11 @@ __all__ = ["TOO_RARE", "TWO_PARTS", "load_task", "refuse_two_parts", "together"]
 MOST_CATEGORIES = 50
 # Whole numbers with up to this many values are taken for class labels.
 MOST_INTEGER_CLASSES = 20
-# A column of this name tells who or what a row is of, if it has a value for each so many rows.
-ID_NAME = re.compile(r"(?i:(^|.*[\W_])(id|uuid|guid))|.*[a-z]I[Dd]")
+# A column of this name tells who or what a row is of, if it has a value for each so many rows. So
+# do the numbers of rows that a library has written, which count no more once the rows are shuffled.
+ID_NAME = re.compile(
+    r"(?i:(^|.*[\W_])(id|uuid|guid))|.*[a-z]I[Dd]|Unnamed: 0'*|index|__index_level_0__|rownames"
+)
 ROWS_OF_AN_ID = 20
 LEAST_EXAMPLES = 20
 # Columns named in a note; of more, their number is told.
@@ -160,7 +163,7 @@ def _unknown(name: Any, names: Sequence[Any]) -> InputError:
     listed = ", ".join(str(n)[:60] for n in names[:20]) + (", ..." if len(names) > 20 else "")
     if name is None:
         return InputError(f"the target is not named; choose one of the columns: {listed}")
-    known = {str(n).lower(): str(n) for n in names}
+    known = {str(n).lower(): n for n in names}
     nearest = [known[n] for n in difflib.get_close_matches(str(name).lower(), known, n=1)]
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     if any(re.fullmatch(r"-?\d*\.\d+", str(n)) for n in names):
@@ -178,6 +181,10 @@ def _target_of(table: pd.DataFrame, target: str | None) -> pd.Series[Any]:
     if len(repeated):
         raise InputError(f"there are several columns {shown(repeated[0])}; give each its own name")
     if target is None or target not in list(table.columns):  # as a list may be asked for
+        if target is not None and target in list(table.index.names):
+            raise InputError(
+                f"{shown(target)} is the index of the table, no column; give table.reset_index()"
+            )
         raise _unknown(target, list(table.columns))
     return table[target]
 
@@ -335,7 +342,11 @@ def _target_values(
         raise InputError("the target has infinite values; drop these rows")
     if numbers.min() == numbers.max():
         raise InputError("the target has the same value in every row, nothing to learn")
-    center, scale = float(numbers.mean()), float(numbers.std())
+    with np.errstate(over="ignore"):
+        center, scale = float(numbers.mean()), float(numbers.std())
+    if not 0 < scale < np.inf:
+        largest = np.abs(numbers).max()
+        raise InputError(f"the target has values such as {largest:.3g}; give it in another unit")
     return [], ((numbers - center) / scale).astype(np.float32), center, scale
 
 
@@ -412,7 +423,11 @@ def _features(
             continue
         missing = np.isnan(numbers)
         # float32 has 7 digits: centre in float64 first, for columns such as years or times.
-        scale = np.nanstd(numbers) or 1.0
+        with np.errstate(over="ignore"):
+            scale = np.nanstd(numbers) or 1.0
+        if np.isinf(scale):
+            refused[str(name)] = f"{label} has values such as {np.nanmax(np.abs(numbers)):.3g}"
+            continue
         features.append((numbers - np.nanmean(numbers)) / scale)
         if missing.any():
             features.append(missing.astype(np.float64))
