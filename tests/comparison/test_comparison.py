@@ -326,6 +326,11 @@ def test_the_baseline_is_that_of_the_data():
     assert scored({"relu": spread(0.1), "elu": spread(0.2)}, "own", None).limit is None
 
 
+def test_no_rope_of_0_is_told_of():
+    found = scored({"relu": [1.0] * 5, "elu": [1.0] * 5}, "own", None)
+    assert not any("--rope" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("width", [0.002, 0.01, 0.02, 0.2])
 @pytest.mark.parametrize("metric", ["accuracy", "R²", "own"])
 def test_a_rope_that_is_told_of_settles_what_it_says(width, metric):

@@ -42,9 +42,8 @@ def candidate(spec, verdict=None, silent=0.0, first=1.0, seeds=4, slopes=None, n
 def told(*candidates):
     found = Results.__new__(Results)  # of candidates that no trial has made
     found.candidates = list(candidates)
-    found.settings = make_settings(
-        "", [c.activation for c in candidates], 1, 1, 0.01, depth=1, width=1
-    )
+    specs = [*(c.activation for c in candidates), "silu"]
+    found.settings = make_settings("", specs, 1, 1, 0.01, depth=1, width=1)
     return explain(found)
 
 

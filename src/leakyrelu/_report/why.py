@@ -141,7 +141,7 @@ def _relations(found: Sequence[Relation]) -> str:
     if not any(relation.is_tested for relation in found):
         return (
             "Too few networks to tell whether a health metric correlates with the score: it takes "
-            f"{FEWEST_TO_TELL} seeds, or activations, whose metrics differ."
+            f"{FEWEST_TO_TELL} seeds, or activations, with metrics that differ."
         )
     if not clear:
         return (

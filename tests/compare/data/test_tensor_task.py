@@ -97,6 +97,8 @@ def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
         ([1, 2, 3], {}, r"items of the data set should be \(x, y\), but one is a 1"),
         ([(1, 2, 3)] * 30, {}, r"should be \(x, y\), but one is a tuple of 3"),
         ([{"x": 1, "y": 2}] * 30, {}, r"should be \(x, y\), but one is a dict of 2"),
+        ([((X[0], 1), 1)] * 30, {}, "x of the items .* is a tuple, but models get one tensor"),
+        ([({"ids": X[0]}, 1)] * 30, {}, "x of the items .* is a dict, but models get one tensor"),
         ([(1, "dog")] * 30, {}, r"no numbers, but such as .*'dog'.*; give class numbers"),
         ([(1, [1] * (1 + i % 2)) for i in range(30)], {}, "different shapes"),
         (torch.ones(30, 2), {}, r"one array, of shape \(30, 2\), without targets"),

@@ -18,7 +18,7 @@ from leakyrelu._compare.networks.models import _noise_seed
 from leakyrelu._compare.networks.recipe import Recipe, make_recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, make_settings
 from leakyrelu._compare.training.examples import Examples
-from leakyrelu._compare.training.train import Experiment, Training, train
+from leakyrelu._compare.training.train import EVALUATION_ROWS, Experiment, Training, train
 from leakyrelu.activations import parse
 from leakyrelu.health import examine
 
@@ -316,3 +316,44 @@ def test_models_that_draw_by_numpy_train_the_same_each_time():
     first, again = (train(experiment, one, stacked=False) for _ in range(2))
     assert same_numbers(first, again)
     assert before == (np.random.get_state()[1].tolist(), random.getstate())
+
+
+class Squeezing(nn.Sequential):
+    """Its outputs have an axis of examples only if there are several."""
+
+    def forward(self, x):
+        return super().forward(x).squeeze()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_rest_of_one_example_is_never_computed_alone(stacked):
+    examples = 5 * EVALUATION_ROWS + 5  # one more in each part than goes at once
+    x = torch.randn(examples, 4)
+    experiment = experiment_of(
+        lambda: Squeezing(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)), x, x[:, 0], epochs=1
+    )
+    seeds = (0, 1) if stacked else (0,)
+    trials = train(experiment, Batch(parse("relu"), (0.01,) * len(seeds), seeds), stacked)
+    assert all(np.isfinite(trial.test_score) for trial in trials)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 40])
+def test_batches_to_judge_have_every_example_once(size):
+    examples = Examples(tensor_task((torch.arange(200.0).reshape(200, 1), torch.ones(200))), [0])
+    for most in range(2, 41):
+        batches = [x.flatten().tolist() for x, _ in examples.test.batches(size, most)]
+        assert [row for batch in batches for row in batch] == examples.test.rows[0, :most].tolist()
+        assert all(1 < len(batch) <= size + 1 for batch in batches)
+        assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_a_model_that_returns_one_number_is_told():
+    class Mean(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x).mean()
+
+    experiment = experiment_of(
+        lambda: Mean(nn.Linear(4, 4), nn.ReLU()), torch.randn(40, 4), torch.randn(40), epochs=1
+    )
+    with pytest.raises(ValueError, match="one number for 24 examples, but should return outputs"):
+        train(experiment, Batch(parse("relu"), (0.01,), (0,)), stacked=False)

@@ -350,3 +350,8 @@ def test_what_can_not_be_stepped_is_refused(recipe, message):
     made = make_recipe(None, recipe.get("optimizer"), recipe.get("schedule"))
     with pytest.raises(ValueError, match=message):
         made.make_schedule(made.make_optimizer(groups_of(), 0.01), 10)
+
+
+def test_a_network_without_anything_to_train_is_refused():
+    with pytest.raises(ValueError, match="no parameters to train, or all are frozen"):
+        make_recipe(lambda: make().requires_grad_(False), None, None)

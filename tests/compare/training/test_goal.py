@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from leakyrelu._compare.data.metrics import named_metric
 from leakyrelu._compare.data.task import Task
 from leakyrelu._compare.training.goal import Judge, losses
 
@@ -379,3 +380,15 @@ def test_one_logit_makes_no_accuracy():
     for shape in ((20, 1), (20,)):
         with pytest.raises(ValueError, match=r"needs? (2|outputs)"):
             judged(task, torch.randn(1, *shape), targets)
+
+
+@pytest.mark.parametrize("center", [0.0, 1e5, -3e9, 1.7e12])
+@pytest.mark.parametrize("metric", [named_metric("mae"), lambda o, y: -(o - y).abs().mean()])
+def test_scores_in_the_unit_of_the_data_are_exact_far_from_zero(center, metric):
+    outputs, targets = torch.randn(1, 20, 1), torch.randn(1, 20)
+    task = dataclasses.replace(
+        task_of("regression", targets[0].numpy(), metric=metric), center=center, scale=10.0
+    )
+    (score,), _ = judged(task, outputs, targets)
+    expected = -10 * np.abs(outputs[0, :, 0].double().numpy() - targets[0].double().numpy()).mean()
+    assert score == pytest.approx(expected, rel=1e-3)

@@ -295,6 +295,11 @@ def _target_of(data: Any, row: int) -> npt.NDArray[Any]:
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         found = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else repr(item)
         raise InputError(f"the items of the data set should be (x, y), but one is a {found}")
+    if isinstance(item[0], (tuple, list, dict)):
+        raise InputError(
+            f"x of the items of the data set is a {type(item[0]).__name__}, but models get one "
+            "tensor; stack its parts into one, and let a module around the model take them apart"
+        )
     return np.asarray(item[1])
 
 

@@ -200,6 +200,8 @@ def make_recipe(
         )
     made = called(functools.partial(recipe.make, 0), f"{recipe.name}()")
     if isinstance(made, nn.Module):
+        if not any(parameter.requires_grad for parameter in made.parameters()):
+            raise InputError(f"{recipe.name}(): it has no parameters to train, or all are frozen")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:

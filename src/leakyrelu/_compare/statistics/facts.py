@@ -214,7 +214,7 @@ def _rope_that_would_settle(
         for name, word in now.items()
         if word == "undecided" and math.isfinite(compared[name].reach)
     }
-    ropes = sorted(needed for needed in enough.values() if needed < most)
+    ropes = sorted(needed for needed in enough.values() if 0 < needed < most)
     if not ropes:
         return None
     chosen = ropes[(len(ropes) - 1) // 2]  # settles half of what can be settled, or more

@@ -33,8 +33,14 @@ class Part:
         return self._examples.take(self.rows.gather(1, chosen))
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go through the examples, or the first so many, in batches of a size."""
-        for chosen in torch.split(torch.arange(min(most or len(self), len(self))), size):
+        """Go through the examples, or the first so many, in batches of a size.
+
+        None has one example: models that squeeze() their outputs would lose its axis.
+        """
+        rows = torch.arange(min(most or len(self), len(self)))
+        # The last one of a rest of one goes with those before it.
+        ends = range(size, len(rows) - 1, size)
+        for chosen in torch.tensor_split(rows, list(ends)):
             yield self.take(chosen.expand(len(self.rows), -1))
 
 

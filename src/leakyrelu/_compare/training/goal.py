@@ -57,6 +57,11 @@ def aligned(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of each network, shape (networks,)."""
+    if outputs.ndim == 1:
+        raise InputError(
+            f"the model returns one number for {targets.shape[1]} examples, but should return "
+            "outputs of shape (examples, ...)"
+        )
     if task.loss is not None:
         outputs, targets = aligned(outputs, targets)
         if len(outputs) == 1:  # not every loss can be computed for several at once
@@ -247,7 +252,8 @@ class Judge:
         metric, center, scale = self._task.metric, self._task.center, self._task.scale
         assert metric is not None
         if (center, scale) != (0, 1):
-            outputs, targets = (center + scale * part for part in (outputs, targets))
+            # In float64: float32 has 7 digits, too few for numbers far from 0.
+            outputs, targets = (center + scale * part.double() for part in (outputs, targets))
         return float(_answer(self._task, "metric", metric, outputs, targets))
 
     def results(self) -> tuple[list[float], list[float]]:
