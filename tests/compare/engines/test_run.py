@@ -1,5 +1,6 @@
 """Processes give what one process gives; what is stored is not trained again."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -133,7 +134,10 @@ main()
 def started(tmp_path):
     """Start a run, and return it once it has two worker processes, with all its processes."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a group of its own
     )
     end = time.monotonic() + 120
     while True:
@@ -156,13 +160,16 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path, seconds):
     assert alive == []
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGTERM, 143, "ended"), (signal.SIGINT, 130, "stopped")]
 )
-def test_a_run_that_is_asked_to_end_says_so_and_keeps_its_trials(tmp_path, number, code, word):
+def test_a_run_that_is_asked_to_end_says_so_and_keeps_its_trials(
+    tmp_path, number, code, word, send
+):
     process, children = started(tmp_path)
     time.sleep(5)
-    process.send_signal(number)
+    send(process.pid, number)
     try:
         _, told = process.communicate(timeout=60)
     finally:

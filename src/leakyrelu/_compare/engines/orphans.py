@@ -30,6 +30,10 @@ def end_with(parent: int) -> None:
     parent : int
         The process that started this one.
     """
+    # A terminal, `timeout` and schedulers send these to all processes of a group. The parent, which
+    # gets them too, ends its workers in order; one that is gone before looks to it like a failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
