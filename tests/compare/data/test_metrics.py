@@ -198,7 +198,7 @@ def test_a_name_is_explained_and_survives_a_pickle():
     import pickle
 
     task = make_task((np.zeros((60, 2)), RNG.normal(size=60)), None, None, None, "mae", True)
-    assert task.score == "neg_mean_absolute_error"
+    assert task.score.name == "neg_mean_absolute_error"
     assert any("in the unit of the target, 0 at best. Higher is better" in n for n in task.notes)
     copied = pickle.loads(pickle.dumps(task.metric))
     assert isinstance(copied, NamedMetric)

@@ -47,7 +47,7 @@ def test_info_says_what_is_learned():
     X = np.zeros((30, 1, 8, 8), dtype=np.float32)
     task = Task("own", "custom", X, X[:, 0, 0], is_table=False, loss=loss_of_mine)
     assert task.info.description == "inputs of 1 x 8 x 8, loss loss_of_mine"
-    assert (task.info.metric, task.info.examples) == ("minus the loss", 30)
+    assert (task.info.metric.name, task.info.examples) == ("minus the loss", 30)
     assert task.split(0).train.shape == (18,)
 
 

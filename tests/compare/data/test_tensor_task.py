@@ -49,7 +49,7 @@ def test_tokens_stay_whole_numbers():
 )
 def test_what_is_scored(y, options, kind, score):
     task = tensor_task((X, y), **options)
-    assert (task.kind, task.score) == (kind, score)
+    assert (task.kind, task.score.name) == (kind, score)
 
 
 def test_data_sets_are_read_when_they_are_needed():
