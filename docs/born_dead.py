@@ -23,7 +23,7 @@ from leakyrelu._compare.networks.mlp import StackedMLP
 from leakyrelu._plot.figure import NotebookFigure
 from leakyrelu._plot.plot import COLORS
 from leakyrelu.activations import parse
-from leakyrelu.health import Odds, odds
+from leakyrelu.health import BornDead, born_dead
 
 HERE = Path(__file__).parent
 
@@ -115,23 +115,23 @@ def normalized() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(WIDTH, 1))
 
 
-def what_helps() -> dict[str, Odds]:
+def what_helps() -> dict[str, BornDead]:
     x = X[:, None]
     return {
-        f"{HIDDEN} hidden layers of {WIDTH}, ReLU": odds(HIDDEN, WIDTH, data=x),
-        "a third of the layers": odds(HIDDEN // 3, WIDTH, data=x),
-        "twice as wide": odds(HIDDEN, 2 * WIDTH, data=x),
-        "four times as wide": odds(HIDDEN, 4 * WIDTH, data=x),
-        "Leaky ReLU": odds(HIDDEN, WIDTH, data=x, activation="leaky_relu"),
-        "residual connections": odds(Residual, data=x),
-        "BatchNorm before each ReLU": odds(normalized, data=x),
+        f"{HIDDEN} hidden layers of {WIDTH}, ReLU": born_dead(HIDDEN, WIDTH, data=x),
+        "a third of the layers": born_dead(HIDDEN // 3, WIDTH, data=x),
+        "twice as wide": born_dead(HIDDEN, 2 * WIDTH, data=x),
+        "four times as wide": born_dead(HIDDEN, 4 * WIDTH, data=x),
+        "Leaky ReLU": born_dead(HIDDEN, WIDTH, data=x, activation="leaky_relu"),
+        "residual connections": born_dead(Residual, data=x),
+        "BatchNorm before each ReLU": born_dead(normalized, data=x),
     }
 
 
-def draw_odds(
-    found: dict[tuple[str, int, int], Odds], leaky: dict[tuple[str, int], Odds]
+def draw_probabilities(
+    found: dict[tuple[str, int, int], BornDead], leaky: dict[tuple[str, int], BornDead]
 ) -> Figure:
-    """Draw the probability by depth, a line each width and a panel each initialisation."""
+    """Draw the probability by depth, a line each width and a panel each initialization."""
     figure = NotebookFigure(figsize=(9, 4))
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
     for axes, (init, title) in zip(panels, INITS.items(), strict=True):
@@ -156,10 +156,10 @@ def draw_odds(
     return figure
 
 
-def draw_line(axes: Axes, line: Sequence[Odds], color: str, label: str) -> None:
-    born_dead = [one.born_dead for one in line]
+def draw_line(axes: Axes, line: Sequence[BornDead], color: str, label: str) -> None:
+    shares = [one.probability for one in line]
     low, high = zip(*(one.interval for one in line), strict=True)
-    axes.plot(DEPTHS, born_dead, "o-", color=color, label=label, markersize=3.5, linewidth=1.2)
+    axes.plot(DEPTHS, shares, "o-", color=color, label=label, markersize=3.5, linewidth=1.2)
     # One line with gaps makes a smaller file than a line for each interval.
     depths = [depth for depth in DEPTHS for _ in range(3)]
     ends = [end for pair in zip(low, high, strict=True) for end in (*pair, math.nan)]
@@ -227,27 +227,27 @@ def span(ends: tuple[float, float] | None) -> str:
 def main() -> None:
     """Write the figures and print the page."""
     found = {
-        (init, depth, width): odds(depth, width, init=init, trials=TRIALS)
+        (init, depth, width): born_dead(depth, width, init=init, trials=TRIALS)
         for init in INITS
         for depth in DEPTHS
         for width in WIDTHS
     }
     leaky = {
-        (init, depth): odds(depth, WIDTH, init=init, activation="leaky_relu", trials=TRIALS)
+        (init, depth): born_dead(depth, WIDTH, init=init, activation="leaky_relu", trials=TRIALS)
         for init in INITS
         for depth in DEPTHS
     }
-    save(draw_odds(found, leaky), "born-dead.svg")
+    save(draw_probabilities(found, leaky), "born-dead.svg")
     fates = {activation: train(activation) for activation in ACTIVATIONS}
     save(draw_fates(fates), "abs.svg")
 
     by_width = [
         [
             str(width),
-            percent((he := found["he", HIDDEN, width]).born_dead),
+            percent((he := found["he", HIDDEN, width]).probability),
             span(he.interval),
             span(he.bounds),
-            percent((default := found["torch", HIDDEN, width]).born_dead),
+            percent((default := found["torch", HIDDEN, width]).probability),
             span(default.interval),
         ]
         for width in WIDTHS
@@ -262,7 +262,7 @@ def main() -> None:
         for activation, one in fates.items()
     ]
     helps = [
-        [name, percent(one.born_dead), span(one.interval)] for name, one in what_helps().items()
+        [name, percent(one.probability), span(one.interval)] for name, one in what_helps().items()
     ]
     relu = fates["relu"]
     killed = relu.fate["constant"] & ~relu.silent
@@ -270,8 +270,8 @@ def main() -> None:
     print(
         PAGE.format(
             versions=versions,
-            example=textwrap.fill(str(odds(HIDDEN, WIDTH)), 92),
-            wide=odds(20, 64, trials=1).bounds[1],
+            example=textwrap.fill(str(born_dead(HIDDEN, WIDTH)), 92),
+            wide=born_dead(20, 64, trials=1).bounds[1],
             by_width=table(BY_WIDTH, by_width),
             by_fate=table(BY_FATE, by_fate),
             helps=table(HELPS, helps),
@@ -308,18 +308,18 @@ PAGE = """\
 # Born dead
 
 A network is *born dead* if, before its first update, one of its layers fires for no example at
-all. Whatever comes in, that layer says zero; the layers above make a constant of it, and the
-layers below get no gradient. Training can move that constant and nothing else. One call tells
+all. That layer outputs zero for every input; the layers above turn it into a constant, and the
+layers below get no gradient. Training can move that constant and nothing else. One call estimates
 how likely that is:
 
 ```python
 >>> import leakyrelu
->>> print(leakyrelu.odds({hidden}, {width}))
+>>> print(leakyrelu.born_dead({hidden}, {width}))
 {example}
 
 ```
 
-One command makes all of this page, figures and numbers, in a few minutes:
+One command makes this page, with its figures and numbers, in a few minutes:
 
 `python docs/born_dead.py > docs/born-dead.md`: {versions}
 
@@ -327,69 +327,68 @@ One command makes all of this page, figures and numbers, in a few minutes:
 
 ![Share of networks born dead by number of hidden layers, for widths 2 to 8](born-dead.svg)
 
-Drawn by `python docs/born_dead.py` from `leakyrelu.odds(depth, width, init=...)`: {trials:,}
-random networks a point, one input, 256 examples from the standard normal distribution. Bars are
-95% intervals, the shaded bands theory. With {hidden} hidden layers:
+Drawn by `python docs/born_dead.py` with `leakyrelu.born_dead(depth, width, init=...)`: {trials:,}
+random networks per point, one input, 256 examples from the standard normal distribution. Bars are
+95% intervals, shaded bands the bounds from theory. With {hidden} hidden layers:
 
 {by_width}
 
-The deeper and the narrower, the likelier. Leaky ReLU is the black line at 0: where its units do
-not fire they pass on a hundredth of what comes in, and of the gradient, and that is not nothing.
-With biases narrow networks are born dead about as often as without, and wider ones somewhat
-more often.
+The deeper and narrower the network, the more likely. Leaky ReLU is the black line at 0: units
+that do not fire still pass on a hundredth of their input and of the gradient. With biases, narrow
+networks are born dead about as often as without, wider ones somewhat more often.
 
 **Theory** (Lu et al. [1], Rister and Rubin [2]) bounds the probability from both sides. The
 bands are for biases of 0. Their upper edge counts, from the third layer on, the networks that
 lose one given example: a layer of `N` units does so with probability `2^-N`. Their lower edge is
 a Markov chain that follows the positive and the negative examples. For one or two hidden layers
-the edges meet and the probability is exact; so it is for any depth if all examples have one
-sign. Beyond that, no formula that knows only the widths can be exact, for the distribution of
-the weights has a small say, and simulation has to tell. `help(leakyrelu.odds)` has the formulas
-and where they come from.
+the edges meet and the probability is exact, as it is for any depth if all examples have the same
+sign. Otherwise no formula of the widths alone can be exact, as the distribution of the weights
+matters a little; that takes simulation. `help(leakyrelu.born_dead)` has the formulas and their
+sources.
 
-The simulation knows only the examples it is given. With biases, or with more than one input, a
-network that is dead on them may be alive for others.
+The simulation only uses the given examples. With biases, or with more than one input, a network
+that is dead on these may be alive on others.
 
 ## Ten layers, two wide, for |x|
 
-`|x| = relu(x) + relu(-x)`, so that one hidden layer of two units is enough. Lu et al. took ten
+`|x| = relu(x) + relu(-x)`, so one hidden layer of two units is enough. Lu et al. took ten
 layers of two, which in their count is {hidden} hidden layers and the output, and report that
 over 90% of a thousand such networks ended as a constant. Here are {networks:,}, with ReLU and
-with Leaky ReLU, from the same draws of initial weights (He, biases 0).
+with Leaky ReLU, from the same initial weights (He, biases 0).
 
 ![What the first 20 networks of each activation learned, and the shares of all](abs.svg)
 
 Trained by `python docs/born_dead.py`: {examples} examples from -√3 to √3, all of them in each of
-{steps:,} steps of Adam, with a learning rate that falls from {learning_rate} to 0 as a cosine.
+{steps:,} steps of Adam, with a cosine schedule from {learning_rate} to 0.
 
 {by_fate}
 
 A layer is *silent* if it fires for no example; with ReLU the network is then born dead. A
 network has *learned |x|* if its root mean squared error is below {learned}, and is *constant*
-if that is above {one_arm} (the best constant has 0.51). Between them nearly all have *one arm*:
-they follow |x| on one side, and are flat elsewhere.
+if that is above {one_arm} (the best constant has 0.51). Nearly all networks in between have
+*one arm*: they follow |x| on one side, and are flat elsewhere.
 
-- Of the ReLU networks born dead, {born_constant} ended as a constant: they had no choice.
-  Another {killed} of all were alive at first and died in training.
-- Leaky ReLU has silent layers at the start, too, but most of those networks learn |x| all the
-  same: that is the last column.
+- Of the ReLU networks born dead, {born_constant} ended as a constant, as they must.
+  Another {killed} of all networks were alive at first and died in training.
+- Leaky ReLU has silent layers at the start, too, but most of those networks learn |x|
+  nevertheless, as the last column shows.
 - A slope of 0.01 does not cure everything. Each silent layer multiplies the gradient by 0.01,
-  and after {steps:,} steps some networks are still a constant, and as many have one arm only. A
-  slope of 0.1 learns more often.
-- Nobody needs this network; it shows the mechanism at its purest. At ordinary sizes hardly any
-  network is born dead (20 layers of 64: by theory at most {wide:.0e}), though units do die
-  while it trains, which `leakyrelu.watch` tells.
+  and after {steps:,} steps some networks are still a constant, and as many have only one arm.
+  Networks with a slope of 0.1 learn more often.
+- Nobody needs this network, but it isolates the mechanism. At ordinary sizes hardly any network
+  is born dead (20 layers of 64: at most {wide:.0e} by theory), though units do die during
+  training; `leakyrelu.watch` shows when.
 
 ## What helps
 
-The same {hidden} layers of {width}, with one thing changed in each line, initialised as PyTorch
-does; 1,000 networks each, by `leakyrelu.odds`:
+The same {hidden} layers of {width}, with one change in each row and PyTorch's initialization;
+1,000 networks each, by `leakyrelu.born_dead`:
 
 {helps}
 
 With residual connections layers still fall silent, but the signal passes around them. BatchNorm
-centres each unit over the batch, so that it fires for some example. Rister and Rubin discuss
-both; Lu et al. propose an asymmetric initialisation instead.
+centers each unit over the batch, so that it fires for some example. Rister and Rubin discuss
+both; Lu et al. propose an asymmetric initialization instead.
 
 ## References
 

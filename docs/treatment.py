@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +26,8 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from leakyrelu import examine, replace, watch
 from leakyrelu._plot.figure import NotebookFigure
 from leakyrelu._plot.plot import COLORS
-from leakyrelu.health import HealthWarning
-from leakyrelu.treatment import Reviver, treat
+from leakyrelu.health import HealthWarning, Watch
+from leakyrelu.treatment import Reviver, SelfRepair, treat
 
 HERE = Path(__file__).parent
 SEEDS = 8
@@ -118,15 +117,15 @@ def stream(cure: str, seed: int) -> tuple[list[float], list[float]]:
     if cure in ("leaky_relu:0.1", "prelu"):
         model = replace(model, cure)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
-    options: dict[str, Any] = {}
-    if cure == "revive":
-        options["on_window"] = Reviver(model, optimizer)
-    if cure.startswith("self-repair"):
-        options["self_repair"] = float(cure.split()[1])
     generator = torch.Generator().manual_seed(1000 + seed)
     steps = len(X) // BATCH
     accuracies = []
-    with watch(model, window=steps, **options) as health:
+    if cure.startswith("self-repair"):
+        health: Watch = SelfRepair(model, float(cure.split()[1]), window=steps)
+    else:
+        reviver = Reviver(model, optimizer) if cure == "revive" else None
+        health = watch(model, window=steps, on_window=reviver)
+    with health:
         for _ in range(TASKS):
             pixels = torch.randperm(64, generator=generator)
             examples = torch.randperm(len(X), generator=generator)[: steps * BATCH]
@@ -359,10 +358,11 @@ PAGE = """\
 | | |
 | --- | --- |
 | `leakyrelu.treat(model, data)` | finds the dead units, chooses the cure, shows before and after |
-| `leakyrelu.revive(model, health)` | makes dead units new; what the model computes stays |
-| `leakyrelu.replace(model, "leaky_relu:0.1")` | swaps rectifiers, modules and calls |
-| `leakyrelu.watch(model, on_window=Reviver(model, optimizer))` | revives while it trains |
-| `leakyrelu.watch(model, self_repair=0.01)` | small corrective gradients while it trains |
+| `leakyrelu.revive(model, health)` | reinitializes dead units; outputs unchanged |
+| `leakyrelu.replace(model, "leaky_relu:0.1")` | replaces activations, modules and calls |
+| `leakyrelu.restore(model)` | undoes `replace` |
+| `leakyrelu.watch(model, on_window=Reviver(model, optimizer))` | revives units during training |
+| `leakyrelu.treatment.SelfRepair(model, 0.01)` | adds small corrective gradients during training |
 
 ```python
 >>> import torch
@@ -373,77 +373,82 @@ PAGE = """\
 >>> _ = model[0].bias.data[:3].fill_(-100.0)
 >>> print(treat(model, torch.randn(500, 2)))
 before: 3 of 8 units are dead, most in 1 (3 of 8) (window: 500 examples; ...).
-- 1: 3 units were killed; made new, what the model computes stays
-- 1: leaky_relu:0.1 in place of relu, its slope grows from 0 over 1000 steps
+- 1: 3 killed units reinitialized; outputs unchanged
+- 1: relu replaced by leaky_relu:0.1, whose slope grows from 0 over 1000 steps
 after: 0 of 8 units are dead (window: 500 examples).
-advice: watch the training (leakyrelu.watch) to learn when units die, and of what
+advice: watch the training (leakyrelu.watch) to see when and why units die
 
 ```
 
-Given the `Watch` of the training (`health=`), it treats each unit by its cause: those born dead
-have the signs of their weights flipped, killed ones are made new and get a leak that grows from
-0, units that fire seldom are left alone. Where a whole layer is dead, it goes from below upwards.
+Given the `Watch` of the training (`health=`), it treats each unit by its cause: born dead units
+have the signs of their weights flipped, killed units are reinitialized and get a leak that grows
+from 0, units that fire rarely are left alone. Layers that are dead as a whole are treated from
+the bottom up.
 
-**When a model is trained already**, these keep what it computes: `revive`, `replace(model,
-"prelu:0")`, and `replace(model, "leaky_relu:0.1", warm_up=1000)`. PReLU slopes are kept out of
-weight decay by `leakyrelu.parameter_groups(model, weight_decay)`. `replace(model, "original")`
-takes replacements back.
+**On a trained model**, these keep the outputs: `revive`, `replace(model, "prelu:0")`, and
+`replace(model, "leaky_relu:0.1", warm_up=1000)`. `leakyrelu.parameter_groups(model,
+weight_decay)` keeps PReLU slopes out of weight decay.
+
+**In place or not**: with `inplace=True` the model itself is changed, with `inplace=False` a copy,
+in `replace`, `restore`, `revive`, `treat` and `leakyrelu.nn.convert`. `replace` and `restore` make
+a copy by default; the others change the model, so that its optimizer goes on working. The changed
+model is returned, by `revive` and `treat` as `.model` of their result.
 
 ## Proofs
 
-One command makes all of this page, figures and numbers:
+One command makes this page, with its figures and numbers:
 
 `python docs/treatment.py > docs/treatment.md`: {versions}.
-The data are handwritten digits of 8 x 8 pixels; ± is the 95% interval of the mean over {seeds}
-seeds.
+The data are handwritten digits of 8 x 8 pixels; ± is the 95% confidence interval of the mean over
+{seeds} seeds.
 
 ![Test accuracy with killed units, deep narrow networks that learn, accuracy right after a swap]\
 (cures.svg)
 
 ## Known dead units
 
-Three hidden layers of 40 units, of which 90% of each layer are killed before training by a bias
-of -100. Then 10 epochs of Adam.
+Three hidden layers of 40 units; 90% of each layer are killed before training by a bias of -100.
+Then 10 epochs of Adam.
 
 {by_kill}
 
 ## A stream of tasks
 
-Where units die over time: {tasks} tasks one after the other, each the same digits with the pixels
-in another order, each example seen once, in batches of {batch} (Adam, learning rate
-{learning_rate}; 3 hidden layers of 100; the online permuted images of the loss-of-plasticity
-literature [1]). The accuracy is that on examples not seen before. A network that keeps learning
-learns task {tasks} as well as the first ones.
+Units die over time: {tasks} tasks in sequence, each the same digits with the pixels permuted,
+each example seen once, in batches of {batch} (Adam, learning rate {learning_rate}; 3 hidden layers
+of 100; the online permuted images of the loss-of-plasticity literature [1]). The accuracy is
+measured on each batch before training on it. A network that keeps learning learns task {tasks} as
+well as the first ones.
 
 ![Accuracy and silent units by task, for six cures](plasticity.svg)
 
 {by_cure}
 
 ReLU loses units from task to task, and with them the ability to learn. Leaky ReLU and PReLU lose
-less of it, though silent units of theirs still learn: a leak alone does not bring them back. To
-make dead units new while training goes on loses nothing here (`on_window=Reviver(...)`).
-Self-repair of 0.01 comes next; that of 0.1 ruins the training, as Adam makes much of small
-gradients that never change their sign. It is not to be trusted without a trial.
+less; their silent units still get a gradient, but a leak alone does not bring them back. With dead
+units reinitialized during training, nothing is lost here (`on_window=Reviver(...)`). Self-repair
+with a strength of 0.01 comes next; 0.1 ruins the training, as Adam amplifies small gradients whose
+sign never changes. Try it before you rely on it.
 
 ## Ten layers, two wide
 
-The network of the [born-dead](born-dead.md) page on |x|: of {networks} networks {born} are
-born dead. `treat` flips signs where layers are dead, before training (1,000 steps of Adam); a
-network has learned |x| if its root mean squared error is below 0.25.
+The network of the [born-dead](born-dead.md) page on |x|: {born} of {networks} networks are
+born dead. Before training (1,000 steps of Adam), `treat` flips signs in dead layers; a network has
+learned |x| if its root mean squared error is below 0.25.
 
 {by_fate}
 
-Flipped signs let a gradient through, and more networks learn than without; but units of a network
-as narrow as this go on dying in training, and a leak, which prevents that, is far better.
+Flipped signs let a gradient through, so more networks learn than without; but in a network this
+narrow units keep dying in training, and a leak, which prevents that, works far better.
 
-## A trained network, swapped
+## Activations of a trained network, replaced
 
-A CNN with two convolutions, each with BatchNorm, trained for 5 epochs; then its ReLUs are swapped.
+A CNN with two convolutions, each with BatchNorm, trained for 5 epochs; then its ReLUs are replaced.
 
 {by_swap}
 
-"Same outputs" compares all scores of the test images before and after. `prelu` begins with
-slope 0.25.
+"Same outputs" compares all scores of the test images before and after. `prelu` starts with
+a slope of 0.25.
 
 ## References
 

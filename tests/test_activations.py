@@ -1,11 +1,17 @@
 """The names, and what stands behind them, against torch.nn and closed forms."""
 
 import math
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
 
-from leakyrelu.activations import KINDS, Activation, parse
+import leakyrelu
+from leakyrelu import InputError
+from leakyrelu._compare.settings import make_settings
+from leakyrelu.activations import KINDS, Activation, Kind, parse
 
 SPECS = [
     *KINDS,
@@ -108,3 +114,104 @@ def test_bad_specs(spec, message):
 
 def test_an_activation_is_a_value():
     assert {Activation("relu"), parse("relu")} == {parse("relu")}
+
+
+def _softplus(x):
+    return np.logaddexp(0, x)
+
+
+def _mish(x):
+    return x * np.tanh(_softplus(x))
+
+
+def _mish_derivative(x):
+    tanh = np.tanh(_softplus(x))
+    return tanh + x * (1 - tanh**2) / (1 + np.exp(-x))
+
+
+NEW = {
+    "mish": Kind("Mish", _mish, _mish_derivative),
+    "relu6": Kind(
+        "ReLU6",
+        lambda x: np.clip(x, 0, 6),
+        lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
+    ),
+    "celu": Kind(
+        "CELU",
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+        lambda x, alpha: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
+        {"alpha": 1.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_an_entry_is_all_that_a_new_activation_needs(name, monkeypatch):
+    """It is parsed, plotted, examined, replaced and offered for comparison."""
+    torch = pytest.importorskip("torch")
+    nn, functional = torch.nn, torch.nn.functional
+    cls, function = getattr(nn, NEW[name].module), getattr(functional, name)
+
+    class Calling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.act = nn.Linear(3, 4), nn.Linear(4, 5), cls()
+
+        def forward(self, x):
+            return function(self.second(self.act(self.first(x))))
+
+    x = torch.randn(50, 3)
+    if name != "relu6":  # it counts as a ReLU before
+        with pytest.raises(InputError, match=r"none of the known activations: relu, .*silu$"):
+            leakyrelu.examine(Calling(), x)
+    monkeypatch.setitem(KINDS, name, NEW[name])
+
+    activation = parse(name)
+    assert isinstance(activation.module(), cls)
+    assert activation.can_die == (name == "relu6")
+    lines = leakyrelu.plot(name).axes[0].get_lines()
+    assert any(line.get_label() == name for line in lines)
+    settings = make_settings(
+        data="digits", activations=["relu", name], seeds=2, epochs=1, learning_rates=[0.1]
+    )
+    assert settings.activations == ("relu", activation.spec)
+
+    found = leakyrelu.examine(Calling(), x)
+    assert [layer.units for layer in found.layers] == [4, 5]
+    assert {layer.blocks_gradient for layer in found.layers} == {activation.can_die}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is not named among those that stay
+        replaced = leakyrelu.replace(Calling(), "elu")
+    assert [type(m) for m in replaced.modules() if not list(m.children())].count(nn.ELU) == 2
+    put = leakyrelu.replace(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), name)
+    assert isinstance(put[1], cls)
+    assert [layer.units for layer in leakyrelu.examine(put, x).layers] == [4]
+
+
+def test_no_torch_is_needed_for_names():
+    code = "import sys, leakyrelu.activations as a; a.parse('elu'); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("spec", "blocks"),
+    [
+        ("relu", True),
+        ("leaky_relu:0", True),
+        ("leaky_relu:-1", False),
+        ("prelu:0", True),
+        ("rrelu:0:0", True),
+        ("rrelu:0:0.1", False),
+        ("elu:0", True),
+        *((spec, False) for spec in ("leaky_relu:1e-9", "prelu", "rrelu", "elu", "gelu", "silu")),
+    ],
+)
+def test_where_no_gradient_passes(spec, blocks):
+    """Against autograd: the gradient of negative inputs is 0, or not."""
+    torch = pytest.importorskip("torch")
+    x = -torch.linspace(0.1, 20, 100, dtype=torch.float64)
+    x.requires_grad_()
+    parse(spec).module().to(torch.float64)(x).sum().backward()
+    assert parse(spec).blocks_gradient == blocks == (not x.grad.any())
+    layers = leakyrelu.examine(parse(spec).module(), torch.randn(9, 2)).layers
+    assert layers[0].blocks_gradient == blocks

@@ -273,7 +273,7 @@ def test_examine_with_a_checkpoint():
         ([*EXAMINE[1:], "--fail-above", "120%"], "should be a share of the units"),
         ([*EXAMINE[1:], "--checkpoint", "no.pt"], "there is no file no.pt"),
         ([*EXAMINE[1:], "--html", "no/such/place.html"], "No such file or directory"),
-        (["torch.nn:Identity", "--data", "users_models:data"], "calls no rectifier"),
+        (["torch.nn:Identity", "--data", "users_models:data"], "none of the known activations"),
     ],
 )
 def test_examine_with_bad_input(arguments, message):
@@ -287,7 +287,7 @@ def test_examine_with_bad_input(arguments, message):
 def test_examine_treats():
     result = run(*EXAMINE, "--treat", "cured.pt", "--fail-above", "0%")
     assert result.exit_code == 0, result.output
-    assert "1: 1 units were killed; made new" in result.output
+    assert "1: 1 killed unit reinitialized; outputs unchanged" in result.output
     assert "wrote cured.pt" in result.output
     again = run(*EXAMINE, "--checkpoint", "cured.pt")
     assert "0 of 30 units are dead" in again.output

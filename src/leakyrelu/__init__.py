@@ -24,23 +24,23 @@ from leakyrelu._plot.plot import plot
 
 if TYPE_CHECKING:
     from leakyrelu import nn
+    from leakyrelu.health._born_dead import born_dead
     from leakyrelu.health._examine import examine
-    from leakyrelu.health._odds import odds
     from leakyrelu.health._watch import watch
     from leakyrelu.treatment._groups import parameter_groups
-    from leakyrelu.treatment._replace import replace
+    from leakyrelu.treatment._replace import replace, restore
     from leakyrelu.treatment._revive import revive
     from leakyrelu.treatment._treat import treat
 
 __all__ = [
     "InputError",
+    "born_dead",
     "compare",
     "examine",
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_derivative",
     "nn",
-    "odds",
     "parameter_groups",
     "plot",
     "prelu",
@@ -48,6 +48,7 @@ __all__ = [
     "relu",
     "relu_derivative",
     "replace",
+    "restore",
     "revive",
     "rrelu",
     "rrelu_derivative",
@@ -58,11 +59,12 @@ __version__ = "0.1.0"
 
 # These need torch, which takes a second to import: only when they are asked for.
 _TORCH_ROOMS = {
+    "born_dead": "leakyrelu.health",
     "examine": "leakyrelu.health",
     "nn": "leakyrelu.nn",
-    "odds": "leakyrelu.health",
     "parameter_groups": "leakyrelu.treatment",
     "replace": "leakyrelu.treatment",
+    "restore": "leakyrelu.treatment",
     "revive": "leakyrelu.treatment",
     "treat": "leakyrelu.treatment",
     "watch": "leakyrelu.health",

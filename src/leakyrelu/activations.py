@@ -1,6 +1,8 @@
-"""The activations that can be plotted and compared, by name: ``"leaky_relu:0.2"``.
+"""The activations by name, as in ``"leaky_relu:0.2"``.
 
-A spec is a name and, after colons, its parameters; those left out take their defaults.
+A spec is a name and, after colons, its parameters; those left out take their defaults. One
+table, `KINDS`, has all that is known of each. What is in it can be plotted, compared, seen by
+`leakyrelu.examine` and replaced by `leakyrelu.replace`: a new activation is a new entry.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,29 +30,53 @@ from leakyrelu._functions import (
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["KINDS", "Activation", "Kind", "parse"]
+__all__ = ["KINDS", "OTHERS", "Activation", "Kind", "parse"]
 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """What all activations of one name share.
+    """What all activations of one name share: an entry of `KINDS`.
+
+    Modules and functions are given by their names in PyTorch, which need not be installed. The
+    functions of ``"relu"`` are `torch.nn.functional.relu`, `torch.relu`, `torch.Tensor.relu` and
+    those with ``_`` at the end.
 
     Attributes
     ----------
-    parameters : dict of str to float
-        Each parameter of the spec, in order, with its default.
+    module : str
+        The class of `torch.nn` that computes it, called with the parameters.
     value, derivative : callable
         ``f(x, *parameters)`` and ``f'(x, *parameters)`` for a float64 array.
-    torch_class : str
-        The class of `torch.nn`, called with the parameters.
+    parameters : dict of str to float
+        Each parameter of the spec, in order, with its default.
+    gain : callable, optional
+        ``gain(*parameters)``; see `Activation.gain`, which integrates if there is none.
+    complaint : callable, optional
+        ``complaint(*parameters)``: what is wrong with the parameters, empty if nothing is.
+    is_learned : bool
+        Whether training changes the parameters. Then its functions are called with parameters
+        that the model owns, and `leakyrelu.replace` leaves these calls as they are.
+    other_modules : tuple of str
+        Classes that are treated alike: `leakyrelu.examine` sees them, `leakyrelu.replace`
+        replaces them.
+    other_calls : tuple of str
+        Functions that are treated alike, besides those of its own name.
+    calls_if_min_is_0 : tuple of str
+        Functions that do so if their lower bound is 0.
     """
 
-    parameters: dict[str, float]
+    module: str
     value: Callable[..., Array]
     derivative: Callable[..., Array]
-    torch_class: str
+    parameters: dict[str, float] = field(default_factory=dict)
+    gain: Callable[..., float] | None = None
+    complaint: Callable[..., str] | None = None
+    is_learned: bool = False
+    other_modules: tuple[str, ...] = ()
+    other_calls: tuple[str, ...] = ()
+    calls_if_min_is_0: tuple[str, ...] = ()
 
 
 def _normal_density(x: Array) -> Array:
@@ -68,29 +94,50 @@ def _sigmoid(x: Array) -> Array:
 
 
 KINDS: dict[str, Kind] = {
-    "relu": Kind({}, relu, relu_derivative, "ReLU"),
-    "leaky_relu": Kind({"negative_slope": 0.01}, leaky_relu, leaky_relu_derivative, "LeakyReLU"),
-    "prelu": Kind({"init": 0.25}, leaky_relu, leaky_relu_derivative, "PReLU"),
-    "rrelu": Kind({"lower": 1 / 8, "upper": 1 / 3}, rrelu, rrelu_derivative, "RReLU"),
+    "relu": Kind(
+        "ReLU",
+        relu,
+        relu_derivative,
+        other_modules=("ReLU6",),
+        other_calls=("relu6",),
+        calls_if_min_is_0=("hardtanh", "clamp", "clamp_", "clamp_min", "clamp_min_"),
+    ),
+    "leaky_relu": Kind("LeakyReLU", leaky_relu, leaky_relu_derivative, {"negative_slope": 0.01}),
+    "prelu": Kind("PReLU", leaky_relu, leaky_relu_derivative, {"init": 0.25}, is_learned=True),
+    "rrelu": Kind(
+        "RReLU",
+        rrelu,
+        rrelu_derivative,
+        {"lower": 1 / 8, "upper": 1 / 3},
+        gain=lambda lower, upper: math.sqrt(2 / (1 + (lower**2 + lower * upper + upper**2) / 3)),
+        complaint=lambda lower, upper: (
+            "lower must not be above upper, as in rrelu:0.125:0.333" if lower > upper else ""
+        ),
+    ),
     "elu": Kind(
-        {"alpha": 1.0},
+        "ELU",
         lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
         lambda x, alpha: np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0))),
-        "ELU",
+        {"alpha": 1.0},
     ),
     "gelu": Kind(
-        {},
+        "GELU",
         lambda x: x * _normal_probability(x),
         lambda x: _normal_probability(x) + x * _normal_density(x),
-        "GELU",
     ),
     "silu": Kind(
-        {},
-        lambda x: x * _sigmoid(x),
-        lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
-        "SiLU",
+        "SiLU", lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x)))
     ),
 }
+
+# Other activations of torch.nn: `leakyrelu.replace` names them as left as they are. An entry in
+# `KINDS` takes a name off this list. A sigmoid or softmax is a gate or an output.
+OTHERS = (
+    *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
+    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+)
+
+_NEGATIVE = -np.linspace(0.01, 30, 1000)
 
 
 class Activation(str):
@@ -159,27 +206,37 @@ class Activation(str):
         >>> round(parse("relu").gain**2, 6), round(parse("elu").gain, 3)
         (2.0, 1.245)
         """
-        if self.name == "rrelu":
-            lower, upper = self.parameters
-            mean_square_slope = (lower * lower + lower * upper + upper * upper) / 3
-            return math.sqrt(2 / (1 + mean_square_slope))
+        if (gain := KINDS[self.name].gain) is not None:
+            return gain(*self.parameters)
         z = np.linspace(-12, 12, 24001)
         second_moment = np.trapezoid(self.value(z) ** 2 * _normal_density(z), z)
         return float(1 / math.sqrt(second_moment))
 
+    @cached_property
+    def blocks_gradient(self) -> bool:
+        """Whether no gradient passes where the input is negative, as with ReLU."""
+        return not self.derivative(_NEGATIVE).any()
+
     @property
     def can_die(self) -> bool:
-        """Whether a unit whose inputs are all negative gets no gradient, as with ReLU."""
-        return self.name == "relu" or (self.name == "leaky_relu" and self.parameters == (0.0,))
+        """Whether a unit whose inputs are all negative stays so: it gets no gradient.
+
+        A slope that is learned can leave 0 again.
+
+        Examples
+        --------
+        >>> [parse(spec).can_die for spec in ("relu", "leaky_relu:0", "prelu:0", "leaky_relu")]
+        [True, True, False, False]
+        """
+        return self.blocks_gradient and not KINDS[self.name].is_learned
 
     def module(self) -> torch.nn.Module:
         """Return a new `torch.nn` module that computes this activation."""
         import torch
 
         kind = KINDS[self.name]
-        if self.name == "prelu":
-            return torch.nn.PReLU(init=self.parameters[0])
-        module: torch.nn.Module = getattr(torch.nn, kind.torch_class)(*self.parameters)
+        named = dict(zip(kind.parameters, self.parameters, strict=True))
+        module: torch.nn.Module = getattr(torch.nn, kind.module)(**named)
         return module
 
     @property
@@ -196,7 +253,7 @@ class Activation(str):
             f"{name}={value!r}"
             for name, value in zip(kind.parameters, self.parameters, strict=True)
         )
-        return f"torch.nn.{kind.torch_class}({', '.join(arguments)})"
+        return f"torch.nn.{kind.module}({', '.join(arguments)})"
 
 
 def parse(spec: str | Activation) -> Activation:
@@ -233,7 +290,8 @@ def parse(spec: str | Activation) -> Activation:
         nearest = difflib.get_close_matches(name.lower().replace("-", "_"), KINDS, n=1, cutoff=0.4)
         hint = f": did you mean {nearest[0]!r}?" if nearest else "."
         raise InputError(f"unknown activation {name!r}{hint} Known are {', '.join(KINDS)}")
-    defaults = KINDS[name].parameters
+    kind = KINDS[name]
+    defaults = kind.parameters
     if len(given) > len(defaults):
         takes = ":".join([name, *defaults]) if defaults else f"{name} alone"
         raise InputError(f"{spec!r} has {len(given)} parameters, but the form is {takes}")
@@ -244,6 +302,6 @@ def parse(spec: str | Activation) -> Activation:
     if not all(map(math.isfinite, values)):
         raise InputError(f"the parameters of {spec!r} must be finite numbers, as in leaky_relu:0.2")
     parameters = (*values, *list(defaults.values())[len(values) :])
-    if name == "rrelu" and parameters[0] > parameters[1]:
-        raise InputError(f"{spec!r}: lower must not be above upper, as in rrelu:0.125:0.333")
+    if kind.complaint is not None and (complaint := kind.complaint(*parameters)):
+        raise InputError(f"{spec!r}: {complaint}")
     return Activation(name, parameters)

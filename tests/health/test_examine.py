@@ -1,4 +1,4 @@
-"""Units killed on purpose are found, whichever way the rectifier is called."""
+"""Units killed on purpose are found, whichever way the activation is called."""
 
 import json
 
@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+import leakyrelu
 from leakyrelu import examine
 
 
 class Calls(nn.Module):
-    """A linear layer of which units 0 and 1 never fire, then the rectifier under test."""
+    """A linear layer of which units 0 and 1 never fire, then the activation under test."""
 
     def __init__(self, rectify):
         super().__init__()
@@ -138,7 +139,8 @@ def test_summary():
     found = examine(model, DATA)
     assert found.summary == (
         "2 of 7 units are dead, most in 0.rectify (2 of 5); 1 are stuck negative but still learn "
-        "(window: 300 examples; a silent unit fires for less than 0.01 of them at 95%)."
+        "(window: 300 examples; silent units fire for less than 1% of all examples, at 95% "
+        "confidence)."
     )
     assert found.summary in str(found)
 
@@ -154,7 +156,7 @@ def test_nan_is_told():
 @pytest.mark.parametrize(
     ("model", "data", "message"),
     [
-        (nn.Linear(3, 3), DATA, "calls no rectifier"),
+        (nn.Linear(3, 3), DATA, "none of the known activations"),
         (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), DATA[:0], "no examples"),
         (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), [], "no examples"),
     ],
@@ -224,7 +226,7 @@ def test_padding_is_masked_out():
     assert is_token.counts.mean_activation.tolist() == [0, 0, 1, 1]
     assert is_token.counts.near_zero_rate.tolist() == [1, 1, 0, 0]
     assert not examine(model, tokens).layers[0].dead.any()
-    with pytest.raises(ValueError, match=r"mask .* of shape \(2, 1\) fits no rectifier"):
+    with pytest.raises(ValueError, match=r"mask .* of shape \(2, 1\), fits no activation"):
         examine(model, tokens, mask=lambda tokens: tokens[:, :1] != 0)
 
 
@@ -259,3 +261,14 @@ def test_a_transformer_that_would_take_its_fast_path():
         nn.TransformerEncoderLayer(8, 2, 32, batch_first=True), 2, enable_nested_tensor=False
     ).eval()
     assert [layer.units for layer in examine(model, torch.randn(4, 10, 8)).layers] == [32, 32]
+
+
+def test_a_bug_is_not_taken_for_bad_data(monkeypatch):
+    def update(self, *_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(leakyrelu.health._counts.FiringCounts, "update", update)
+    with pytest.raises(RuntimeError, match="a bug"):
+        examine(Calls(nn.ReLU()), DATA)
+    with pytest.raises(leakyrelu.InputError, match="can't be run on this data"):
+        examine(Calls(nn.ReLU()), torch.randn(5, 99))

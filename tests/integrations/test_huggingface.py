@@ -174,7 +174,7 @@ def test_models_that_generate(make, units):
     trainer = trainer_for(make(), data=data, max_steps=2)
     callback = watched(trainer, window=2)
     trainer.train()
-    assert callback.health.report()["units"].tolist() == units
+    assert callback.health.table()["units"].tolist() == units
 
 
 def test_data_without_a_mask():

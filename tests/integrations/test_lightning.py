@@ -178,7 +178,7 @@ def test_an_error_leaves_nothing_behind():
     assert callback.health.step == 20
 
 
-def test_a_model_without_rectifiers_is_told():
+def test_a_model_without_activations_is_told():
     class Linear(Parts):
         def __init__(self):
             super().__init__()
@@ -188,7 +188,7 @@ def test_a_model_without_rectifiers_is_told():
             return self.encoder(x)
 
     model = Linear()
-    with pytest.raises(ValueError, match="calls no rectifier"):
+    with pytest.raises(ValueError, match="none of the known activations"):
         trainer_with(HealthCallback()).fit(model, data())
     assert not has_hooks(model)
 

@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_the_history(run):
             assert [event.step for event in found] == [5, 10, 15, 20]
             assert [event.value for event in found] == pytest.approx(expected.tolist())
         rate = read.Scalars(f"health/median_rate/{name}")[-1].value
-        assert rate == pytest.approx(health.report().set_index("layer").loc[layer, "median rate"])
+        assert rate == pytest.approx(health.table().set_index("layer").loc[layer, "median rate"])
 
 
 def test_the_totals_are_shares_of_all_units(run):
@@ -93,7 +93,7 @@ def test_the_totals_are_shares_of_all_units(run):
         assert [event.value for event in found] == pytest.approx(
             (by_step[name] / by_step["units"]).tolist()
         )
-    report = health.report()
+    report = health.table()
     dormant = (report["dormant %"] * report["units"]).sum() / report["units"].sum() / 100
     assert read.Scalars("health/dormant")[-1].value == pytest.approx(dormant)
     assert dormant > 0

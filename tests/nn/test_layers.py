@@ -291,6 +291,11 @@ def counted(model):
     return call
 
 
+def converted(model):
+    """Return the names of the layers of this package."""
+    return [name for name, layer in model.named_modules() if type(layer) in (nn.PReLU, nn.RReLU)]
+
+
 TOOLS = {
     "torch.fx": torch.fx.symbolic_trace,
     "torch.fx, shapes": traced_with_shapes,
@@ -340,7 +345,7 @@ def test_a_tool_does_what_it_does_with_pytorchs(tool):
             *[torch.nn.Flatten(), torch.nn.Linear(2048, 16), torch.nn.PReLU(16)],
         ).eval()
         if is_converted:
-            assert nn.convert(model) == ["1", "2", "5"]
+            assert converted(nn.convert(model)) == ["1", "2", "5"]
         found.append(TOOLS[tool](model)(x))
     torch.testing.assert_close(*found)
 
@@ -409,7 +414,8 @@ def test_eager_quantization_after_the_way_back():
     x = torch.randn(16, 8)
     theirs = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.PReLU())
     ours = copy.deepcopy(theirs)
-    assert nn.convert(ours) == nn.convert(ours, back=True) == ["1"]
+    assert converted(nn.convert(ours)) == ["1"]
+    assert converted(nn.convert(ours, back=True)) == []
     assert vars(ours[1]).keys() == vars(theirs[1]).keys()
     expected, found = quantized(theirs), quantized(ours)
     assert type(found[1][1]) is torch.ao.nn.quantized.PReLU
@@ -565,7 +571,7 @@ def losses(model, layout):
 def test_a_network_of_face_recognition_trains_the_same(layout):
     theirs = losses(iresnet().to(memory_format=layout), layout)
     model = iresnet().to(memory_format=layout)
-    assert nn.convert(model) == ["2", "3.residual.3", "4.residual.3"]
+    assert converted(nn.convert(model)) == ["2", "3.residual.3", "4.residual.3"]
     ours = losses(model, layout)
     assert theirs[-1] < theirs[0] * 0.9
     np.testing.assert_allclose(ours, theirs, rtol=2e-4)
@@ -583,8 +589,8 @@ def test_convert_keeps_everything():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     calls = []
     shared.register_forward_hook(lambda *_: calls.append(1))
-    assert nn.convert(model) == ["0", "1"]
-    assert nn.convert(model) == []
+    assert nn.convert(model) is nn.convert(model) is model
+    assert converted(model) == ["0", "1", "4"]
     assert model[0] is model[2] is shared
     assert type(shared) is nn.PReLU
     assert type(model[3]) is Own
@@ -594,10 +600,22 @@ def test_convert_keeps_everything():
     optimizer.step()
     assert shared.weight.item() > 0.25
     layer = torch.nn.RReLU()
-    assert nn.convert(layer) == [""]
+    assert nn.convert(layer) is layer
     assert type(layer) is nn.RReLU
     with pytest.raises(TypeError, match=r"must be a torch.nn.Module, but is list"):
         nn.convert([shared])
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_convert_a_copy(back):
+    model = torch.nn.Sequential(torch.nn.PReLU(), torch.nn.RReLU())
+    if back:
+        nn.convert(model)
+    types = [type(layer) for layer in model]
+    copied = nn.convert(model, back=back, inplace=False)
+    assert [type(layer) for layer in model] == types
+    assert converted(copied) == ([] if back else ["0", "1"])
+    assert not set(map(id, copied.parameters())) & set(map(id, model.parameters()))
 
 
 def test_no_extra_memory_of_full_size():

@@ -1,4 +1,4 @@
-"""Swapped rectifiers keep everything else, and let dead units learn."""
+"""Replaced activations keep everything else, and let dead units learn."""
 
 import copy
 import functools
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from leakyrelu import examine, replace, watch
+from leakyrelu import examine, replace, restore, watch
+from leakyrelu._trace.graph import Graph
 from leakyrelu.activations import parse
 from leakyrelu.treatment import WarmUpLeakyReLU
-from leakyrelu.treatment._graph import Graph
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ class ResNet(nn.Module):
         return self.head(self.layer2(self.layer1(self.stem(x))).mean((2, 3)))
 
 
-def rectifiers(model):
+def activations(model):
     return {
         name: type(module).__name__
         for name, module in model.named_modules()
@@ -107,7 +107,7 @@ def test_a_shared_module_stays_shared_but_for_prelu():
 def test_each_call_of_a_shared_module_gets_its_own_prelu():
     model = ResNet().eval()
     treated = replace(model, "prelu:0.2")
-    assert rectifiers(treated) == dict.fromkeys(
+    assert activations(treated) == dict.fromkeys(
         [
             "stem.2",
             "layer1.relu",
@@ -140,7 +140,7 @@ def test_the_calls_of_a_loop_share_a_prelu_and_one_is_told():
 
     with pytest.warns(UserWarning, match="calls of a loop share one prelu: act"):
         treated = replace(Looped(), "prelu")
-    assert rectifiers(treated) == {"act": "PReLU"}
+    assert activations(treated) == {"act": "PReLU"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         replace(Looped(), "leaky_relu")
@@ -224,7 +224,7 @@ def test_relu6_and_faster_layers_are_swapped_too():
     ],
 )
 def test_where(where, expected):
-    treated = rectifiers(replace(ResNet(), "leaky_relu", where=where))
+    treated = activations(replace(ResNet(), "leaky_relu", where=where))
     assert [name for name, kind in treated.items() if kind == "LeakyReLU"] == expected
 
 
@@ -235,10 +235,10 @@ def test_only_layers_with_dead_units():
     found = examine(model, data)
     expected = {"layer2.0.relu": "LeakyReLU"}
     for health in (found, _watched(model, data)):
-        treated = rectifiers(replace(model, "leaky_relu", where=health))
+        treated = activations(replace(model, "leaky_relu", where=health))
         assert {k: v for k, v in treated.items() if v == "LeakyReLU"} == expected
     healthy = replace(model, "leaky_relu", where=examine(ResNet(), data))
-    assert rectifiers(healthy) == rectifiers(model)
+    assert activations(healthy) == activations(model)
 
 
 def _watched(model, data):
@@ -279,10 +279,10 @@ def test_the_original_comes_back(how):
     assert torch.equal(treated(x), replace(model, "prelu")(x))
     twice = replace(treated, "leaky_relu")  # what is put back is what was there at first
     for changed in (treated, twice):
-        restored = replace(changed, "original")
+        restored = restore(changed)
         assert torch.equal(restored(x), model(x))
         assert list(restored.state_dict()) == list(model.state_dict())
-        assert rectifiers(restored) == rectifiers(model)
+        assert activations(restored) == activations(model)
         assert type(restored.layer1) is Block
         assert str(restored) == str(model)
         assert restored.layer1.relu.inplace
@@ -290,8 +290,8 @@ def test_the_original_comes_back(how):
 
 def test_only_some_come_back():
     treated = replace(ResNet(), "leaky_relu")
-    replace(treated, "original", where="layer2", inplace=True)
-    assert rectifiers(treated) == {
+    restore(treated, where="layer2", inplace=True)
+    assert activations(treated) == {
         "stem.2": "LeakyReLU",
         "layer1.relu": "LeakyReLU",
         "layer2.0.relu": "ReLU",
@@ -302,7 +302,7 @@ def test_only_some_come_back():
 def test_a_slope_that_comes_back_is_of_the_model_as_it_is_now():
     model = nn.Sequential(nn.Linear(2, 2), nn.PReLU(init=0.7))
     treated = replace(model, "leaky_relu").double().eval()
-    restored = replace(treated, "original")
+    restored = restore(treated)
     assert restored[1].weight.dtype == torch.float64
     assert restored[1].weight.item() == pytest.approx(0.7)
     assert not restored[1].training
@@ -340,7 +340,7 @@ def test_warm_up_is_of_leaky_relu_alone():
     with pytest.raises(ValueError, match="warm_up is for leaky_relu, not for 'elu'"):
         replace(network(), "elu", warm_up=10)
     treated = replace(ResNet(), "leaky_relu:0.2", warm_up=10)
-    assert set(rectifiers(treated).values()) == {"WarmUpLeakyReLU"}
+    assert set(activations(treated).values()) == {"WarmUpLeakyReLU"}
     assert isinstance(treated.layer1.relu2, WarmUpLeakyReLU)  # one for each call: they count
 
 
@@ -404,36 +404,36 @@ def test_transformers_leave_their_fused_kernel(activation):
     with torch.no_grad():
         found, was = (m(x, src_key_padding_mask=padding)[~padding] for m in (treated, model))
         expected = treated.train()(x, src_key_padding_mask=padding)[~padding]
-        restored = replace(treated.eval(), "original")
+        restored = restore(treated.eval())
         back = restored(x, src_key_padding_mask=padding)[~padding]
     torch.testing.assert_close(found, expected)
     assert (found - was).abs().max() > 0.01
     assert torch.equal(back, was)
     assert restored.use_nested_tensor
-    assert rectifiers(restored) == rectifiers(model)
+    assert activations(restored) == activations(model)
 
 
 def test_an_activation_kept_as_a_function():
     model = nn.TransformerDecoderLayer(8, 2, 16)
     treated = replace(model, "prelu")
-    assert rectifiers(treated) == {"activation": "PReLU"}
-    assert replace(treated, "original").activation is F.relu
+    assert activations(treated) == {"activation": "PReLU"}
+    assert restore(treated).activation is F.relu
     model.activation = functools.partial(F.leaky_relu, negative_slope=0.3)
-    assert rectifiers(replace(model, "prelu")) == {"activation": "PReLU"}
+    assert activations(replace(model, "prelu")) == {"activation": "PReLU"}
 
 
 # --- Bad input -----------------------------------------------------------------------------
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="no rectifier module"):
+    with pytest.raises(ValueError, match="no activation module"):
         replace(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="a rectifier itself"):
+    with pytest.raises(ValueError, match="an activation itself"):
         replace(nn.ReLU())
     with pytest.raises(ValueError, match="unknown activation"):
         replace(network(), "leeky")
     with pytest.raises(ValueError, match=r"nothing that replace\(\) put there"):
-        replace(network(), "original")
+        restore(network())
     with pytest.raises(TypeError, match=r"must be a torch.nn.Module, but is function"):
         replace(F.relu)
 
@@ -556,7 +556,7 @@ def test_weights_that_are_computed_are_rescaled_where_they_can_be():
         assert torch.equal(same[0].weight, normed[0].weight)
     for around in (ways.spectral_norm, ways.orthogonal):
         fixed = model(around)
-        with pytest.warns(UserWarning, match="the initial weights of 0 stay as they are, as a"):
+        with pytest.warns(UserWarning, match="the initial weights of 0 were not changed, as a"):
             treated = replace(fixed, "leaky_relu:1", rescale=True)
         for name, tensor in fixed.state_dict().items():
             assert torch.equal(tensor, treated.state_dict()[name]), name
@@ -569,7 +569,7 @@ def test_a_model_that_can_not_be_copied():
         ValueError, match=r"can't be copied: Only.*parametrizations.weight_norm; or"
     ):
         replace(model)
-    with pytest.warns(UserWarning, match="the initial weights of 0 stay as they are"):
+    with pytest.warns(UserWarning, match="the initial weights of 0 were not changed"):
         replace(model, rescale=True, inplace=True)
 
 
@@ -584,17 +584,17 @@ def test_sizes_must_be_known_to_rescale():
 
 
 def test_why_there_is_nothing_to_swap():
-    with pytest.raises(ValueError, match=r"can't reach 0: relu inside nn.RNN"):
+    with pytest.raises(ValueError, match=r"can't replace 0: relu inside nn.RNN"):
         replace(nn.Sequential(nn.RNN(2, 2, nonlinearity="relu")))
-    with pytest.warns(UserWarning, match=r"left as it is: 0: relu inside nn.RNNCell"):
+    with pytest.warns(UserWarning, match=r"not replaced: 0: relu inside nn.RNNCell"):
         replace(nn.Sequential(nn.RNNCell(2, 2, nonlinearity="relu"), nn.ReLU()))
-    with pytest.raises(ValueError, match=r"no rectifier module.*$") as plain:
+    with pytest.raises(ValueError, match=r"no activation module.*$") as plain:
         replace(nn.Sequential(nn.RNN(2, 2)))
     assert "torch.jit" not in str(plain.value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted = torch.jit.script(network())
-    with pytest.raises(ValueError, match=r"so give it as before torch.jit.script"):
+    with pytest.raises(ValueError, match=r"give the model from before torch.jit.script"):
         replace(scripted)
 
 
@@ -616,17 +616,17 @@ OTHERS += [nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink]
 @pytest.mark.parametrize("other", OTHERS)
 def test_modules_that_stay_are_named(other):
     model = nn.Sequential(nn.ReLU(), nn.Linear(4, 4), nn.Sequential(nn.ReLU(), other()))
-    with pytest.warns(UserWarning, match="only rectifiers") as caught:
+    with pytest.warns(UserWarning, match="activations not replaced") as caught:
         treated = replace(model)
     (warning,) = caught
-    expected = f"only rectifiers are swapped: {other.__name__} (2.1) stays as before"
+    expected = f"activations not replaced: {other.__name__} (2.1)"
     assert str(warning.message) == expected
     assert warning.filename == __file__
     assert type(treated[2][1]) is other
 
 
 class Calling(nn.Module):
-    """Calls functions that are no rectifiers, by several names."""
+    """Calls functions that are not replaced, by several names."""
 
     def __init__(self):
         super().__init__()
@@ -644,33 +644,33 @@ class Calling(nn.Module):
 
 
 def test_calls_that_stay_are_named():
-    with pytest.warns(UserWarning, match="only rectifiers") as caught:
+    with pytest.warns(UserWarning, match="activations not replaced") as caught:
         replace(nn.Sequential(Calling(), nn.Sigmoid(), nn.Softmax(1)))
     (warning,) = caught
-    told = "selu() (0), hardswish() (0), tanh() (0), mish() (0), Tanh (0.gates.0, 0.gates.1) stay"
+    told = "selu() (0), hardswish() (0), tanh() (0), mish() (0), Tanh (0.gates.0, 0.gates.1)"
     assert told in str(warning.message)
 
 
 def test_many_that_stay_are_few_words():
     model = nn.Sequential(nn.ReLU(), *(nn.Mish() for _ in range(100)))
-    with pytest.warns(UserWarning, match=r"Mish \(1, 2, 3, 4 and 96 more\) stays"):
+    with pytest.warns(UserWarning, match=r"Mish \(1, 2, 3, 4 and 96 more\)$"):
         replace(model)
 
 
-@pytest.mark.parametrize("kwargs", [{"where": "0"}, {"activation": "original"}])
-def test_what_was_chosen_needs_no_such_words(kwargs):
+@pytest.mark.parametrize("again", [functools.partial(replace, where="0"), restore])
+def test_what_was_chosen_needs_no_such_words(again):
     model = nn.Sequential(nn.ReLU(), nn.Mish())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         treated = replace(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        replace(treated, **kwargs)
+        again(treated)
 
 
-def test_what_is_there_in_place_of_rectifiers_is_told():
+def test_what_is_there_instead_is_told():
     model = nn.Sequential(nn.Linear(2, 2), nn.Hardswish())
     with pytest.raises(
-        ValueError, match=r"no rectifier.*; only rectifiers .* Hardswish \(1\) stays"
+        ValueError, match=r"no activation module.*; activations not replaced: Hardswish \(1\)$"
     ):
         replace(model)

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu import examine, replace, revive, watch
-from leakyrelu.treatment import Revival
 
 
 @pytest.fixture(autouse=True)
@@ -353,7 +352,7 @@ def test_a_mean_that_no_bias_can_take():
     model = dormant_model(last=nn.Linear(6, 3, bias=False))
     data = torch.randn(100, 5)
     found, before = examine(model, data), copy.deepcopy(model.state_dict())
-    with pytest.warns(UserWarning, match="1: 2 has no bias that could take their mean output"):
+    with pytest.warns(UserWarning, match="1: 2 has no bias to take over their mean output"):
         done = revive(model, found, tau=0.025)
     assert list(done.refused) == ["1"]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -369,7 +368,7 @@ def test_leaky_units_are_dormant_at_most():
     torch.testing.assert_close(model(data), before, atol=1e-4, rtol=1e-4)
 
 
-# --- Normalisation behind the rectifier ----------------------------------------------------
+# --- Normalization after the activation ----------------------------------------------------
 
 
 def test_a_constant_behind_a_batch_norm():
@@ -392,7 +391,9 @@ def test_a_constant_that_padding_makes_a_shape_of():
         model[0].bias.data[2] = -100
         model[2].bias.data.fill_(1)
         data = torch.randn(IMAGES)
-        with pytest.warns(UserWarning, match="they give 3 a constant, which its bias can't stand"):
+        with pytest.warns(
+            UserWarning, match="they give 3 a constant, which its bias can't take over"
+        ):
             assert not revive(model, examine(model, data)).revived
 
 
@@ -410,7 +411,10 @@ def test_a_unit_is_not_revived_twice_in_a_row():
     model[0].bias.data[1] = -100
     second = revive(model, kill(), after=first)
     assert (second.revived, second.resting) == ({layer: [1]}, {layer: [0, 3]})
-    assert str(second) == "1 units revived:\n- 1: 1\n- 1: 0, 3 rest"
+    assert (
+        str(second)
+        == "1 unit reinitialized:\n- 1: 1\n- 1: 0, 3 left alone, reinitialized the time before"
+    )
     third = revive(model, kill(), after=pickle.loads(pickle.dumps(second)))
     assert third.revived == {layer: [0, 3]}
 
@@ -429,8 +433,8 @@ def test_nothing_to_do():
     with torch.no_grad():
         model[0].bias.fill_(5)
     done = revive(model, examine(model, torch.randn(ROWS)))
-    assert done == Revival()
-    assert str(done) == "0 units revived."
+    assert (done.revived, done.resting, done.refused) == ({}, {}, {})
+    assert str(done) == "0 units reinitialized."
 
 
 # --- What is refused -----------------------------------------------------------------------
@@ -482,9 +486,9 @@ class Branching(nn.Module):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("returned", "its units flow into what the model returns"),
+        ("returned", "its units flow into the output of the model"),
         ("added", r"its units flow into add in \(model\)"),
-        ("used before", r"what one \(Linear\) gives is used elsewhere too"),
+        ("used before", r"the output of one \(Linear\) has other uses, too"),
         ("sum of two", r"its units come out of add in \(model\)"),
         ("normalised", r"its units flow into norm \(LayerNorm\)"),
         ("joined", r"its units flow into cat in \(model\)"),
@@ -502,11 +506,13 @@ def test_what_is_not_safe_is_refused_by_name(kind, reason):
     model, data = Branching(kind), torch.randn(20, 4)
     model.one.bias.data[1] = model.two.bias.data[1] = -100
     found, before = examine(model, data), copy.deepcopy(model.state_dict())
-    with pytest.warns(UserWarning, match=rf"some units can't be revived: \(model\): {reason}"):
+    with pytest.warns(
+        UserWarning, match=rf"some units can't be reinitialized: \(model\): {reason}"
+    ):
         done = revive(model, found)
     assert done.revived == {}
     assert list(done.refused) == ["(model)"]
-    assert "(model) can't be: " in str(done)
+    assert "(model): not reinitialized: " in str(done)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -613,5 +619,5 @@ def test_bad_input():
     with pytest.raises(ValueError, match="tau must not be negative, but is -1"):
         revive(model, found, tau=-1)
     other = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
-    with pytest.warns(UserWarning, match="0 makes 7 units, but health tells of 6"):
+    with pytest.warns(UserWarning, match="0 makes 7 units, but health= has 6"):
         revive(other, found)

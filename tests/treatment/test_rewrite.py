@@ -15,7 +15,7 @@ from torch.nn.functional import leaky_relu
 from torch.utils.checkpoint import checkpoint
 
 import leakyrelu
-from leakyrelu import examine, replace
+from leakyrelu import examine, replace, restore
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def modules_of(model):
 
 
 class Calls(nn.Module):
-    """Every way to call a rectifier, and calls that are none."""
+    """Every way to call an activation, and calls that are none."""
 
     def __init__(self):
         super().__init__()
@@ -143,7 +143,7 @@ def test_copies_and_pickles(copied):
     treated = replace(Autoencoder(), "prelu").eval()
     again, x = copied(treated), torch.randn(3, 4)
     assert torch.equal(again(x), treated(x))
-    restored = replace(again, "original")
+    restored = restore(again)
     assert type(restored) is Autoencoder
     assert list(restored.state_dict()) == list(Autoencoder().state_dict())
 
@@ -154,9 +154,9 @@ def test_some_calls_first_and_others_later():
     assert modules_of(treated) == {"relu": "ELU"}
     treated = replace(treated, "elu", where="(model)*")
     assert len(modules_of(treated)) == 10
-    treated = replace(treated, "original", where=["relu", "relu2"])
+    treated = restore(treated, where=["relu", "relu2"])
     assert len(modules_of(treated)) == 8
-    assert type(replace(treated, "original")) is Calls
+    assert type(restore(treated)) is Calls
 
 
 def test_the_calls_with_dead_units():
@@ -292,7 +292,7 @@ class Decorated(Base):
 )
 def test_calls_out_of_reach_are_told(kind, told):
     model = kind()
-    with pytest.warns(UserWarning, match=rf"left as it is: \(model\): {told}.*nn.ReLU\(\) module"):
+    with pytest.warns(UserWarning, match=rf"not replaced: \(model\): {told}.*nn.ReLU\(\) module"):
         treated = replace(model)
     assert modules_of(treated) == {"relu": "LeakyReLU"}
 
@@ -307,7 +307,7 @@ def test_clamps_may_be_no_activations():
             lengths = lengths.clamp(min=0)
             return F.relu(self.layer(lengths.float()))
 
-    told = r"\(model\): clamp in forward, which is swapped if where= means it"
+    told = r"\(model\): clamp in forward, which is replaced if where= selects it"
     with pytest.warns(UserWarning, match=told):
         treated = replace(Areas())
     treated(torch.tensor([[1, -2]]))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu import examine, watch
 from leakyrelu.treatment import Reviver, WarmUpLeakyReLU, treat
@@ -53,14 +54,14 @@ def test_killed_units_are_revived_and_get_a_leak():
     assert not any(layer.dead.any() for layer in treatment.after.layers)
     assert isinstance(model[1], WarmUpLeakyReLU)
     assert isinstance(model[3], nn.ReLU)  # none of its units had died
-    assert "1: 5 units were killed; made new" in str(treatment)
+    assert "1: 5 killed units reinitialized" in str(treatment)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     weights = model[0].weight.detach().clone()
     train(model, optimizer, 20)
     assert (model[0].weight[:5] != weights[:5]).all()
 
 
-def test_without_a_leak_the_rectifiers_stay():
+def test_without_a_leak_the_activations_stay():
     model = network()
     kill(model[0], slice(5))
     treatment = treat(model, DATA, leak=None)
@@ -75,7 +76,7 @@ def test_a_blocked_network_is_opened_from_below():
     assert treatment.before.layers[1].dead.all()
     assert not any(layer.dead.all() for layer in treatment.after.layers)
     assert [line.split(":")[0] for line in treatment.done[:2]] == ["3", "5"]
-    assert "signs of 2 were flipped" in treatment.done[0]
+    assert "signs of the weights of 2 flipped" in treatment.done[0]
     loss(model).backward()
     assert (model[0].weight.grad != 0).any()
 
@@ -105,10 +106,11 @@ def test_causes_choose_the_cure():
     model = network()
     kill(model[0], slice(2))  # born dead
     health = watched(model, lambda: kill(model[0], slice(4, 7)))
-    assert health.causes()["1"][:7] == ["born dead"] * 2 + [None] * 2 + ["bias"] * 3
+    causes = health.deaths_table().set_index("unit")["cause"]
+    assert causes.to_dict() == dict.fromkeys((0, 1), "born dead") | dict.fromkeys((4, 5, 6), "bias")
     treatment = treat(model, DATA, health=health)
-    assert "1: 2 units never fired since training began; the signs" in treatment.done[0]
-    assert "1: 3 units were killed (3 by bias); made new" in treatment.done[1]
+    assert "1: 2 units born dead or starved; signs" in treatment.done[0]
+    assert "1: 3 killed units (3 by bias) reinitialized" in treatment.done[1]
     assert not treatment.after.layers[0].dead.any()
 
 
@@ -120,11 +122,12 @@ def test_units_that_fire_seldom_are_left_alone():
     with watch(model, window=2) as health:
         for _ in range(60):
             model(torch.randn(64, 4)).sum().backward()
-            if len(health._history) > 5 and health.causes()["1"][0] == "rare":
+            if len(health._history) > 5 and 0 in health.deaths_table()["unit"].tolist():
                 break
+    assert health.deaths_table()["cause"].tolist() == ["rare"]
     data = DATA[(model[0](DATA)[:, 0] <= 0)]
     treatment = treat(model, data, health=health)
-    assert treatment.done == ["1: 1 units fire seldom, but were not pushed; left alone"]
+    assert treatment.done == ["1: 1 rarely firing unit left alone (not pushed below zero)"]
     assert treatment.after.layers[0].dead[0]
 
 
@@ -146,7 +149,7 @@ def test_a_healthy_model_is_left_alone():
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     treatment = treat(model, DATA)
     assert treatment.done == []
-    assert "nothing was to be done" in str(treatment)
+    assert "nothing to treat" in str(treatment)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
@@ -193,7 +196,7 @@ def test_a_reviver_while_training():
 def test_bad_input():
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
         treat([], DATA)
-    with pytest.raises(ValueError, match="calls no rectifier"):
+    with pytest.raises(ValueError, match="none of the known activations"):
         treat(nn.Linear(4, 1), DATA)
     with pytest.raises(ValueError, match="no examples"):
         treat(network(), DATA[:0])
@@ -203,7 +206,7 @@ def squash(x):
     return torch.relu(x)
 
 
-def test_a_rectifier_out_of_reach_stays():
+def test_an_activation_out_of_reach_stays():
     class Hidden(nn.Module):
         def __init__(self):
             super().__init__()
@@ -215,5 +218,58 @@ def test_a_rectifier_out_of_reach_stays():
     model = Hidden()
     kill(model.first, slice(5))
     treatment = treat(model, DATA)
-    assert any("relu stays, as" in line for line in treatment.done), treatment.done
+    assert any("relu kept: can't replace" in line for line in treatment.done), treatment.done
     assert not treatment.after.layers[0].dead.any()
+
+
+class Several(nn.Module):
+    """Calls several functions in one module, some of them twice."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        sizes = [4, 6, 12, 9, 7]
+        self.linears = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+        self.last = nn.Linear(7, 1)
+        for linear in self.linears:
+            nn.init.constant_(linear.bias, 0.5)  # every unit fires for some example
+
+    def forward(self, x):
+        a, b, c, d = self.linears
+        x = F.leaky_relu(b(torch.relu(a(x))), 0.0)
+        return self.last(torch.relu(d(c(x).clamp(min=0))))
+
+
+@pytest.mark.parametrize("killed", [[0], [1], [2], [3], [0, 3], [0, 1, 2, 3], [1, 3]])
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_each_call_of_a_module_is_treated_for_itself(killed, is_watched):
+    model = Several()
+
+    def kill_some():
+        for number in killed:
+            kill(model.linears[number], slice(2 + number))
+
+    health = None
+    if is_watched:
+        health = watched(model, kill_some)
+    else:
+        kill_some()
+    was = model(DATA)
+    treatment = treat(model, DATA, health=health)
+    assert torch.equal(was, model(DATA))
+    assert treatment.before.layers[0].layer == "(model)"
+    dead = [int(layer.dead.sum()) for layer in treatment.before.layers]
+    for number in killed:
+        assert dead[number] >= 2 + number
+    assert not any(layer.dead.any() for layer in treatment.after.layers)
+    functions = [layer.function for layer in treatment.after.layers]
+    expected = ["relu", "leaky_relu", "clamp", "relu"]
+    was_dead = [number for number in range(4) if dead[number]]
+    assert functions == ["prelu" if n in was_dead else expected[n] for n in range(4)]
+    told = [f"(model) ({expected[n]})" if n < 3 else "(model) #2" for n in was_dead]
+    lines = [line for line in treatment.done if "reinitialized" in line]
+    assert [line.split(":")[0] for line in lines] == told
+    replaced = [line.split(":")[0] for line in treatment.done if "replaced by" in line]
+    assert replaced == told
+    if is_watched:
+        assert all(" by bias" in line for line in lines)

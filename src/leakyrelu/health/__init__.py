@@ -1,28 +1,28 @@
-"""Which units are dying: `examine` a model with one pass over some data.
+"""Which units are dying, when and why.
 
-`watch` it while it trains, and see which units die, since when and why. `odds` tells before
-it trains how likely it is dead from the start. `check` holds what was found against the
+`examine` a model by one pass over data. `watch` it while it trains: which units die, when, and
+why. `born_dead` estimates beforehand whether it is dead from the start. `check` applies the
 thresholds of other tools.
 """
 
+from leakyrelu.health._born_dead import BornDead, born_dead
 from leakyrelu.health._examine import Examination, examine
 from leakyrelu.health._findings import Deaths
 from leakyrelu.health._layers import LayerHealth
-from leakyrelu.health._odds import Odds, odds
 from leakyrelu.health._rules import RULES, Rule, check
 from leakyrelu.health._watch import HealthWarning, Watch, watch
 
 __all__ = [
     "RULES",
+    "BornDead",
     "Deaths",
     "Examination",
     "HealthWarning",
     "LayerHealth",
-    "Odds",
     "Rule",
     "Watch",
+    "born_dead",
     "check",
     "examine",
-    "odds",
     "watch",
 ]

@@ -1,4 +1,4 @@
-"""Counting, per unit, in how many examples of a window it fired, and how much came out."""
+"""Counts for each unit: in how many examples of a window it fired, and its mean activation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["FiringCounts"]
 
-# What fastai's ActivationStats calls near zero.
+# "Near zero" in fastai's ActivationStats.
 NEAR_ZERO = 0.05
 
 
@@ -15,15 +15,15 @@ class FiringCounts:
     """Per-unit counts over a window of examples.
 
     A unit *fired* for an example if its pre-activation was above 0 at some position of it
-    (a pixel, a token; a table's row has one position). The window is every example given
-    to `update`.
+    (a pixel, a token; a table's row has one position). The window is all examples given to
+    `update`.
 
     Parameters
     ----------
     unit_axes : int or tuple of int, default 1
-        The axes of a pre-activation that number the units; a stack of networks has two.
+        The axes of a pre-activation along which units lie; a batch of networks has two.
     example_axis : int, default 0
-        The axis that numbers the examples. All other axes are positions.
+        The axis of the examples. All other axes are positions.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class FiringCounts:
         self.positions: int | Tensor = 0  # of all examples together
         self.fired = self.fired_everywhere = self.nan = torch.zeros(0, dtype=torch.int64)
         self.positive = self.fired  # at how many positions
-        # Sums over the positions of what came out, where `update_activation` was given it.
+        # Sums of activations over the positions, if `update_activation` is called.
         self.total = self.magnitude = torch.zeros(0, dtype=torch.float64)
         self.near_zero = self.fired
 
@@ -50,7 +50,7 @@ class FiringCounts:
         Parameters
         ----------
         pre_activation : torch.Tensor
-            What the rectifier is given.
+            The input of the activation.
         mask : torch.Tensor of bool, optional
             False where a position is padding; it broadcasts against `pre_activation`.
         """
@@ -76,7 +76,7 @@ class FiringCounts:
             fired_everywhere.sum(0) if positions else count
         )
         self.positive = self.positive + (at_positions.sum(0) if positions else count)
-        # A NaN makes the sum NaN, as do infinities: without one, no closer look.
+        # A NaN makes the sum NaN, as do infinities: look closer only then.
         if mask is not None or not by_unit.sum().isfinite():
             is_nan = by_unit.isnan()
             is_nan = is_nan.any(-1) if positions else is_nan
@@ -87,7 +87,7 @@ class FiringCounts:
         )
 
     def update_activation(self, activation: Tensor, mask: Tensor | None = None) -> None:
-        """Add what the rectifier made of the examples given to `update`."""
+        """Add the output of the activation for the examples given to `update`."""
         out = activation.detach()
         if mask is not None:
             out = out.masked_fill(~mask, 0)
@@ -114,7 +114,7 @@ class FiringCounts:
 
     @property
     def has_nan(self) -> Tensor:
-        """Units whose pre-activation was NaN somewhere: nothing else is said of these."""
+        """Units whose pre-activation was NaN somewhere; they have no other state."""
         return self.nan > 0
 
     @property
@@ -124,7 +124,7 @@ class FiringCounts:
 
     @property
     def always_on(self) -> Tensor:
-        """Units that fired for every example at every position: they are linear."""
+        """Units that fired for every example at every position: they act as linear units."""
         return (self.fired_everywhere == self.examples) & ~self.has_nan
 
     @property
@@ -144,14 +144,14 @@ class FiringCounts:
 
     @property
     def mean_activation(self) -> Tensor:
-        """What came out of each unit in the mean."""
+        """The mean activation of each unit."""
         return self.total / self.positions
 
     @property
     def dormancy(self) -> Tensor:
-        """The mean absolute activation of each unit, over the mean of that of the layer.
+        """The mean absolute activation of each unit, over its mean in the layer.
 
-        The score of Sokar et al. 2023: units at or below a tau such as 0.025 are *dormant*.
-        Where a whole layer is silent, it is 0.
+        The score of Sokar et al. 2023: units at or below a tau such as 0.025 are *dormant*. It
+        is 0 if the whole layer is silent.
         """
         return self.magnitude / self.magnitude.mean().clamp(min=torch.finfo(torch.float64).tiny)

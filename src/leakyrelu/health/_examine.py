@@ -1,11 +1,10 @@
-"""One pass over data that tells, layer by layer, which units are dead."""
+"""Which units are dead, by one pass over data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +12,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from leakyrelu._errors import InputError
-from leakyrelu.health._calls import NO_RECTIFIER, Call, CallTracer, batch_size
+from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation
 from leakyrelu.health._counts import FiringCounts
-from leakyrelu.health._layers import LayerHealth, page_of, table_of, total, without_gradient
+from leakyrelu.health._layers import LayerHealth, total, without_gradient
+from leakyrelu.health._result import Result, table_of
+from leakyrelu.nn._model import check_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,15 +25,15 @@ __all__ = ["Examination", "examine"]
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What `examine` found; print it, or take `table`, `to_json` or `to_html`.
+class Examination(Result):
+    """The result of `examine`: print it, or use `table`, `to_json` or `to_html`.
 
     Attributes
     ----------
     layers : list of LayerHealth
         In the order in which the model calls them.
     examples : int
-        The window: how many examples the verdict rests on.
+        The window: the number of examples that the result is based on.
     """
 
     layers: list[LayerHealth]
@@ -40,26 +41,28 @@ class Examination:
 
     @property
     def summary(self) -> str:
-        """One sentence: how many units are dead, and where most of them are."""
+        """How many units are dead, and where most of them are, in a sentence."""
         window = f"{self.examples:,} examples"
         if any(layer.never_fired.any() for layer in self.layers):
-            window += f"; a silent unit fires for less than {3 / self.examples:.2g} of them at 95%"
+            most = min(3 / self.examples, 1)
+            window += f"; silent units fire for less than {100 * most:.2g}% of all examples"
+            window += ", at 95% confidence"
         return f"{total(self.layers)} (window: {window})."
 
     def table(self) -> pd.DataFrame:
-        """Return one row a layer.
+        """Return one row for each layer.
 
         Returns
         -------
         pandas.DataFrame
-            Columns layer, function, units; the per cent of units that are dead, stuck negative,
-            dormant (tau 0.025), always on, or met NaN; quantiles of the units' firing rates;
-            gradient, the root mean square of what reaches the layer.
+            Columns layer, function, units; the percentage of units that are dead, stuck negative,
+            dormant (tau 0.025), always on, or had a NaN; quantiles of the units' firing rates;
+            gradient, the root mean square of the gradient that reaches the layer.
         """
         return table_of([layer.row() for layer in self.layers])
 
     def to_json(self) -> dict[str, Any]:
-        """Return all that was found, of plain types, with the numbers of the dead units."""
+        """Return the result as plain types, with the indices of the dead units."""
         layers = [
             {
                 **layer.row(),
@@ -70,16 +73,8 @@ class Examination:
         ]
         return {"summary": self.summary, "examples": self.examples, "layers": layers}
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return a page with the table, and write it to `path` if that is given."""
-        return page_of(self.table(), self.summary, path)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
     def __str__(self) -> str:
-        table = self.table().to_string(index=False, float_format=lambda value: f"{value:.3g}")
-        return f"{table}\n{self.summary}"
+        return f"{self._table_text()}\n{self.summary}"
 
 
 def examine(
@@ -90,50 +85,50 @@ def examine(
     mask: Callable[..., Tensor] | None = None,
     unit_axis: int | None = None,
 ) -> Examination:
-    """Run `model` over `data` once and tell which units are dead.
+    """Find the dead units of a model by one pass over data.
 
-    The model is run in evaluation mode and left as it was: parameters, their ``grad``,
+    The model runs in evaluation mode and is left as it was: parameters, their ``grad``,
     BatchNorm statistics, training mode and hooks do not change.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Rectifiers are found as modules (`torch.nn.ReLU`) and as calls
-        (``torch.relu(x)``, ``x.relu()``, `torch.nn.functional.leaky_relu`) alike.
+        Its activations are found whether they are modules (`torch.nn.ReLU`) or calls
+        (``torch.relu(x)``, ``x.relu()``, `torch.nn.functional.leaky_relu`).
     data : tensor, or iterable of batches
-        A tensor of examples, shape (N, ...), or batches such as a DataLoader gives: a
-        tensor, a tuple or list with the model's input first, or a dict of the arguments of the
-        model.
+        A tensor of examples, shape (N, ...), or batches as from a DataLoader: a tensor, a
+        tuple or list with the model's input first, or a dict of the model's arguments.
     loss : callable, optional
-        Given the output of the model and the batch, returns the loss, for the column gradient.
-        By default that is of a random combination of the outputs: it tells how much of a
+        Called with the output of the model and the batch, returns the loss whose gradient is
+        reported. The default is a random combination of the outputs: it shows how much of a
         gradient survives from the output down to each layer.
     mask : callable, optional
-        Called as the model is, returns a bool tensor that is False for padding, such as the
-        attention mask of shape (N, positions). Padding counts neither as fired nor as silent.
+        Called with the model's arguments, returns a bool tensor that is False for padding, such
+        as the attention mask of shape (N, positions). Padding counts neither as fired nor as
+        silent.
     unit_axis : int, optional
-        The axis that numbers the units. By default the last after a Linear or LayerNorm
-        and the second after a convolution or BatchNorm.
+        The axis along which the units lie. By default the last after a Linear or LayerNorm,
+        the second after a convolution or BatchNorm.
 
     Returns
     -------
     Examination
-        Print it, or take its ``table()``, ``summary`` and ``layers``.
+        Print it, or use its ``table()``, ``summary`` and ``layers``.
 
     Raises
     ------
     TypeError
         If `model` is not a module.
     InputError
-        If `data` is empty or not what the model takes, or the model calls no rectifier.
+        If `data` is empty or does not fit the model, or the model calls no known activation.
 
     Notes
     -----
-    *Dead*: fired (pre-activation > 0) for no example of the window, and the activation
-    passes no gradient there. *Stuck negative*: never fired, but leaky, so it still learns.
-    A unit that fired for none of :math:`N` independent examples fires with a probability of
-    less than :math:`3 / N`, with 95% confidence: whether it is dead or merely rare is a matter
-    of how much data is given. Gradients are taken from the first batch.
+    *Dead*: the unit fired (pre-activation > 0) for no example of the window, and its activation
+    passes no gradient there. *Stuck negative*: it never fired, but the activation is leaky, so
+    it still learns. A unit that fired for none of :math:`N` independent examples fires with a
+    probability below :math:`3 / N`, with 95% confidence: more data tell dead units from those
+    that fire rarely. Gradients are those of the first batch.
 
     Examples
     --------
@@ -144,8 +139,7 @@ def examine(
     >>> found.layers[0].dead
     tensor([ True, False, False])
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    check_model(model)
     batches: Iterable[Any] = torch.split(data, 1024) if isinstance(data, Tensor) else data
     layers: dict[str, LayerHealth] = {}
 
@@ -175,15 +169,15 @@ def examine(
                 "data has no examples; give a tensor of shape (N, ...) or batches of them"
             )
         if not layers:
-            raise InputError(NO_RECTIFIER)
-        gradients = _gradients(model, first, loss, tracer)
+            raise no_activation()
+        of_layers, of_weights = _gradients(model, first, loss, unit_axis)
     for key, layer in layers.items():
         layers[key] = replace(
             layer,
             never_fired=layer.counts.never_fired,
-            gradient=gradients.of_layers.get(key),
+            gradient=of_layers.get(key),
             zero_gradient=without_gradient(
-                gradients.of_weights.get(layer.feeding), layer.counts.fired.numel()
+                of_weights.get(layer.feeding), layer.counts.fired.numel()
             ),
         )
     return Examination(list(layers.values()), examples)
@@ -213,29 +207,30 @@ def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
     try:
         with tracer:
             model(*args, **kwargs)
-    except (RuntimeError, TypeError, IndexError) as error:
-        shapes = [tuple(x.shape) for x in tree_leaves((args, dict(kwargs))) if _is_tensor(x)]
-        raise InputError(
-            f"the model can't be run on this data, shape {', '.join(map(str, shapes))}: {error}"
-        ) from error
+    except (RuntimeError, TypeError, IndexError):
+        _check_fits(model, args, kwargs)
+        raise
     tracer.raise_if_mask_fits_nothing()
     return batch_size(args, kwargs)
 
 
-def _is_tensor(x: object) -> bool:
-    return isinstance(x, Tensor)
-
-
-@dataclass(frozen=True)
-class _Gradients:
-    of_layers: dict[str, float]
-    of_weights: dict[str, Tensor]
+def _check_fits(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse data that the model can't run on, traced or not."""
+    try:
+        model(*args, **kwargs)
+    except (RuntimeError, TypeError, IndexError) as error:
+        leaves = tree_leaves((args, dict(kwargs)))
+        shapes = ", ".join(str(tuple(x.shape)) for x in leaves if isinstance(x, Tensor))
+        raise InputError(f"the model can't be run on this data, shape {shapes}: {error}") from error
 
 
 def _gradients(
-    model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None, counting: CallTracer
-) -> _Gradients:
-    """Send a gradient back through the model; no parameter's ``grad`` is touched."""
+    model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None, unit_axis: int | None
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Return the size of the gradient that reaches each layer, and the gradients of weights.
+
+    No parameter's ``grad`` is touched.
+    """
     squares: dict[str, Tensor] = {}
 
     def watch_gradient(call: Call) -> Callable[[Tensor], None]:
@@ -249,7 +244,7 @@ def _gradients(
         return watch_result
 
     args, kwargs = _arguments(batch)
-    tracer = CallTracer(model, watch_gradient, counting.unit_axis)
+    tracer = CallTracer(model, watch_gradient, unit_axis)
     weights = {
         name: weight
         for name, module in model.named_modules()
@@ -268,11 +263,8 @@ def _gradients(
                 signs = torch.randint(0, 2, leaf.shape, generator=generator) * 2 - 1
                 scalar = scalar + (leaf * signs.to(leaf)).sum().to("cpu", torch.float32)
     if not scalar.requires_grad or not weights:
-        return _Gradients({}, {})
+        return {}, {}
     found = torch.autograd.grad(scalar, list(weights.values()), allow_unused=True)
-    of_weights = {
-        name: gradient
-        for name, gradient in zip(weights, found, strict=True)
-        if gradient is not None
-    }
-    return _Gradients({key: square.sqrt().item() for key, square in squares.items()}, of_weights)
+    named = zip(weights, found, strict=True)
+    of_weights = {name: gradient for name, gradient in named if gradient is not None}
+    return {key: square.sqrt().item() for key, square in squares.items()}, of_weights

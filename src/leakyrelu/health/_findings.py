@@ -1,15 +1,15 @@
-"""What watching a model has found: deaths, tables, and how they are drawn and kept."""
+"""The result of watching a model: deaths, tables, a plot, and what a checkpoint keeps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, STARVED
-from leakyrelu.health._layers import LayerHealth, page_of, table_of, total
+from leakyrelu.health._layers import LayerHealth, total
+from leakyrelu.health._result import Result, table_of
 from leakyrelu.health._tracked import TrackedLayer
 
 if TYPE_CHECKING:
@@ -21,28 +21,28 @@ __all__ = ["Deaths", "Findings"]
 
 @dataclass(frozen=True)
 class Deaths:
-    """Units of a layer that were found dead at the end of one window.
+    """Units of a layer that were found dead, of one cause, at the end of a window.
 
     Attributes
     ----------
     layer : str
-        The rectifier call.
+        The layer, named as by `examine`.
     units : list of int
-        Their numbers.
+        Their indices.
     of : int
-        How many units the layer has.
+        The number of units in the layer.
     first, last : int
-        They fired before step `first`, and in no step from `last` on; of those born dead
-        both are 0.
-    cause : str
-        What most of them died of, one of `leakyrelu.health._causes.CAUSES`.
+        They fired before step `first`, and in no step from `last` on; both are 0 if they were
+        born dead.
+    cause : {"born dead", "starved", "bias", "weights", "inputs", "rare"}
+        What they died of.
     learning_rate : float or None
-        That of the layer that feeds them, at step `first`, where an optimizer of PyTorch trains
-        it. If it changes between `first` and `last`, this is what it was before.
+        That of the layer that feeds them, at step `first`, if an optimizer of PyTorch trains
+        it. If it changes between `first` and `last`, this is the value before.
     gradient_norm : float or None
-        Of that layer's weight, at step `first`.
+        The norm of the gradient of that layer's weight, at step `first`.
     update_size : float or None
-        The norm of what the optimizer changed that weight by in that step, over the norm of the
+        The norm of the optimizer's update to that weight in that step, over the norm of the
         weight.
     """
 
@@ -68,13 +68,13 @@ class Deaths:
         return text
 
 
-# Of more windows than that, each two are merged; of more deaths, the latest are kept.
+# Beyond so many windows, neighbors are merged; beyond so many deaths, the latest are kept.
 MOST_WINDOWS = 500
 MOST_DEATHS = 1000
 
 
 def _merged(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return how things stood after the later window, and what happened in both."""
+    """Return the state after the later window, and the events of both."""
     before = {(row["layer"], row["function"]): row for row in earlier}
     merged = []
     for row in later:
@@ -83,8 +83,8 @@ def _merged(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[
     return merged
 
 
-class Findings:
-    """What was found, up to the end of the last window.
+class Findings(Result):
+    """The result up to the end of the last window.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Findings:
             )
 
     def _remember(self, rows: list[dict[str, Any]], deaths: list[Deaths]) -> None:
-        """Keep what a window has brought, in a memory that does not grow with the run."""
+        """Keep the events of a window, in memory that does not grow with the run."""
         self._history.append(rows)
         if len(self._history) > MOST_WINDOWS:
             pairs = zip(self._history[::2], self._history[1::2], strict=False)
@@ -127,7 +127,7 @@ class Findings:
 
     @property
     def summary(self) -> str:
-        """One sentence on the window that ended last."""
+        """The last window in a sentence."""
         self._need_a_window()
         born_dead = list(CAUSES).index(BORN_DEAD)
         born = sum(
@@ -141,19 +141,22 @@ class Findings:
             f"(window: step {start} to {self._window_start}, {examples:,} examples)."
         )
 
-    def report(self) -> pd.DataFrame:
-        """Return one row a layer, of the window that ended last.
+    def table(self) -> pd.DataFrame:
+        """Return one row for each layer, for the last window.
 
         Returns
         -------
         pandas.DataFrame
-            Columns layer, function, units; the per cent of units that are dead, stuck negative,
-            dormant (tau 0.025), always on, or met NaN; quantiles of the firing rate; gradient,
-            the root mean square of what reaches the layer. "rate below": units that did not
-            fire do so for less than this share of independent examples, with 95% confidence.
-            "born dead", "died" and "revived", the numbers of units since the start. Rates and
-            the states that rest on them are those of the first batch of the window.
+            Columns layer, function, units; the percentage of units that are dead, stuck negative,
+            dormant (tau 0.025), always on, or had a NaN; quantiles of the firing rate; gradient,
+            the root mean square of the gradient that reaches the layer. "rate below": units that
+            did not fire do so for less than this share of independent examples, with 95%
+            confidence. "born dead", "died" and "revived": numbers of units since the start.
+            Rates, dormant and always on are those of the first batch of the window.
         """
+        return table_of(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
         self._need_a_window()
         rows = []
         for layer in self._tracked.values():
@@ -167,7 +170,18 @@ class Findings:
                     "revived": int((layer.revived >= 0).sum()),
                 }
             )
-        return table_of(rows)
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain types: the layers, the dead units, and all deaths."""
+        return {
+            "summary": self.summary,
+            "window": self.window,
+            "step": self.step,
+            "layers": self._rows(),
+            "dead units": self._dead_units(),
+            "deaths": [asdict(deaths) for deaths in self.deaths],
+        }
 
     def deaths_table(self) -> pd.DataFrame:
         """Return one row for each unit that is dead now.
@@ -175,11 +189,15 @@ class Findings:
         Returns
         -------
         pandas.DataFrame
-            Columns layer, unit; "silent since", the step from which on it did not fire;
+            Columns layer, unit; "silent since", the step since which it has not fired;
             "last fired", the step at the end of the last window in which it did, or -1; cause;
-            recoverable, whether a layer below can still move it: not if it is of the first
-            layer, or starved.
+            recoverable, whether a layer below can still move it: not in the first layer, and
+            not if it is starved.
         """
+        columns = ["layer", "unit", "silent since", "last fired", "cause", "recoverable"]
+        return table_of(self._dead_units(), columns)
+
+    def _dead_units(self) -> list[dict[str, Any]]:
         self._need_a_window()
         causes = list(CAUSES)
         rows = []
@@ -189,6 +207,7 @@ class Findings:
                 rows.append(
                     {
                         "layer": layer.layer,
+                        "function": layer.function,
                         "unit": unit,
                         "silent since": int(layer.silent_since[unit]),
                         "last fired": int(layer.last_fired[unit]),
@@ -196,27 +215,12 @@ class Findings:
                         "recoverable": layer.below_is_trainable and cause != STARVED,
                     }
                 )
-        columns = ["layer", "unit", "silent since", "last fired", "cause", "recoverable"]
-        return table_of(rows, columns)
-
-    def causes(self) -> dict[str, list[str | None]]:
-        """Return, by layer and unit, what those that are dead died of; None for the living."""
-        self._need_a_window()
-        names = list(CAUSES)
-        return {
-            layer.layer: [
-                names[cause] if dead else None
-                for cause, dead in zip(
-                    layer.cause.tolist(), layer.health().dead.tolist(), strict=True
-                )
-            ]
-            for layer in self._tracked.values()
-        }
+        return rows
 
     def history(self) -> pd.DataFrame:
         """Return one row for each window and layer.
 
-        Of a run of more than 500 windows each two are merged, as often as need be.
+        In long runs neighboring windows are merged, so that there are at most 500.
 
         Returns
         -------
@@ -228,7 +232,7 @@ class Findings:
         return table_of([row for window in self._history for row in window])
 
     def plot(self) -> Figure:
-        """Draw the share of silent units of each layer over the steps, as a heat map."""
+        """Plot the share of silent units by layer and step, as a heat map."""
         import matplotlib as mpl
 
         from leakyrelu._plot.figure import NotebookFigure
@@ -252,21 +256,13 @@ class Findings:
             figure.colorbar(mesh, label="silent units", format=lambda x, _: f"{x:.0%}")
         return figure
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return a page with the report, and write it to `path` if that is given."""
-        return page_of(self.report(), self.summary, path)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
     def __str__(self) -> str:
-        lines = [self.report().to_string(index=False, float_format=lambda x: f"{x:.3g}")]
-        return "\n".join([*lines, *map(str, self.deaths[-10:]), self.summary])
+        return "\n".join([self._table_text(), *map(str, self.deaths[-10:]), self.summary])
 
     # --- Checkpoints -----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was found up to the end of the last window, for a checkpoint."""
+        """Return the result up to the end of the last window, for a checkpoint."""
         return {
             "step": self.step,
             "layers": {key: layer.state_dict() for key, layer in self._tracked.items()},

@@ -1,28 +1,25 @@
-"""What is found out about the units of one rectifier call."""
+"""What is known of the units of one layer."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from leakyrelu.health._counts import FiringCounts
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["LayerHealth", "page_of", "table_of", "total", "without_gradient"]
+__all__ = ["LayerHealth", "names_of", "total", "without_gradient"]
 
 DORMANT = 0.025  # tau: units this dormant are counted in tables
 
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """The units of one rectifier call.
+    """The units of one layer: of one activation call.
 
     Attributes
     ----------
@@ -34,17 +31,17 @@ class LayerHealth:
     feeding : str
         Path of the layer with weights that ran last before it.
     blocks_gradient : bool
-        Whether a unit that never fires gets no gradient: it is *dead*. Else it is *stuck
+        Whether a unit that never fires gets no gradient: it is *dead*. Otherwise it is *stuck
         negative*.
     never_fired : torch.Tensor of bool, shape (units,)
-        Whether it fired for no example of the window.
+        Whether the unit fired for no example of the window.
     counts : FiringCounts
-        How often each unit fired and how much came out; from `examine` for the whole window,
-        from `watch` for its first batch.
+        How often each unit fired, and its mean activation: over the whole window from
+        `examine`, over its first batch from `watch`.
     gradient : float or None
         The root mean square of the gradient that reaches the units.
     zero_gradient : torch.Tensor of bool, shape (units,), or None
-        Whether none of the weights that feed the unit gets a gradient, where that is known.
+        Whether all weights that feed the unit have a gradient of 0, where that is known.
     """
 
     layer: str
@@ -55,6 +52,11 @@ class LayerHealth:
     counts: FiringCounts
     gradient: float | None = None
     zero_gradient: Tensor | None = None
+
+    @property
+    def key(self) -> str:
+        """What distinguishes the layer from all others in the model."""
+        return f"{self.layer} {self.function}"
 
     @property
     def units(self) -> int:
@@ -72,7 +74,7 @@ class LayerHealth:
         return self.never_fired & (not self.blocks_gradient)
 
     def dormant(self, tau: float = DORMANT) -> Tensor:
-        r"""Tell which units are dormant.
+        r"""Return which units are dormant.
 
         Parameters
         ----------
@@ -130,8 +132,17 @@ def _percent(units: Tensor) -> float:
     return 100 * int(units.sum()) / max(units.numel(), 1)
 
 
+def names_of(layers: Sequence[LayerHealth]) -> list[str]:
+    """Name the layers, with the function where a module calls several."""
+    times = Counter(layer.layer for layer in layers)
+    return [
+        layer.layer if times[layer.layer] == 1 else f"{layer.layer} ({layer.function})"
+        for layer in layers
+    ]
+
+
 def total(layers: Sequence[LayerHealth], born_dead: int = 0) -> str:
-    """Say in one clause how many units are dead, where most of them are, and what else ails."""
+    """Say in one clause how many units are dead, where most of them are, and what else is wrong."""
     units = sum(layer.units for layer in layers)
     dead = sum(int(layer.dead.sum()) for layer in layers)
     text = f"{dead} of {units} units are dead"
@@ -147,43 +158,3 @@ def total(layers: Sequence[LayerHealth], born_dead: int = 0) -> str:
     if nan:
         text += f"; NaN reached {', '.join(nan)}"
     return text
-
-
-def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
-    """Return the rows as a DataFrame."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("a table needs pandas: pip install 'leakyrelu[compare]'") from error
-    return pd.DataFrame(rows, columns=columns)
-
-
-def page_of(table: pd.DataFrame, summary: str, path: str | Path | None = None) -> str:
-    """Return an HTML page of the table, with bars for what is bad, that needs no other file.
-
-    It is written to `path`, too, if that is given.
-    """
-    percents: list[Hashable] = [name for name in table.columns if name.endswith("%")]
-    style = table.style.hide(axis="index").set_caption(summary)
-    style = style.format(na_rep="-", precision=1, subset=percents)
-    rest = table.select_dtypes("float").columns.difference(percents)
-    style = style.format("{:.3g}", na_rep="-", subset=list(rest))
-    for name, color in _BARS.items():
-        if name in percents:
-            style = style.bar(subset=[name], color=color, vmin=0, vmax=100, height=70)
-    style = style.set_table_styles(
-        [
-            {"selector": "", "props": "font: 14px system-ui, sans-serif; border-spacing: 0"},
-            {"selector": "caption", "props": "text-align: left; font-weight: 600; padding: 8px"},
-            {"selector": "th, td", "props": "padding: 4px 10px; text-align: right"},
-            {"selector": "th", "props": "border-bottom: 1px solid #888; font-weight: 600"},
-            {"selector": ".col0, .col1", "props": "text-align: left"},
-        ]
-    )
-    page: str = style.to_html(doctype_html=True)
-    if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
-    return page
-
-
-_BARS = {"dead %": "#d9731a", "stuck negative %": "#8fb8d8", "dormant %": "#e3c08f"}

@@ -1,16 +1,17 @@
-"""The thresholds of other tools, measured per unit on the layers found here."""
+"""The thresholds of other tools, applied to each unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from leakyrelu._errors import InputError
-from leakyrelu.health._layers import LayerHealth, table_of
+from leakyrelu.health._layers import LayerHealth
+from leakyrelu.health._result import table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,8 @@ def _zero_gradient(layer: LayerHealth) -> Tensor:
     return layer.zero_gradient.float()
 
 
-MEASURES: dict[str, Callable[[LayerHealth], Tensor]] = {
+Measure = Literal["firing rate", "mean derivative", "dormancy", "near zero", "zero gradient"]
+MEASURES: dict[Measure, Callable[[LayerHealth], Tensor]] = {
     "firing rate": lambda layer: layer.counts.rate,
     "mean derivative": lambda layer: layer.counts.positive_rate,
     "dormancy": lambda layer: layer.counts.dormancy,
@@ -48,17 +50,17 @@ class Rule:
     Attributes
     ----------
     measure : {"firing rate", "mean derivative", "dormancy", "near zero", "zero gradient"}
-        What is looked at, for each unit: the share of the examples for which it fired; the
-        share of the positions at which it did; its mean absolute activation over that of the
-        layer; the share of positions at which its activation is within 0.05 of 0; 1 if none of
-        its weights gets a gradient, else 0.
+        Of each unit: the share of examples for which it fired; the share of positions at which
+        it fired; its mean absolute activation over that of the layer; the share of positions at
+        which its activation is within 0.05 of 0; 1 if all of its weights have a gradient of 0,
+        else 0.
     below, above : float
-        A unit is flagged if the measure is at or under `below`, or at or over `above`.
+        A unit is flagged if the measure is `below` or less, or `above` or more.
     share : float
         A layer is flagged if more than this share of its units is.
     """
 
-    measure: str
+    measure: Measure
     below: float = -torch.inf
     above: float = torch.inf
     share: float = 0.0
@@ -87,12 +89,12 @@ RULES = {
 
 
 def check(health: HasLayers, rule: str | Rule) -> pd.DataFrame:
-    """Hold what was found against the thresholds of another tool.
+    """Apply the thresholds of another tool to the result of `examine` or `watch`.
 
     Parameters
     ----------
     health : Examination or Watch
-        What `examine` or `watch` found.
+        The result of `examine` or `watch`.
     rule : str or Rule
         A name in `leakyrelu.health.RULES`: keras-contrib (DeadReluDetector), sagemaker
         (Debugger's DeadRelu), loss-of-plasticity (the dead count of Dohare et al.), kaldi (also
@@ -102,7 +104,7 @@ def check(health: HasLayers, rule: str | Rule) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a layer: layer, units, "flagged units", and flagged, whether the layer is.
+        One row for each layer: layer, units, "flagged units", and whether the layer is flagged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is known, while a model trains, of the units of one rectifier call."""
+"""What is known of the units of one layer while a model trains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leakyrelu.health._calls import Call
+from leakyrelu._trace.calls import Call
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of
 from leakyrelu.health._counts import FiringCounts
 from leakyrelu.health._layers import LayerHealth
@@ -15,45 +15,16 @@ from leakyrelu.health._layers import LayerHealth
 __all__ = ["NEVER", "TrackedLayer"]
 
 NEVER = -1  # in place of a step
-# Units that fire at fewer, or at more, of the positions are repaired: Kaldi's and icefall's limits.
-LEAST_RATE, MOST_RATE = 0.05, 0.95
 
 
 class TrackedLayer:
-    """The units of one rectifier call, window by window; a few bytes for each.
-
-    Attributes
-    ----------
-    last_fired : torch.Tensor of int32, shape (units,)
-        The step at the end of the last window in which each fired, or -1.
-    silent_since : torch.Tensor of int32, shape (units,)
-        The step from which on each has not fired, or -1 if it does.
-    revived : torch.Tensor of int32, shape (units,)
-        The step at the end of the window in which it fired again after a silent one, or -1.
-    cause : torch.Tensor of int8, shape (units,)
-        What each died of, a position in `CAUSES`.
-    counts : FiringCounts
-        Of the first batch of the window.
-    """
+    """The units of one layer, window by window; a few bytes for each."""
 
     # What a checkpoint keeps; the counts besides.
     _KEPT = (
-        "layer",
-        "function",
-        "blocks_gradient",
-        "axis",
-        "feeding",
-        "below_is_trainable",
-        "units",
-        "last_fired",
-        "silent_since",
-        "revived",
-        "cause",
-        "examples",
-        "born_dead",
-        "died",
-        "updates",
-        "updates_before",
+        *("layer", "function", "blocks_gradient", "axis", "feeding", "below_is_trainable"),
+        *("units", "last_fired", "silent_since", "revived", "cause", "examples"),
+        *("born_dead", "died", "updates", "updates_before"),
     )
 
     def __init__(self, call: Call) -> None:
@@ -62,17 +33,20 @@ class TrackedLayer:
         self.blocks_gradient, self.axis = call.blocks_gradient, call.unit_axis
         self.feeding, self.below_is_trainable = call.feeding, call.below_is_trainable
         self.units = x.shape[call.unit_axis]
+        # Steps: the end of the last window in which a unit fired; since when it has not; the end
+        # of the window in which it fired again after a silent one.
         self.last_fired = torch.full((self.units,), NEVER, dtype=torch.int32, device=x.device)
         self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
+        # Positions in `CAUSES`.
         self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
         self.examples = 0  # of the window that ended last
         self.born_dead = self.died = 0  # units, since the start
         # Learning rate, gradient norm and update size of the weights that feed the units, at the
-        # last closer look; and at the one before, as units that are found dead at the end of a
-        # window have died by its start.
+        # last closer look; and at the one before, as units found dead at the end of a window died
+        # before its start.
         self.updates: dict[str, float] = {}
         self.updates_before: dict[str, float] = {}
-        self.counts = FiringCounts(self.axis)
+        self.counts = FiringCounts(self.axis)  # of the first batch of the window
         self._begin()
 
     def _begin(self) -> None:
@@ -80,7 +54,6 @@ class TrackedLayer:
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
         self.look: Look | None = None
-        self.repair: Tensor | None = None  # by unit: -1 pushes up, 1 down, against the gradient
         self.causes: Tensor | None = None  # of a death since the look before
         self.begin_window()
 
@@ -141,21 +114,18 @@ class TrackedLayer:
             greatest = torch.maximum(greatest, self.greatest)
         self.greatest = greatest
         self.looks += 1
-        # To ask which units these were is dear, on a GPU most of all: ask less and less often.
+        # Asking which units these were is expensive, above all on a GPU: ask ever less often.
         if self.looks & (self.looks - 1) == 0:
             self.settle()
 
     def look_closer(self, call: Call, feeding: nn.Module, examples: int) -> None:
-        """Take firing rates, and what the pre-activations are made of, from one batch."""
+        """Take firing rates, and what makes up the pre-activations, from one batch."""
         self.seen += examples
         self.counts = FiringCounts(self.axis)
         self.counts.update(call.pre_activation, call.mask)
         self.fired |= self.counts.fired > 0
         self.has_nan |= self.counts.has_nan
         self.settle()
-        rate = self.counts.positive_rate
-        push = (rate > MOST_RATE).float() - (rate < LEAST_RATE).float()
-        self.repair = push if bool(push.any()) else None
         self.updates_before, self.updates = self.updates, {}
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:

@@ -6,30 +6,37 @@ import itertools
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from leakyrelu._errors import InputError
-from leakyrelu.health._calls import (
-    NO_RECTIFIER,
-    RECTIFIER_MODULES,
-    Call,
-    CallTracer,
-    batch_size,
-)
+from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation
+from leakyrelu._trace.known import known
+from leakyrelu._trace.names import layer_name, path_of
 from leakyrelu.health._causes import CAUSES
 from leakyrelu.health._findings import Deaths, Findings
 from leakyrelu.health._layers import without_gradient
 from leakyrelu.health._tracked import TrackedLayer
+from leakyrelu.nn._model import check_model
 
-__all__ = ["HealthWarning", "Watch", "watch"]
+__all__ = ["HealthWarning", "Watch", "WatchOptions", "watch"]
 
 
-# Steps of a window that run without compiled code, as it shows no calls.
+# Steps of a window that run without compiled code, in which no calls can be seen.
 LOOKS_WHEN_COMPILED = 10
+
+
+class WatchOptions(TypedDict, total=False):
+    """Arguments of `watch` that others pass on."""
+
+    window: int
+    warn_above: float
+    unit_axis: int | None
+    mask: Callable[..., Tensor] | None
+    on_death: Callable[[Deaths], None] | None
 
 
 class HealthWarning(UserWarning):
@@ -37,7 +44,7 @@ class HealthWarning(UserWarning):
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model itself, whose layers have the names that the user gave them."""
+    """Return the model itself, in which layers have the names that the user gave them."""
     while True:
         if isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module
@@ -48,7 +55,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 class Watch(Findings):
-    """Counts which units fire while a model trains; made by `watch`."""
+    """The result of `watch`, while a model trains and after: print it, or use its methods."""
 
     def __init__(
         self,
@@ -56,27 +63,22 @@ class Watch(Findings):
         *,
         window: int = 100,
         warn_above: float = 0.5,
-        self_repair: float = 0.0,
         unit_axis: int | None = None,
         mask: Callable[..., Tensor] | None = None,
         on_death: Callable[[Deaths], None] | None = None,
         on_window: Callable[[Watch], None] | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+        check_model(model)
         if isinstance(model, nn.DataParallel):
             raise InputError(
-                "a DataParallel model runs on copies that are thrown away after each step, so "
-                "they can't be watched; use DistributedDataParallel"
+                "a DataParallel model can't be watched, as it runs on copies that are thrown away "
+                "after each step; use DistributedDataParallel"
             )
         if window < 1:
             raise InputError(f"window must be at least 1 step, but is {window}")
         super().__init__(window)
         self.model = model
         self.warn_above = warn_above
-        if self_repair < 0:
-            raise InputError(f"self_repair must be 0 or more, but is {self_repair}")
-        self.self_repair = self_repair
         self.on_death = on_death
         self.on_window = on_window
         self._tracer = CallTracer(_unwrapped(model), self._on_call, unit_axis, mask)
@@ -92,9 +94,9 @@ class Watch(Findings):
     # --- Starting and stopping -------------------------------------------------------------
 
     def start(self) -> Watch:
-        """Begin to watch; the training loop needs no change."""
+        """Start watching; the training loop needs no change."""
         if self._hooks is not None:
-            raise RuntimeError("this watch has been started already; stop it first")
+            raise RuntimeError("this watch was started already; stop it first")
         self._hooks = ExitStack()
         self._is_compiled = any(
             module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
@@ -118,7 +120,7 @@ class Watch(Findings):
         return self
 
     def _wrap_compiled_call(self) -> Callable[[], None]:
-        """Watch around the compiled forward; return what takes that back."""
+        """Watch around the compiled forward; return a function that undoes it."""
         compiled: Any = self.model._compiled_call_impl
 
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -135,13 +137,13 @@ class Watch(Findings):
         return unwrap
 
     def stop(self, *, finish: bool = True) -> None:
-        """Stop watching; what was found stays.
+        """Stop watching; the result stays.
 
         Parameters
         ----------
         finish : bool, default True
-            Whether, if no window has ended yet, the one that was begun ends here. That takes
-            all ranks: after an error on one of them the others would be waited for.
+            If no window has ended yet, end the current one here. All ranks take part in that:
+            after an error on one of them, the others would wait.
         """
         if self._hooks is None:
             return
@@ -165,13 +167,13 @@ class Watch(Findings):
         self.stop(finish=kind is None or not self._is_distributed())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was found up to the end of the last window, for a checkpoint."""
+        """Return the result up to the end of the last window, for a checkpoint."""
         if self._is_complete() and not self._is_distributed():  # a rank may save alone
             self._end_window()
         return super().state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Resume from where `state_dict` was taken."""
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         self._load(state, device)
 
@@ -184,7 +186,7 @@ class Watch(Findings):
         if not (self.model.training and torch.is_grad_enabled()) or is_recomputed:
             return
         if self.step > 0 and not self._tracked:
-            raise InputError(NO_RECTIFIER)
+            raise no_activation()
         if self._looks_closer and self.step > 0:
             self._tracer.raise_if_mask_fits_nothing()
         if self._is_complete():
@@ -208,25 +210,26 @@ class Watch(Findings):
         if self._needs_tracer or self._tracer.mask is not None:
             self._tracer.begin(args, kwargs)
         if self._is_compiled or self._needs_tracer:
-            # Compiled code shows no calls: a step that is looked at runs without it.
+            # No calls are seen in compiled code: a step that is looked at runs without it.
             self._running.enter_context(torch.compiler.set_stance("force_eager"))
         if self._needs_tracer:
             self._running.enter_context(self._tracer)
 
     def _follow_missing_units(self) -> None:
-        """Follow the layers of which some units have not fired, in the cheapest way there is.
+        """Follow the layers with units that have not fired, in the cheapest way there is.
 
-        Modules such as `torch.nn.ReLU` have a hook; only calls that are made by functions need
-        the tracer, which every function of PyTorch passes through.
+        Modules such as `torch.nn.ReLU` get a hook; only function calls need the tracer, which
+        every function of PyTorch passes through.
         """
         paths = {
-            layer.layer.partition(" #")[0]: layer.function
+            path_of(layer.layer): layer.function
             for layer in self._tracked.values()
             if not (self._has_given_up() or self._is_done(layer))
         }
         self._is_settled = not paths
         modules = dict(self._tracer.model.named_modules(remove_duplicate=False))
-        self._needs_tracer = any(type(modules.get(path)) not in RECTIFIER_MODULES for path in paths)
+        plain = known().modules
+        self._needs_tracer = any(type(modules.get(path)) not in plain for path in paths)
         if self._needs_tracer:
             self._following.enter_context(self._tracer.hooked())
             return
@@ -237,18 +240,18 @@ class Watch(Findings):
             self._following.callback(hook.remove)
 
     def _follower(self, path: str, function: str) -> Callable[..., None]:
-        """Return a hook for a module that calls the rectifier, which counts each of its calls.
+        """Return a hook for an activation module, which counts each of its calls.
 
-        It runs between large operations, with cold caches: what it does not do counts.
+        It runs between large operations, with cold caches: the less it does, the better.
         """
-        names = (path if number == 1 else f"{path} #{number}" for number in itertools.count(1))
+        names = (layer_name(path, number) for number in itertools.count(1))
         keys = itertools.takewhile(self._tracked.__contains__, (f"{n} {function}" for n in names))
         layers = [self._tracked[key] for key in keys]
         step, calls = -1, 0
 
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             nonlocal step, calls
-            if not self._is_running:  # an evaluation, or computed again by gradient checkpointing
+            if not self._is_running:  # an evaluation, or recomputed by gradient checkpointing
                 return
             if step != self.step:
                 step, calls = self.step, 0
@@ -256,8 +259,7 @@ class Watch(Findings):
             if calls > len(layers):
                 return
             layer, x = layers[calls - 1], args[0] if args else kwargs["input"]
-            if self.self_repair:
-                self._repair(layer, x)
+            self._visit(layer, x)
             mask = None if self._tracer.mask is None else self._tracer.mask_for(x, layer.axis)
             layer.count(x, mask, self._batch)
 
@@ -268,8 +270,7 @@ class Watch(Findings):
 
     def _is_done(self, layer: TrackedLayer) -> bool:
         """Whether there is nothing more to do for a layer in this window."""
-        is_to_repair = self.self_repair > 0 and layer.repair is not None
-        return layer.is_settled and not is_to_repair
+        return layer.is_settled
 
     def _after_forward(self) -> None:
         if self._is_running:
@@ -282,7 +283,7 @@ class Watch(Findings):
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
         if not self._looks_closer:
-            self._repair(layer, call.pre_activation)
+            self._visit(layer, call.pre_activation)
             layer.count(call.pre_activation, call.mask, self._batch)
             return None
         feeding = self._module(call.feeding)
@@ -290,7 +291,7 @@ class Watch(Findings):
         weight = getattr(feeding, "weight", None)
         if isinstance(weight, Tensor) and weight.requires_grad:
             self._before_update[call.key] = weight.detach().clone()
-        self._repair(layer, call.pre_activation)
+        self._visit(layer, call.pre_activation)
 
         def look_at_result(result: Tensor) -> None:
             layer.counts.update_activation(result, call.mask)
@@ -305,24 +306,11 @@ class Watch(Findings):
     def _module(self, path: str) -> nn.Module:
         return self._tracer.model.get_submodule(path)
 
-    # --- Self-repair -----------------------------------------------------------------------
+    def _visit(self, layer: TrackedLayer, pre_activation: Tensor) -> None:
+        """See each pre-activation that is looked at; `leakyrelu.treatment.SelfRepair` acts on it.
 
-    def _repair(self, layer: TrackedLayer, pre_activation: Tensor) -> None:
-        """Push the units that hardly fire up, and those that always do down."""
-        push = layer.repair
-        if self.self_repair == 0 or push is None or not pre_activation.requires_grad:
-            return
-
-        def correct(gradient: Tensor) -> Tensor:
-            shape = [1] * gradient.ndim
-            shape[layer.axis] = -1
-            # As strong as the gradient of those that get one; if none does, as that of a mean.
-            passing = gradient.count_nonzero()
-            size = gradient.abs().sum() / passing.clamp(min=1)
-            size = torch.where(passing > 0, size, 1 / gradient.numel())
-            return gradient + self.self_repair * size * push.view(shape).to(gradient.dtype)
-
-        pre_activation.register_hook(correct)
+        To watch is to change nothing.
+        """
 
     # --- One window ------------------------------------------------------------------------
 
@@ -332,7 +320,7 @@ class Watch(Findings):
         deaths: list[Deaths] = []
         for key, layer in self._tracked.items():
             layer.settle()
-            # A layer may be called in some steps only, and is judged by these.
+            # A layer may be called in some steps only, and is judged by those.
             layer.examples = self._seen if layer.is_settled else layer.seen
             self._agree_with_other_ranks(layer)
             if layer.examples > 0:
@@ -351,7 +339,7 @@ class Watch(Findings):
             self.on_window(self)
 
     def _agree_with_other_ranks(self, layer: TrackedLayer) -> None:
-        """Count a unit as fired if it fired on any of the processes that share the training."""
+        """Count a unit as fired if it fired on any rank."""
         if not self._is_distributed():
             return
         group = self.model.process_group
@@ -379,7 +367,7 @@ class Watch(Findings):
         ]
 
     def _warn(self, key: str, layer: TrackedLayer, deaths: list[Deaths]) -> None:
-        """Warn, once, of a layer many of whose units are dead."""
+        """Warn, once, of a layer in which many units are dead."""
         dead = int(layer.is_silent.sum())
         if deaths and dead > self.warn_above * layer.units and key not in self._warned:
             self._warned.add(key)
@@ -405,8 +393,8 @@ class Watch(Findings):
         if not self._before_update:
             return
         for key, weight in self._weights(optimizer).items():
-            # The first update since the closer look, be it made with a closure, which runs the
-            # forward inside the step, or after gradients have accumulated.
+            # The first update since the closer look, also with a closure, which runs the forward
+            # inside the step, or after gradients have accumulated.
             layer, before = self._tracked[key], self._before_update.pop(key, None)
             if before is None:
                 continue
@@ -427,43 +415,38 @@ def watch(
     *,
     window: int = 100,
     warn_above: float = 0.5,
-    self_repair: float = 0.0,
     unit_axis: int | None = None,
     mask: Callable[..., Tensor] | None = None,
     on_death: Callable[[Deaths], None] | None = None,
     on_window: Callable[[Watch], None] | None = None,
 ) -> Watch:
-    """Watch which units of a model die while it trains.
+    """Watch which units of a model die while it trains; its training does not change.
 
     Parameters
     ----------
     model : torch.nn.Module
         Its training forwards are watched: those in training mode and with gradients.
-        Rectifiers are found as `examine` finds them.
+        Activations are found as `examine` finds them.
     window : int, default 100
         Steps (training forwards). A unit that fires in none of them is *dead*, or *stuck
         negative* if the activation is leaky.
     warn_above : float, default 0.5
-        A layer of which more than this share is dead is warned of, once.
-    self_repair : float, default 0
-        If above 0, units that fire at less than 5% of the positions get this small a gradient
-        that raises their pre-activation, and those that fire at more than 95% one that lowers
-        it, in units of the mean absolute gradient of the layer's pre-activations. This changes
-        how the model trains.
+        Warn, once, of a layer in which more than this share of the units is dead.
     unit_axis : int, optional
-        The axis that numbers the units; see `examine`.
+        The axis along which the units lie; see `examine`.
     mask : callable, optional
-        Called as the model is, returns a bool tensor that is False for padding; see `examine`.
+        Called with the model's arguments, returns a bool tensor that is False for padding; see
+        `examine`.
     on_death : callable, optional
-        Called with `Deaths` when units died.
+        Called with `Deaths` when units have died.
     on_window : callable, optional
-        Called with the `Watch` when a window has ended.
+        Called with the `Watch` at the end of each window.
 
     Returns
     -------
     Watch
         Use it in a ``with`` statement, or call its ``start()`` and ``stop()``. Then see
-        ``report()``, ``history()``, ``deaths``, ``deaths_table()`` and ``plot()``.
+        ``table()``, ``history()``, ``deaths``, ``deaths_table()`` and ``plot()``.
 
     Raises
     ------
@@ -472,24 +455,20 @@ def watch(
     InputError
         If it is a `torch.nn.DataParallel`, or `window` is less than 1.
 
+    See Also
+    --------
+    leakyrelu.treatment.Reviver : For `on_window`: reinitialize dead units while the model trains.
+    leakyrelu.treatment.SelfRepair : Watches, and corrects units that hardly fire.
+
     Notes
     -----
-    In each window every step is looked at until all units have fired, so that the verdict is
-    exact for the window; firing rates are taken from its first step.
+    In each window every step is looked at until all units have fired, so the verdict is exact for
+    the window; firing rates are those of its first step.
 
-    `self_repair` is after the practice of the speech toolkits Kaldi (self-repair [1]_) and icefall
-    (its balancers), which keep the mean derivative of each ReLU between these limits. The rates
-    are those of the first batch of the window.
-
-    Under `torch.compile` a step that is looked at runs without compiled code, as that shows no
-    calls; so at most the first 10 steps of a window are, and the verdict rests on these. A model
-    that is called inside a compiled function, such as a whole compiled training step, is out of
-    reach.
-
-    References
-    ----------
-    .. [1] D. Povey et al., Kaldi, ``nnet3``: "self-repair" of nonlinearities,
-       https://kaldi-asr.org/doc/dnn3.html
+    Under `torch.compile` a step that is looked at runs without compiled code, in which no calls
+    can be seen. So at most the first 10 steps of a window are, and the verdict is based on these.
+    A model that is called inside a compiled function, such as a whole compiled training step, is
+    out of reach.
 
     Examples
     --------
@@ -508,7 +487,6 @@ def watch(
         model,
         window=window,
         warn_above=warn_above,
-        self_repair=self_repair,
         unit_axis=unit_axis,
         mask=mask,
         on_death=on_death,

@@ -1,4 +1,4 @@
-"""What watching found, as named numbers that loggers plot over the steps."""
+"""The result of watching as named numbers, which loggers plot over the steps."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ SHARES = ("dead", "stuck negative", "dormant")
 
 
 def scalars(health: Watch, *, by_layer: bool = True) -> dict[str, float]:
-    """Return the numbers of the window that ended last.
+    """Return the numbers of the last window.
 
     Parameters
     ----------
     health : Watch
-        Of which a window has ended.
+        After its first window.
     by_layer : bool, default True
-        Whether to tell them of each layer too.
+        Whether to return those of each layer, too.
 
     Returns
     -------
     dict of str to float
         ``health/dead``, ``health/stuck_negative`` and ``health/dormant``, shares of all units.
-        Of each layer these and ``median_rate`` and ``gradient``, such as
-        ``health/dead/encoder.1``. What loggers do not take in a name becomes an underscore.
+        For each layer the same and ``median_rate`` and ``gradient``, such as
+        ``health/dead/encoder.1``. Characters that loggers refuse in a name become underscores.
 
     Examples
     --------

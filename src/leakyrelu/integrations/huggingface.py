@@ -7,12 +7,12 @@ import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from leakyrelu.health._watch import Watch, watch
+from leakyrelu.health._watch import Watch, WatchOptions, watch
 from leakyrelu.integrations._scalars import scalars
 
 try:
@@ -35,32 +35,31 @@ FILE = "health.pt"  # in the folder of a checkpoint
 
 
 class HealthCallback(TrainerCallback):
-    """Watches which units die while a `transformers.Trainer` trains a model, and logs it.
+    """Watch which units die while a `transformers.Trainer` trains a model, and log it.
 
     Parameters
     ----------
     trainer : transformers.Trainer
-        To which the callback is added; its ``log`` reaches all that it reports to.
+        The trainer to which the callback is added; its ``log`` reaches everything in
+        ``report_to``.
     by_layer : bool, default False
-        Whether to log the numbers of each layer, and not only those of the whole model.
+        Whether to log the numbers of each layer, too, not only those of the whole model.
     **options
-        Those of `leakyrelu.health.watch`: window, warn_above, unit_axis, mask, on_death. By
-        default the attention mask of a model with one sequence of tokens is its mask; None is
-        for no mask.
+        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, on_death. For a model
+        with one sequence of tokens, the mask is the attention mask by default, and None for none.
 
     Attributes
     ----------
     health : Watch or None
-        What was found; None before training has started.
+        The result; None before training has started.
 
     Notes
     -----
-    A step of the window is one forward, of which there are several in one of the trainer's
-    steps with gradient accumulation. The numbers are those of
-    `leakyrelu.integrations._scalars.scalars`.
+    A step of the window is one forward; with gradient accumulation, one of the trainer's steps
+    has several. The numbers are those of `leakyrelu.integrations.scalars`.
 
-    Checkpoints keep what was found, and a training that resumes from one goes on with it. Under
-    DDP a unit is dead if it fires on no rank.
+    Checkpoints keep the result, and training that resumes from one continues it. Under DDP a unit
+    is dead if it fires on no rank.
 
     Examples
     --------
@@ -87,7 +86,9 @@ class HealthCallback(TrainerCallback):
     1    10     16        40
     """
 
-    def __init__(self, trainer: Trainer, *, by_layer: bool = False, **options: Any) -> None:
+    def __init__(
+        self, trainer: Trainer, *, by_layer: bool = False, **options: Unpack[WatchOptions]
+    ) -> None:
         self.trainer = trainer
         self.by_layer = by_layer
         self.options = options
@@ -96,7 +97,7 @@ class HealthCallback(TrainerCallback):
         self._follow(trainer)
 
     def _follow(self, trainer: Trainer) -> None:
-        """See how training begins and ends: callbacks are told of no checkpoint and no error."""
+        """See how training begins and ends: callbacks learn of no checkpoint and no error."""
         train = trainer.train
 
         @functools.wraps(train)
@@ -118,9 +119,9 @@ class HealthCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Begin to watch."""
-        self._stop()  # the trainer may begin anew, with smaller batches
-        options = {"mask": _mask_of(self.trainer.model), **self.options}
+        """Start watching."""
+        self._stop()  # the trainer may start over, with smaller batches
+        options: WatchOptions = {"mask": _mask_of(self.trainer.model), **self.options}
         self.health = watch(self.trainer.model_wrapped, on_window=self._log, **options)
         if state.global_step > 0:
             self._resume(args, state)
@@ -129,14 +130,14 @@ class HealthCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Stop watching after the last step, while there is one to log and one to save."""
+        """Stop watching after the last step, before the last log and checkpoint."""
         if control.should_training_stop:
             self._stop()
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Keep what was found in the checkpoint."""
+        """Save the result in the checkpoint."""
         folder = _checkpoint(args, state)
         if self.health is not None and state.is_world_process_zero and folder.is_dir():
             torch.save(self.health.state_dict(), folder / FILE)
@@ -151,13 +152,13 @@ class HealthCallback(TrainerCallback):
             self.health.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         else:
             warnings.warn(
-                f"{file} does not exist, so what was found before is not known", stacklevel=2
+                f"{file} does not exist, so the health before resuming is unknown", stacklevel=2
             )
 
     def _log(self, health: Watch) -> None:
         should_log = self.trainer.control.should_log
         self.trainer.log(scalars(health, by_layer=self.by_layer))
-        self.trainer.control.should_log = should_log  # the trainer takes it that this was its own
+        self.trainer.control.should_log = should_log  # the trainer takes this for its own log
 
     def _stop(self) -> None:
         if self.health is not None:
@@ -170,7 +171,7 @@ def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
 
 
 def _mask_of(model: Any) -> Callable[..., Tensor] | None:
-    """Return the mask of a model that is given one sequence of tokens, which all its layers see."""
+    """Return the mask of a model that takes one sequence of tokens, which all its layers see."""
     takes_tokens = getattr(model, "main_input_name", None) == "input_ids"
     if not takes_tokens or getattr(model.config, "is_encoder_decoder", False):
         return None

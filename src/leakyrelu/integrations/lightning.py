@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
-from leakyrelu.health._watch import Watch, watch
+from leakyrelu.health._watch import Watch, WatchOptions, watch
 from leakyrelu.integrations._scalars import scalars
 
 try:
@@ -24,8 +24,7 @@ __all__ = ["HealthCallback"]
 class _TrainingStep(nn.Module):
     """The training step of a LightningModule as the forward of a module, as `watch` needs it.
 
-    Lightning calls the training step, and which modules that calls is its own affair. They have
-    the same names here as there.
+    Lightning calls the training step, which may call any modules. They have the same names here.
     """
 
     def __init__(self, module: LightningModule) -> None:
@@ -35,7 +34,7 @@ class _TrainingStep(nn.Module):
 
 
 def _redirect(module: LightningModule, step: nn.Module) -> Callable[[], None]:
-    """Let Lightning call `step` for the training step; return what takes that back."""
+    """Let Lightning call `step` as the training step; return a function that undoes it."""
     original = module.training_step
     own = vars(module).get("training_step")  # as torch.compile gives it
 
@@ -55,27 +54,27 @@ def _redirect(module: LightningModule, step: nn.Module) -> Callable[[], None]:
 
 
 class HealthCallback(Callback):
-    """Watches which units die while Lightning trains a model, and logs it.
+    """Watch which units die while Lightning trains a model, and log it.
 
     Parameters
     ----------
     **options
-        Those of `leakyrelu.health.watch`, such as window and on_death; mask is called as the
-        training step is.
+        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, on_death. The mask is
+        called with the arguments of the training step.
 
     Attributes
     ----------
     health : Watch or None
-        What was found; None before training has started.
+        The result; None before training has started.
 
     Notes
     -----
-    A step is one call of ``training_step``; all that it calls is watched, whether the
-    LightningModule itself or parts of it. When a window has ended, all loggers of the trainer
-    are given the numbers of `leakyrelu.integrations._scalars.scalars`.
+    A step is one call of ``training_step``; everything that it calls is watched, the
+    LightningModule itself or parts of it. After each window, all loggers of the trainer get the
+    numbers of `leakyrelu.integrations.scalars`.
 
-    Checkpoints keep what was found, and a training that resumes from one goes on with it. Under
-    DDP a unit is dead if it fires on no rank.
+    Checkpoints keep the result, and training that resumes from one continues it. Under DDP a unit
+    is dead if it fires on no rank.
 
     Examples
     --------
@@ -105,14 +104,14 @@ class HealthCallback(Callback):
     1    10  net.1      8        40
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[WatchOptions]) -> None:
         self.options = options
         self.health: Watch | None = None
         self._state: dict[str, Any] | None = None
         self._take_back: Callable[[], None] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to watch."""
+        """Start watching."""
         model = trainer.model
         assert model is not None
         is_wrapped = model is not pl_module  # as DDP does: it is called for the training step
@@ -135,20 +134,20 @@ class HealthCallback(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Stop watching, but do not wait for ranks that the error did not reach."""
+        """Stop watching, but do not wait for ranks without the error."""
         if trainer.world_size == 1:
             self._stop()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Stop watching, where a tuner has cut the training short."""
+        """Stop watching, if a tuner cut the training short."""
         self._stop()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was found, for a checkpoint."""
+        """Return the result, for a checkpoint."""
         return {} if self.health is None else self.health.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember what was found before the training that is about to resume."""
+        """Keep the result of the training that is about to resume."""
         self._state = state_dict
 
     def _stop(self) -> None:

@@ -15,12 +15,12 @@ __all__ = ["log_to"]
 
 
 def log_to(writer: SummaryWriter) -> Callable[[Watch], None]:
-    """Return what writes the health of a model to TensorBoard whenever a window has ended.
+    """Return a function that writes the health of a model to TensorBoard after each window.
 
     Parameters
     ----------
     writer : torch.utils.tensorboard.SummaryWriter
-        It stays yours: close it when the training is over.
+        Close it yourself after the training.
 
     Returns
     -------
@@ -29,9 +29,9 @@ def log_to(writer: SummaryWriter) -> Callable[[Watch], None]:
 
     Notes
     -----
-    The numbers are those of `leakyrelu.integrations._scalars.scalars`, at the step at which the
-    window ended. The heat map, ``health/silent``, shows the whole run; it is drawn anew when
-    this has become a tenth longer, so that long runs aren't spent on drawing.
+    The numbers are those of `leakyrelu.integrations.scalars`, at the step at which the window
+    ended. The heat map, ``health/silent``, shows the whole run; it is redrawn when the run has
+    become a tenth longer, so that drawing takes little time.
 
     Examples
     --------

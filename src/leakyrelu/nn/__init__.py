@@ -17,6 +17,7 @@ from torch.nn import LeakyReLU
 
 from leakyrelu._errors import InputError
 from leakyrelu.nn import functional
+from leakyrelu.nn._model import model_to_change
 
 __all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
 
@@ -139,53 +140,50 @@ def _make_leaf(module: torch.nn.Module) -> None:
     module.__module__ = "torch.nn"
 
 
-def convert(model: torch.nn.Module, back: bool = False) -> list[str]:
+def convert(model: torch.nn.Module, back: bool = False, *, inplace: bool = True) -> torch.nn.Module:
     """Make the PReLU and RReLU layers of a model those of this module, or PyTorch's again.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Changed in place. The layers stay the same objects, with their weights, hooks and
-        names: an optimizer made before goes on working. Subclasses stay as they are, as they may
-        compute something else; so does a layer while it is parametrized.
+        Weights, hooks and names stay. Subclasses stay as they are, as they may compute something
+        else; so does a layer while it is parametrized.
     back : bool, default False
         Make the layers of this module PyTorch's: for a tool that knows a layer by its exact type,
         as eager-mode quantization does.
+    inplace : bool, default True
+        Change `model` itself, not a copy. The layers stay the same objects: an optimizer made
+        before goes on working.
 
     Returns
     -------
-    list of str
-        The names of the layers changed, as `model.named_modules` has them.
+    torch.nn.Module
+        `model`, or its changed copy.
 
     Raises
     ------
     TypeError
         If `model` is not a module.
+    InputError
+        If it can't be copied.
 
     Examples
     --------
     >>> import torch
-    >>> from leakyrelu.nn import convert
+    >>> from leakyrelu.nn import PReLU, convert
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.PReLU(8))
-    >>> convert(model)
-    ['1']
-    >>> model[1]
-    PReLU(num_parameters=8)
-    >>> convert(model, back=True)
-    ['1']
-    >>> type(model[1]) is torch.nn.PReLU
+    >>> isinstance(convert(model)[1], PReLU)
+    True
+    >>> type(convert(model, back=True)[1]) is torch.nn.PReLU
     True
     """
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    model = model_to_change(model, inplace)
     others = {ours: theirs for theirs, ours in _FASTER.items()} if back else _FASTER
-    changed = []
-    for name, module in model.named_modules():
+    for module in model.modules():
         if type(module) in others:
             module.__class__ = others[type(module)]
             if back:
                 vars(module).pop("__module__", None)
             else:
                 _make_leaf(module)
-            changed.append(name)
-    return changed
+    return model

@@ -7,19 +7,21 @@ from typing import Any
 from torch import nn
 from torch.nn.utils import parametrize
 
+from leakyrelu.nn._model import check_model
+
 __all__ = ["parameter_groups"]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Keep the slopes of PReLU layers out of weight decay.
 
-    Weight decay pulls a slope to 0: towards ReLU, whose units can die. Where slopes are computed
-    from other parameters, by pruning or a parametrization, it is these that are kept out.
+    Weight decay pulls slopes to 0: towards ReLU, whose units can die. If slopes are computed from
+    other parameters, by pruning or a parametrization, these are kept out instead.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its PReLU modules are those of PyTorch and their subclasses.
+        PReLU layers are those of PyTorch and their subclasses.
     weight_decay : float
         For all other parameters.
 
@@ -27,8 +29,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     -------
     list of dict
         Two groups for an optimizer: all other parameters with `weight_decay`, and the slopes
-        with 0. The second is empty if there are none. To keep biases or normalisation out
-        too, split the first.
+        with 0; empty if there are none. To exclude biases or normalization too, split the first.
 
     Raises
     ------
@@ -48,8 +49,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
     [(4, 0.01), (1, 0.0)]
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    check_model(model)
     slopes = {
         id(parameter): parameter
         for module in model.modules()

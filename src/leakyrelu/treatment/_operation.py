@@ -1,4 +1,4 @@
-"""What is done to units of one layer to make them new."""
+"""Reinitializing units of one layer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from leakyrelu.treatment._flow import JOINT_NORMS, Consumer, Surroundings
-from leakyrelu.treatment._graph import Graph, RefusedError
-from leakyrelu.treatment._weights import TRANSPOSED, drawn, effect, made_by, units_of, used_by
+from leakyrelu._trace.flow import JOINT_NORMS, Consumer, Surroundings
+from leakyrelu._trace.graph import Graph, RefusedError
+from leakyrelu._trace.names import path_of
+from leakyrelu._trace.weights import TRANSPOSED, effect, made_by, units_of, used_by
+from leakyrelu.treatment._initial import drawn
 
 if TYPE_CHECKING:
     from leakyrelu.health._layers import LayerHealth
@@ -20,37 +22,17 @@ __all__ = ["Operation"]
 
 
 class Operation:
-    """What is to be done to units of one layer; that it can be made means that it is safe.
-
-    Parameters
-    ----------
-    graphs : sequence of Graph
-        The graphs of the model in training and in evaluation.
-    layers : sequence of LayerHealth
-        All that is known of its layers.
-    layer : LayerHealth
-        The one that the units are of.
-    units : torch.Tensor of bool, shape (units,)
-        Which of its units.
-
-    Raises
-    ------
-    RefusedError
-        If the function of the model would not stay.
-    """
+    """The reinitialization of units of one layer: refused unless the model's function stays."""
 
     def __init__(
         self,
-        graphs: Sequence[Graph],
-        layers: Sequence[LayerHealth],
+        graphs: Sequence[Graph],  # of the model in training and in evaluation
+        layers: Sequence[LayerHealth],  # all of the model
         layer: LayerHealth,
-        units: Tensor,
+        units: Tensor,  # bool, of shape (units,)
     ) -> None:
-        owner = layer.layer.partition(" #")[0]
-        calls = sum(
-            (other.layer.partition(" #")[0], other.function) == (owner, layer.function)
-            for other in layers
-        )
+        kinds = [(path_of(each.layer), each.function) for each in layers]
+        calls = kinds.count((path_of(layer.layer), layer.function))
         found = [
             Surroundings.of(graph, graph.call(layer.layer, layer.function, calls))
             for graph in graphs
@@ -62,14 +44,14 @@ class Operation:
         self.made_by: Any = self.graph.modules[found[0].producer]
         if units_of(self.made_by) != layer.units:
             raise RefusedError(
-                f"{found[0].producer} makes {units_of(self.made_by)} units, but health tells of "
+                f"{found[0].producer} makes {units_of(self.made_by)} units, but health= has "
                 f"{layer.units}"
             )
         joint = [path for path in self.norms if isinstance(self.graph.modules[path], JOINT_NORMS)]
         for path in joint:
             if getattr(self.graph.modules[path].weight, "shape", None) != (layer.units,):
                 raise RefusedError(f"{path} has no scale for each unit that could be reset")
-        # New weights would change what the others are normalised by.
+        # New weights would change the normalization of the others.
         self.keeps_weights = bool(joint)
         dead = layer.dead.cpu()
         mean = torch.where(dead, 0.0, layer.counts.mean_activation.float().cpu())
@@ -78,7 +60,7 @@ class Operation:
             self._check_moving(consumer, (constant != 0) & units, dead)
 
     def _after_norms(self, constant: Tensor, consumer: Consumer) -> Tensor:
-        """Return what becomes of constant units on their way to a consumer, in evaluation."""
+        """Return what constant units become on their way to a consumer, in evaluation mode."""
         for path in consumer.norms:
             norm: Any = self.graph.modules[path]
             mean, variance = norm.running_mean, norm.running_var
@@ -91,7 +73,7 @@ class Operation:
         return constant
 
     def _check_moving(self, consumer: Consumer, moved: Tensor, dead: Tensor) -> None:
-        """Refuse units that give a constant, if nothing after them can stand for it."""
+        """Refuse units that give a constant, if nothing after them can take it over."""
         if not moved.any():
             return
         layer: Any = consumer.layer
@@ -101,15 +83,15 @@ class Operation:
         )
         if isinstance(layer, TRANSPOSED) or (is_padded and (moved & dead).any()):
             raise RefusedError(
-                f"they give {consumer.path} a constant, which its bias can't stand for at borders"
+                f"they give {consumer.path} a constant, which its bias can't take over at borders"
             )
         if layer.bias is None:
             if consumer.norm_after is None:
-                raise RefusedError(f"{consumer.path} has no bias that could take their mean output")
+                raise RefusedError(f"{consumer.path} has no bias to take over their mean output")
             self.graph.check_own(consumer.norm_after)
 
     def perform(self, generator: torch.Generator | None) -> list[tuple[Tensor, Tensor]]:
-        """Make the units new; return the parameters changed, each with a mask of its entries."""
+        """Reinitialize; return the parameters changed, each with a mask of its entries."""
         changed: list[tuple[Tensor, Tensor]] = []
 
         def fill(parameter: Tensor | None, mask: Tensor, value: Tensor | float) -> None:
@@ -138,7 +120,7 @@ class Operation:
         return changed
 
     def _move(self, consumer: Consumer, inputs: Tensor) -> None:
-        """Let the bias of a layer, or the normalisation after it, stand for constant inputs."""
+        """Let the bias of a layer, or the normalization after it, take over constant inputs."""
         layer: Any = consumer.layer
         if not inputs.any():
             return
@@ -146,14 +128,14 @@ class Operation:
             layer.bias += effect(layer, inputs)
         else:
             norm: Any = self.graph.modules[consumer.norm_after or ""]
-            if norm.running_mean is not None:  # else it takes off all constants by itself
+            if norm.running_mean is not None:  # else it subtracts all constants by itself
                 norm.running_mean -= effect(layer, inputs).to(norm.running_mean.dtype)
 
     def _scale(self, scale: Tensor | None, shift: Tensor | None, path: str) -> Tensor | float:
-        """Return the new scale of a normalisation.
+        """Return the new scale of a normalization.
 
-        Where the incoming weights stay it is 1 or -1: of the other sign than before where the
-        shift did not keep a unit down, so that its inputs did.
+        If the incoming weights stay it is 1 or -1: with the opposite sign if the shift was not
+        negative, so that the inputs kept the unit down.
         """
         if scale is None or not isinstance(self.graph.modules[path], JOINT_NORMS):
             return 1.0

@@ -1,4 +1,4 @@
-"""Where the rectifiers of a model stand, and which of them are meant."""
+"""Where the activations of a model are, and which of them `where=` selects."""
 
 from __future__ import annotations
 
@@ -12,45 +12,35 @@ from typing import Any
 from torch import nn
 
 from leakyrelu._errors import InputError
+from leakyrelu._trace.known import is_among, known
+from leakyrelu._trace.names import layer_name, path_of
+from leakyrelu._trace.sites import Site, sites_of
 from leakyrelu.treatment._rewrite import names_of
-from leakyrelu.treatment._sites import FUNCTIONS, MODULES, Site, is_among, sites_of
 
-__all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of"]
+__all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of", "replaced_modules"]
 
-# The attribute of a new module that has what it stands for: a module, a function, or None for a
+# The attribute of a new module that keeps what it replaced: a module, a function, or None for a
 # call in the source.
 REPLACED = "_replaced"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a rectifier stands.
+    """Where an activation is."""
 
-    Attributes
-    ----------
-    layer : str
-        Its name, as in `examine`.
-    parent : torch.nn.Module
-        The module that it is an attribute of, or that makes the call.
-    attribute : str
-        Its name there; empty for a call.
-    what : torch.nn.Module, callable, Site or str
-        What stands there: a module, a function, a call, or in words a call out of reach.
-    """
-
-    layer: str
-    parent: nn.Module
-    attribute: str
-    what: Any
+    layer: str  # its name, as in `examine`
+    parent: nn.Module  # that it is an attribute of, or that makes the call
+    attribute: str  # its name there; empty for a call
+    what: Any  # a module, a function, a Site, or in words a call out of reach
 
     @property
     def owner(self) -> str:
         """The name of the layer without the number of the call."""
-        return self.layer.partition(" #")[0]
+        return path_of(self.layer)
 
     @property
     def module(self) -> nn.Module | None:
-        """The module that stands or is called there, if it is one."""
+        """The module that is, or is called, there; None of functions."""
         if isinstance(self.what, Site) and self.what.is_module:
             return getattr(self.parent, self.what.function)  # type: ignore[no-any-return]
         return self.what if isinstance(self.what, nn.Module) else None
@@ -70,22 +60,29 @@ class Place:
 
 
 def places_of(model: nn.Module, only_replaced: bool = False) -> list[Place]:
-    """Find all places of rectifiers, or of those that `replace` put there."""
+    """Find all places of activations, or of those that `replace` put there."""
     places: list[Place] = []
+    has = known()
     for path, parent in model.named_modules():
         for name, child in parent._modules.items():
-            if isinstance(child, MODULES) and (not only_replaced or REPLACED in vars(child)):
+            if has.is_module(child) and (not only_replaced or REPLACED in vars(child)):
                 places.append(Place(f"{path}.{name}".strip("."), parent, name, child))
         if not only_replaced:
-            places += _places_of_calls(path or "(model)", parent)
+            places += _places_of_calls(path, parent)
     return places
 
 
-def _places_of_calls(layer: str, parent: nn.Module) -> list[Place]:
+def replaced_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that `replace` put there, by their names."""
+    return {place.layer: place.what for place in places_of(model, only_replaced=True)}
+
+
+def _places_of_calls(path: str, parent: nn.Module) -> list[Place]:
     places = []
+    layer, replaceable = layer_name(path), known().replaceable
     for name, value in vars(parent).items():
         function = value.func if isinstance(value, partial) else value
-        if is_among(function, FUNCTIONS):
+        if is_among(function, replaceable):
             places.append(Place(layer, parent, name, value))
     have_modules = {(method, index) for method, index, _ in names_of(parent)}
     sites, out_of_reach = sites_of(parent)
@@ -100,14 +97,12 @@ def _places_of_calls(layer: str, parent: nn.Module) -> list[Place]:
             out_of_reach = [*out_of_reach, why]
             continue
         numbers[site.function] += 1
-        number = numbers[site.function]
-        name = layer + (f" #{number}" if number > 1 else "")
-        places.append(Place(name, parent, "", site))
+        places.append(Place(layer_name(path, numbers[site.function]), parent, "", site))
     return places + [Place(layer, parent, "", text) for text in out_of_reach]
 
 
 def each_call(places: list[Place]) -> list[Place]:
-    """Add a place for each further call in the source of the modules that stand there."""
+    """Add a place for each further call, in the source, of the modules that are there."""
     found = []
     for place in places:
         found.append(place)
@@ -131,13 +126,7 @@ def _calls_of(parent: nn.Module, attribute: str) -> list[Site]:
 
 
 def chosen(places: list[Place], where: Any) -> list[Place]:
-    """Return the places that `where`, as `replace` takes it, means.
-
-    Raises
-    ------
-    InputError
-        If it means none.
-    """
+    """Return the places that `where`, as `replace` takes it, selects; refuse if there are none."""
     if where is None:
         return [_but_clamp(place) for place in places]
     if hasattr(where, "layers"):
@@ -154,32 +143,32 @@ def chosen(places: list[Place], where: Any) -> list[Place]:
         kept = [p for p in places if any(fnmatchcase(p.layer, pattern) for pattern in patterns)]
     if not kept:
         names = ", ".join(dict.fromkeys(place.layer for place in places))
-        raise InputError(f"where={where!r} fits none of the rectifiers of model: {names}")
+        raise InputError(f"where={where!r} fits none of the activations of model: {names}")
     return kept
 
 
 def _but_clamp(place: Place) -> Place:
-    """Take a clamp from reach: it may be of lengths, or of what a root is taken of."""
+    """Put a clamp out of reach: it may be of lengths, or of the argument of a root."""
     site = place.what
     if not (isinstance(site, Site) and site.function.startswith("clamp")):
         return place
-    text = f"{site.function} in {site.method}, which is swapped if where= means it"
+    text = f"{site.function} in {site.method}, which is replaced if where= selects it"
     return Place(place.layer, place.parent, "", text)
 
 
 def _with_dead_units(places: list[Place], layers: Iterable[Any]) -> list[Place]:
     layers = list(layers)
     dead = {(layer.layer, layer.function) for layer in layers if bool(layer.dead.any())}
-    owners = {name.partition(" #")[0] for name, _ in dead}
-    ran = Counter((layer.layer.partition(" #")[0], layer.function) for layer in layers)
+    owners = {path_of(name) for name, _ in dead}
+    ran = Counter((path_of(layer.layer), layer.function) for layer in layers)
     calls = [place for place in places if isinstance(place.what, Site)]
     written = Counter((place.owner, place.what.function) for place in calls)
 
     def is_dead(place: Place) -> bool:
         if place.owner not in owners or not isinstance(place.what, Site):
             return place.owner in owners
-        # Which call of the source is which of those that ran, can be told if all ran once and
-        # one after the other; else all calls of the module are meant.
+        # Calls in the source can be matched with those that ran if all ran once and in order;
+        # else all calls of the module are selected.
         kind = (place.owner, place.what.function)
         same = [other.what for other in calls if (other.owner, other.what.function) == kind]
         in_order = all(site.method == "forward" and not site.repeats for site in same)

@@ -1,53 +1,82 @@
-"""Making dead units new, so that they learn again."""
+"""Reinitializing dead units, so that they learn again."""
 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from leakyrelu._errors import InputError
-from leakyrelu.treatment._graph import Graph, RefusedError
+from leakyrelu._trace.graph import Graph, RefusedError
+from leakyrelu.health._layers import names_of
+from leakyrelu.health._result import Result, counted, table_of
+from leakyrelu.nn._model import model_to_change
 from leakyrelu.treatment._operation import Operation
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leakyrelu.health._examine import Examination
-    from leakyrelu.health._layers import LayerHealth
     from leakyrelu.health._watch import Watch
 
-__all__ = ["Revival", "revive"]
+__all__ = ["Revival", "Reviver", "refuse_optimizer_of_copy", "revive"]
 
 
 @dataclass(frozen=True)
-class Revival:
-    """What `revive` did; print it.
+class Revival(Result):
+    """The result of `revive`: print it, or use `table`, `to_json` or `to_html`.
 
     Attributes
     ----------
+    model : torch.nn.Module
+        The changed model.
     revived : dict of str to list of int
-        The units that were made new, by the layer they are of.
+        The reinitialized units, by layer.
     resting : dict of str to list of int
-        Those left alone, as they were made new the time before.
+        Dead units left alone, as they were reinitialized the time before.
     refused : dict of str to str
-        Why those of a layer can't be made new.
+        Why the units of a layer can't be reinitialized.
     """
 
+    model: nn.Module = field(repr=False)
     revived: dict[str, list[int]] = field(default_factory=dict)
     resting: dict[str, list[int]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """How many units were reinitialized, and a line for each layer."""
         units = sum(map(len, self.revived.values()))
-        lines = [f"{units} units revived" + (":" if units else ".")]
+        lines = [f"{counted(units, 'unit')} reinitialized" + (":" if units else ".")]
         lines += [f"- {layer}: {_listed(units)}" for layer, units in self.revived.items()]
-        lines += [f"- {layer}: {_listed(units)} rest" for layer, units in self.resting.items()]
-        lines += [f"- {layer} can't be: {reason}" for layer, reason in self.refused.items()]
+        lines += [
+            f"- {layer}: {_listed(units)} left alone, reinitialized the time before"
+            for layer, units in self.resting.items()
+        ]
+        lines += [f"- {layer}: not reinitialized: {why}" for layer, why in self.refused.items()]
         return "\n".join(lines)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each layer: its units, as listed here, and why they are refused."""
+        layers = {**self.revived, **self.resting, **self.refused}
+        rows = [
+            {
+                "layer": layer,
+                "revived": self.revived.get(layer, []),
+                "resting": self.resting.get(layer, []),
+                "refused": self.refused.get(layer, ""),
+            }
+            for layer in layers
+        ]
+        return table_of(rows, ["layer", "revived", "resting", "refused"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain types, without the model."""
+        units = {"revived": self.revived, "resting": self.resting, "refused": self.refused}
+        return {"summary": self.summary, **units}
 
 
 def _listed(units: list[int]) -> str:
@@ -63,77 +92,83 @@ def revive(
     tau: float = 0.0,
     after: Revival | None = None,
     generator: torch.Generator | None = None,
+    inplace: bool = True,
 ) -> Revival:
-    r"""Make the dead units of a model new, so that they learn again; what it computes stays.
+    r"""Reinitialize the dead units of a model, so that they learn again; its outputs stay the same.
 
-    A unit is made new in place: its incoming weights are drawn, its bias is 0, and its outgoing
-    weights are 0, so that nothing changes but what it can learn.
+    A unit gets new incoming weights, a bias of 0, and outgoing weights of 0, so that the outputs
+    of the model do not change.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Of ``Linear``, ``Conv`` and ``ConvTranspose`` layers with whatever takes units one by
-        one in between: normalisation, dropout, pooling, flattening. In a residual network,
-        the units inside the branches.
+        Made of ``Linear``, ``Conv`` and ``ConvTranspose`` layers, with anything in between that
+        treats units one by one: normalization, dropout, pooling, flattening. In a residual
+        network, the units inside the branches.
     health : Examination or Watch
-        What `examine` or `watch` found on this model.
+        The result of `examine` or `watch` for this model.
     optimizer : torch.optim.Optimizer, optional
-        What it remembers of the weights that change, such as momentum or Adam's moments, is
-        set to 0, of just those entries; ``step`` stays.
+        Its state for the weights that change, such as momentum or Adam's moments, is reset to 0,
+        for just those entries; ``step`` stays.
     tau : float, default 0
-        Units that are not dead but dormant, with a score of at most `tau`, are made new too;
-        0.025 is usual. Their mean output goes to the bias of the layers that use it.
+        Also reinitialize units that are not dead but dormant, with a score of at most `tau`;
+        0.025 is usual. Their mean output moves to the bias of the layers that use it.
     after : Revival, optional
-        What was done the time before: units that were made new then are left alone this time,
-        so that they have time to learn.
+        The previous revival: units that were reinitialized then are left alone this time, so
+        that they have time to learn.
     generator : torch.Generator, optional
-        For the draws; PyTorch's own for the CPU by default. Where several processes train one
-        model, give each a generator of the same seed.
+        For the draws; PyTorch's default for the CPU if there is none. If several processes train
+        one model, give each a generator with the same seed.
+    inplace : bool, default True
+        Change `model` itself, not a copy; the result has the changed model. A copy is not
+        trained by `optimizer`.
 
     Returns
     -------
     Revival
-        What was done, and what could not be, with the reasons.
+        The model, what was done, and what could not be done, with the reasons.
 
     Warns
     -----
     UserWarning
-        If there are units that can't be made new without changing the function: those of
-        layers with shared weights, those that flow into a residual sum, into what is not known,
-        or that are in a part of the model that `torch.fx` can't trace.
+        If there are units that can't be reinitialized without changing the outputs: those of
+        layers with shared weights, those that flow into a residual sum or an unknown operation,
+        and those in a part of the model that `torch.fx` can't trace.
 
     Raises
     ------
     TypeError
         If `model` is not a module.
     InputError
-        If `tau` is negative, or `optimizer` has no parameter of the model.
+        If `tau` is negative, `optimizer` has no parameter of the model or comes with
+        ``inplace=False``, or `model` can't be copied.
 
     See Also
     --------
     replace : Give a model units that don't die.
+    Reviver : Do this while the model trains.
 
     Notes
     -----
     Weights are drawn from a normal distribution of variance :math:`2 / n` for :math:`n` inputs
-    [3]_. A BatchNorm before the unit starts anew for it. Behind a LayerNorm or GroupNorm new
-    weights would change what the other units are normalised by: there the weights stay, its
-    shift becomes 0, and its scale 1 or -1, of the other sign than before if the shift was not
-    negative, as then the unit's inputs kept it down.
+    [3]_. The statistics and parameters of a BatchNorm before the unit are reset for it. After a
+    LayerNorm or GroupNorm new weights would change the normalization of the other units: there
+    the weights stay, its shift becomes 0, and its scale 1 or -1, with the opposite sign if the
+    shift was not negative, as then the inputs kept the unit down.
 
-    For a dead unit the outputs are the same before and after, bit for bit, on all data for
-    which it is dead. After a BatchNorm behind the rectifier it gives a constant, which goes to
-    the next bias: then they are the same in evaluation mode up to rounding. For a dormant unit
-    only the mean over the positions is kept.
+    For dead units the outputs are the same before and after, bit for bit, on all data for which
+    they are dead. With a BatchNorm after the activation a dead unit gives a constant, which moves
+    to the next bias: then outputs are the same in evaluation mode up to rounding. For a dormant
+    unit only the mean over the positions is kept.
 
-    The layers that make and use the units are those of a trace by `torch.fx`, with optional
-    arguments of forward left out; of a model that can't be traced, those parts are treated that
-    can. A ``view(-1, n)`` is taken for flattening. The model must be run as it was examined:
-    what hooks do to activations is not seen.
+    The layers that make and use the units come from a trace by `torch.fx`, with optional
+    arguments of forward left out; if the whole model can't be traced, the parts that can are
+    treated. A ``view(-1, n)`` is taken as flattening. The model must run as it was examined:
+    hooks that change activations are not seen.
 
-    As Adam's ``step`` is one for a whole tensor, the bias of the new moments is not corrected:
-    under gradients that stay the same the new weights move by up to 6.6 learning rates a step
-    at first, with the default betas.
+    As Adam has one ``step`` for a whole tensor, the bias of the reset moments is not corrected:
+    with constant gradients the new weights move by up to 6.6 learning rates per step at first,
+    with the default betas.
 
     References
     ----------
@@ -153,13 +188,13 @@ def revive(
     >>> data = torch.randn(100, 2)
     >>> before = model(data)
     >>> print(revive(model, examine(model, data)))
-    3 units revived:
+    3 units reinitialized:
     - 1: 0, 1, 2
     >>> torch.equal(before, model(data))
     True
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, but is {type(model).__name__}")
+    model = model_to_change(model, inplace)
+    refuse_optimizer_of_copy(optimizer, inplace)
     if tau < 0:
         raise InputError(f"tau must not be negative, but is {tau}; 0 is for dead units only")
     if optimizer is not None:
@@ -168,9 +203,9 @@ def revive(
             raise InputError("optimizer has no parameter of model; give the one that trains it")
     layers = health.layers
     graphs = [Graph(model, training) for training in (True, False)]
-    done = Revival()
+    done = Revival(model)
     changed: list[tuple[Tensor, Tensor]] = []
-    for layer, name in zip(layers, _names(layers), strict=True):
+    for layer, name in zip(layers, names_of(layers), strict=True):
         rested = torch.zeros(layer.units, dtype=torch.bool)
         rested[(after.revived.get(name, []) if after is not None else [])] = True
         dead = layer.dead.cpu()
@@ -190,8 +225,16 @@ def revive(
             _forget(optimizer, parameter, entries)
     if done.refused:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in done.refused.items())
-        warnings.warn(f"some units can't be revived: {reasons}", stacklevel=2)
+        warnings.warn(f"some units can't be reinitialized: {reasons}", stacklevel=2)
     return done
+
+
+def refuse_optimizer_of_copy(optimizer: torch.optim.Optimizer | None, inplace: bool) -> None:
+    """Refuse an optimizer if a copy is changed, which it does not train."""
+    if optimizer is not None and not inplace:
+        raise InputError(
+            "optimizer= trains the model, but inplace=False changes a copy; leave one of them out"
+        )
 
 
 def _numbers(units: Tensor) -> list[int]:
@@ -199,16 +242,70 @@ def _numbers(units: Tensor) -> list[int]:
     return numbers
 
 
-def _names(layers: Sequence[LayerHealth]) -> list[str]:
-    """Name the layers, with the function where a module calls several."""
-    times = Counter(layer.layer for layer in layers)
-    return [
-        layer.layer if times[layer.layer] == 1 else f"{layer.layer} ({layer.function})"
-        for layer in layers
-    ]
-
-
 def _forget(optimizer: torch.optim.Optimizer, parameter: Tensor, entries: Tensor) -> None:
     for remembered in optimizer.state.get(parameter, {}).values():
         if isinstance(remembered, Tensor) and remembered.shape == parameter.shape:
             remembered[entries.to(remembered.device)] = 0
+
+
+class Reviver:
+    """Revive dead units while a model trains, at the end of each window of a `watch`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model that is trained.
+    optimizer : torch.optim.Optimizer, optional
+        The optimizer that trains it.
+    tau : float, default 0
+        Also revive units that are this dormant; see `revive`.
+    generator : torch.Generator, optional
+        For new weights; see `revive`.
+
+    Attributes
+    ----------
+    revivals : list of Revival
+        One for each window after which units were revived.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu import watch
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> _ = model[0].bias.data[:3].fill_(-100.0)
+    >>> optimizer = torch.optim.Adam(model.parameters())
+    >>> reviver = Reviver(model, optimizer)
+    >>> with watch(model, window=5, on_window=reviver) as health:
+    ...     for _ in range(11):
+    ...         model(torch.randn(100, 2)).mean().backward()
+    ...         optimizer.step()
+    >>> reviver.revivals[0].revived
+    {'1': [0, 1, 2]}
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        *,
+        tau: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.tau, self.generator = tau, generator
+        self.revivals: list[Revival] = []
+        self._last: Revival | None = None
+
+    def __call__(self, health: Watch) -> None:
+        """Revive dead units, except those revived after the window before."""
+        self._last = revive(
+            self.model,
+            health,
+            optimizer=self.optimizer,
+            tau=self.tau,
+            after=self._last,
+            generator=self.generator,
+        )
+        if self._last.revived:
+            self.revivals.append(self._last)

@@ -1,9 +1,9 @@
-"""Giving the rectifier calls of a class modules of their own: ``F.relu(x)``, ``self.relu1(x)``.
+"""Giving the activation calls of a class modules: ``F.relu(x)`` becomes ``self.relu(x)``.
 
 The source of the methods is rewritten and compiled; `inspect.getsource` shows it. A trace of
-`torch.fx` would fix what Python decides while it is taken (training mode, optional arguments,
-random depth), and a method that users call too, such as ``decode``, would differ from what
-forward does; here all of that goes on working, in models that can't be traced too.
+`torch.fx` would freeze what Python decides during it (training mode, optional arguments,
+random depth), and leave other methods that users call, such as ``decode``, as they were. Here
+all of that goes on working, also in models that can't be traced.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from leakyrelu.treatment._sites import methods_of, rectifier_in
-from leakyrelu.treatment._source import Source, calls_in
+from leakyrelu._trace.sites import activation_in, methods_of
+from leakyrelu._trace.source import Source, calls_in
 
 __all__ = ["Names", "call_modules", "names_of"]
 
@@ -54,7 +54,7 @@ def _subclass(base: Any, names: Names) -> type[nn.Module]:
     for name in {method for method, _, _ in names}:
         source = Source.of(methods_of(base)[name])
         if source is None:
-            raise RuntimeError(f"the source of {base.__qualname__}.{name} was changed, or is gone")
+            raise RuntimeError(f"the source of {base.__qualname__}.{name} has changed or is gone")
         modules = {index: module for method, index, module in names if method == name}
         contents[name] = source.compiled_as(_rewritten(source, modules))
     return type(base.__name__, (base,), contents)
@@ -76,9 +76,9 @@ def _rewritten(source: Source, modules: dict[int, str]) -> ast.FunctionDef:
     tree = copy.deepcopy(source.tree)
     for index, call in enumerate(calls_in(tree)):
         if index in modules:
-            rectifier = rectifier_in(call, source)
-            if rectifier is not None:  # else it is a call of self.relu
-                call.args, call.keywords = [rectifier[1]], []
+            activation = activation_in(call, source)
+            if activation is not None:  # else it is a call of self.relu
+                call.args, call.keywords = [activation[1]], []
             owner = ast.Name(source.first_argument or "", ast.Load())
             call.func = ast.copy_location(ast.Attribute(owner, modules[index], ast.Load()), call)
     return ast.fix_missing_locations(tree)

@@ -1,32 +1,42 @@
-"""From a diagnosis to the cure that fits it, and the proof that it worked."""
+"""From a diagnosis to the cure that fits it."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from leakyrelu._errors import InputError
+from leakyrelu._trace.weights import PLAIN
 from leakyrelu.activations import Activation
 from leakyrelu.health._causes import BORN_DEAD, STARVED
 from leakyrelu.health._examine import Examination, examine
-from leakyrelu.health._layers import LayerHealth
+from leakyrelu.health._layers import LayerHealth, names_of
+from leakyrelu.health._result import Result, counted, table_of
 from leakyrelu.health._watch import Watch
+from leakyrelu.nn._model import model_to_change
 from leakyrelu.treatment._replace import replace
-from leakyrelu.treatment._revive import Revival, revive
+from leakyrelu.treatment._revive import refuse_optimizer_of_copy, revive
 
-__all__ = ["Reviver", "Treatment", "treat"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Treatment", "treat"]
 
 
 @dataclass(frozen=True)
-class Treatment:
-    """What `treat` did; print it.
+class Treatment(Result):
+    """The result of `treat`: print it, or use `table`, `to_json` or `to_html`.
 
     Attributes
     ----------
+    model : torch.nn.Module
+        The treated model.
     before, after : Examination
         What `examine` found on the same data.
     done : list of str
@@ -35,17 +45,46 @@ class Treatment:
         What to change in the training, so that it does not happen again.
     """
 
+    model: nn.Module = field(repr=False)
     before: Examination
     after: Examination
     done: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """What was found before, done, and found after, line by line."""
         lines = [f"before: {self.before.summary}"]
-        lines += [f"- {line}" for line in self.done or ["nothing was to be done"]]
+        lines += [f"- {line}" for line in self.done or ["nothing to treat"]]
         lines += [f"after: {self.after.summary}"]
         lines += [f"advice: {line}" for line in self.advice]
         return "\n".join(lines)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each layer, with the percentage of dead units before and after."""
+        pairs = zip(self.before.layers, self.after.layers, strict=True)
+        return table_of(
+            [
+                {
+                    "layer": before.layer,
+                    "function": before.function,
+                    "units": before.units,
+                    "dead % before": before.row()["dead %"],
+                    "dead % after": after.row()["dead %"],
+                }
+                for before, after in pairs
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain types, without the model."""
+        return {
+            "summary": self.summary,
+            "before": self.before.to_json(),
+            "done": self.done,
+            "after": self.after.to_json(),
+            "advice": self.advice,
+        }
 
 
 def treat(
@@ -57,52 +96,57 @@ def treat(
     leak: str | Activation | None = "leaky_relu:0.1",
     warm_up: int = 1000,
     generator: torch.Generator | None = None,
+    inplace: bool = True,
 ) -> Treatment:
-    """Cure the dead units of a model, each according to its cause, and show that it worked.
+    """Cure the dead units of a model, each according to its cause, and check the result.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Is changed in place.
+        The model.
     data : tensor, or iterable of batches
-        As `examine` takes it; gone through several times, so no generator.
+        As `examine` takes it; used several times, so not a generator.
     health : Watch, optional
-        What watched the model train: it knows the causes. Without it, dead units are taken for
-        killed.
+        The `leakyrelu.watch` of its training: it knows the causes. Without it, dead units are
+        treated as killed.
     optimizer : torch.optim.Optimizer, optional
-        That trains the model: what it remembers of units that are made new is set to 0.
+        The one that trains the model: its state for reinitialized units is reset to 0.
     leak : spec or None, default "leaky_relu:0.1"
-        What takes the place of the rectifier where units were killed, so that they can't die
-        again; None leaves the rectifiers.
+        The activation for layers in which units were killed, so that they can't die again;
+        None keeps the activations.
     warm_up : int, default 1000
-        The leak grows from 0 over so many training forwards, so that what the model has learned
-        stays.
+        The slope of the leak grows from 0 over this many training forwards, so that the outputs
+        do not change at once.
     generator : torch.Generator, optional
         For new weights; see `revive`.
+    inplace : bool, default True
+        Change `model` itself, not a copy; the result has the changed model. A copy is not
+        trained by `optimizer`.
 
     Returns
     -------
     Treatment
-        What was done and why, advice, and the reports of before and after.
+        The model, what was done and why, advice, and what `examine` found before and after.
 
     Raises
     ------
     TypeError
         If `model` is not a module.
     InputError
-        If `data` is empty or not what the model takes, or the model calls no rectifier.
+        If `data` is empty or does not fit the model, the model calls no known activation or
+        can't be copied, or an optimizer comes with ``inplace=False``.
 
     Notes
     -----
     In this order:
 
-    - *A whole layer is dead*: nothing gets past it, so there is nothing to preserve. The signs of
-      the weights and biases that feed it are flipped, which makes its units fire: what was
-      negative is positive (Rister and Rubin [1]_ flip signs at initialisation). The layers above
-      were *starved*, and are looked at anew after that, from below upwards.
-    - *Born dead*: never trained, so their signs are flipped too.
-    - *Killed* by bias, weights or inputs: made new by `revive`, which keeps what the model
-      computes, and given a `leak`.
+    - *A whole layer is dead*: it blocks the signal, so there are no outputs to preserve. The signs
+      of the weights and biases that feed it are flipped, so that its units fire: what was
+      negative is positive (Rister and Rubin [1]_ flip signs at initialization). The layers above
+      were *starved*, and are examined again after that, from the bottom up.
+    - *Born dead*: never trained, so their signs are flipped, too.
+    - *Killed* by bias, weights or inputs: reinitialized by `revive`, with the same outputs, and
+      given a `leak`.
     - *Rare*: no push was seen; left alone.
 
     References
@@ -119,99 +163,110 @@ def treat(
     >>> treatment = treat(model, torch.randn(500, 2))
     >>> for line in treatment.done:
     ...     print(line)
-    1: 3 units were killed; made new, what the model computes stays
-    1: leaky_relu:0.1 in place of relu, its slope grows from 0 over 1000 steps
-    >>> treatment.after.layers[0].dead.sum()
-    tensor(0)
+    1: 3 killed units reinitialized; outputs unchanged
+    1: relu replaced by leaky_relu:0.1, whose slope grows from 0 over 1000 steps
+    >>> treatment.table()
+      layer function  units  dead % before  dead % after
+    0     1     relu      8           37.5           0.0
     """
+    model = model_to_change(model, inplace)
+    refuse_optimizer_of_copy(optimizer, inplace)
     before = examine(model, data)
     done: list[str] = []
-    causes = {} if health is None else health.causes()
+    rows = [] if health is None else health.to_json()["dead units"]
+    causes: Causes = {f"{row['layer']} {row['function']}": {} for row in rows}
+    for row in rows:
+        causes[f"{row['layer']} {row['function']}"][row["unit"]] = row["cause"]
     found = _open_blocked_layers(model, data, before, done)
     found = _flip_born_dead(model, data, found, causes, done)
-    dead = [layer for layer in found.layers if bool(layer.dead.any())]
-    killed = {layer.layer: _killed(layer, causes) for layer in dead}
+    named = dict(zip(names_of(found.layers), found.layers, strict=True))
+    rare = {name: _died_of(layer, causes, "rare") for name, layer in named.items()}
+    killed = {name: layer.dead.cpu() & ~rare[name] for name, layer in named.items()}
     if any(units.any() for units in killed.values()):
-        revival = revive(model, _only(found, killed), optimizer=optimizer, generator=generator)
+        found = _only(found, killed)
+        revival = revive(model, found, optimizer=optimizer, generator=generator)
         for name, units in revival.revived.items():
-            done.append(
-                f"{name}: {len(units)} units were killed{_of_what(name, units, causes)}; made new, "
-                "what the model computes stays"
-            )
-        for layer in examine(model, data).layers:  # new weights may be as unlucky as the old
+            of_layer = causes.get(named[name].key, {})
+            what = counted(len(units), "killed unit") + _by_cause(units, of_layer)
+            done.append(f"{name}: {what} reinitialized; outputs unchanged")
+        for name, layer in zip(named, examine(model, data).layers, strict=True):
             revived = torch.zeros(layer.units, dtype=torch.bool)
-            revived[revival.revived.get(layer.layer, [])] = True
-            if (again := layer.dead.cpu() & revived).any():
+            revived[revival.revived.get(name, [])] = True
+            if (again := layer.dead.cpu() & revived).any():  # new weights may be unlucky, too
                 _flip(model, layer, again)
-        done += [f"{name}: can't be made new: {why}" for name, why in revival.refused.items()]
-        layers = [layer for layer in dead if killed[layer.layer].any()]
+        done += [f"{name}: not reinitialized: {why}" for name, why in revival.refused.items()]
         if leak is not None:
-            for layer in layers:
-                done.append(f"{layer.layer}: {_leaked(model, layer, leak, warm_up)}")
-    for layer in dead:
-        rare = int((layer.dead.cpu() & ~killed[layer.layer]).sum())
-        if rare:
-            done.append(f"{layer.layer}: {rare} units fire seldom, but were not pushed; left alone")
-    return Treatment(before, examine(model, data), done, _advice(health))
+            done += _leaked(model, data, found, leak, warm_up)
+    for name, seldom in rare.items():
+        if seldom.any():
+            what = counted(int(seldom.sum()), "rarely firing unit")
+            done.append(f"{name}: {what} left alone (not pushed below zero)")
+    return Treatment(model, before, examine(model, data), done, _advice(health))
 
 
-def _leaked(model: nn.Module, layer: LayerHealth, leak: str | Activation, warm_up: int) -> str:
-    """Give the layer a leak; say what was done, or why it could not be."""
-    name = layer.layer.partition(" #")[0]
+def _leaked(
+    model: nn.Module,
+    data: Tensor | Iterable[Any],
+    found: Examination,
+    leak: str | Activation,
+    warm_up: int,
+) -> list[str]:
+    """Give the layers with dead units a leak; say what was done, or why not."""
+    why = ""
     try:
-        replace(model, leak, where=name, warm_up=warm_up, inplace=True)
-    except ValueError as error:  # such as a call that is out of reach
-        return f"{layer.function} stays, as {error}"
-    return f"{leak} in place of {layer.function}, its slope grows from 0 over {warm_up} steps"
+        replace(model, leak, where=found, warm_up=warm_up, inplace=True)
+    except InputError as error:  # such as calls that are out of reach
+        why = f": {error}"
+    lines = []
+    names = names_of(found.layers)
+    for name, was, now in zip(names, found.layers, examine(model, data).layers, strict=True):
+        kinds = [(layer.layer, layer.function, layer.blocks_gradient) for layer in (was, now)]
+        if was.dead.any() and kinds[0] == kinds[1]:
+            lines.append(f"{name}: {was.function} kept{why}")
+        elif was.dead.any():
+            how = f", whose slope grows from 0 over {warm_up} steps" if warm_up else ""
+            lines.append(f"{name}: {was.function} replaced by {leak}{how}")
+    return lines
 
 
-Causes = dict[str, list[str | None]]
+Causes = dict[str, dict[int, str]]  # of dead units, by the key of the layer and their number
 
 
-def _cause(causes: Causes, layer: str, unit: int) -> str | None:
-    return causes[layer][unit] if layer in causes else None
+def _died_of(layer: LayerHealth, causes: Causes, *wanted: str) -> Tensor:
+    """Return which units of the layer are dead, of one of these causes."""
+    of_layer = causes.get(layer.key, {})
+    return layer.dead.cpu() & torch.tensor([of_layer.get(u) in wanted for u in range(layer.units)])
 
 
-def _killed(layer: LayerHealth, causes: Causes) -> Tensor:
-    dead = layer.dead.cpu().clone()
-    for unit in dead.nonzero().squeeze(1).tolist():
-        dead[unit] = _cause(causes, layer.layer, unit) != "rare"
-    return dead
-
-
-def _of_what(layer: str, units: list[int], causes: Causes) -> str:
-    of = [cause for unit in units if (cause := _cause(causes, layer, unit)) is not None]
-    named = [f"{of.count(cause)} by {cause}" for cause in dict.fromkeys(of)]
-    return f" ({', '.join(named)})" if named else ""
+def _by_cause(units: list[int], causes: dict[int, str]) -> str:
+    counts = Counter(causes[unit] for unit in units if unit in causes)
+    listed = [f"{count} by {cause}" for cause, count in counts.items()]
+    return f" ({', '.join(listed)})" if listed else ""
 
 
 def _only(found: Examination, units: dict[str, Tensor]) -> Examination:
-    """Return the examination with only these units dead."""
-    layers = [
-        dataclasses.replace(
-            layer,
-            never_fired=units.get(layer.layer, torch.zeros(layer.units, dtype=torch.bool)),
-        )
-        for layer in found.layers
-    ]
-    return Examination(layers, found.examples)
+    """Return the examination with only these units dead, by the name of their layer."""
+    layers = zip(found.layers, units.values(), strict=True)
+    return Examination(
+        [dataclasses.replace(layer, never_fired=only) for layer, only in layers], found.examples
+    )
 
 
 def _open_blocked_layers(
     model: nn.Module, data: Tensor | Iterable[Any], found: Examination, done: list[str]
 ) -> Examination:
-    """Make layers that are dead as a whole fire, from below upwards."""
+    """Make layers fire that are dead as a whole, from the bottom up."""
     tried: set[str] = set()
     while True:
-        blocked = [layer for layer in found.layers if layer.dead.all() and layer.layer not in tried]
+        blocked = [layer for layer in found.layers if layer.dead.all() and layer.key not in tried]
         if not blocked:
             return found
         layer = blocked[0]
-        tried.add(layer.layer)
+        tried.add(layer.key)
         if _flip(model, layer, layer.dead):
             done.append(
-                f"{layer.layer}: all {layer.units} units were dead, and nothing got past; the "
-                f"signs of {layer.feeding} were flipped"
+                f"{layer.layer}: all {layer.units} units dead, blocking the signal; signs of the "
+                f"weights of {layer.feeding} flipped"
             )
             found = examine(model, data)
 
@@ -224,13 +279,12 @@ def _flip_born_dead(
     done: list[str],
 ) -> Examination:
     for layer in found.layers:
-        units = layer.dead.cpu().clone()
-        for unit in units.nonzero().squeeze(1).tolist():
-            units[unit] = _cause(causes, layer.layer, unit) in (BORN_DEAD, STARVED)
+        units = _died_of(layer, causes, BORN_DEAD, STARVED)
         if units.any() and _flip(model, layer, units):
+            what = counted(int(units.sum()), "unit")
             done.append(
-                f"{layer.layer}: {int(units.sum())} units never fired since training began; the "
-                f"signs of their weights in {layer.feeding} were flipped"
+                f"{layer.layer}: {what} born dead or starved; signs of their weights in "
+                f"{layer.feeding} flipped"
             )
             found = examine(model, data)
     return found
@@ -238,10 +292,9 @@ def _flip_born_dead(
 
 @torch.no_grad()
 def _flip(model: nn.Module, layer: LayerHealth, units: Tensor) -> bool:
-    """Flip the signs of what feeds the units, if that is a plain layer of weights."""
+    """Flip the signs of the weights and biases of the units, if a plain layer feeds them."""
     feeding: Any = model.get_submodule(layer.feeding)
-    plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    if not isinstance(feeding, plain) or len(feeding.weight) != layer.units:
+    if not isinstance(feeding, PLAIN) or len(feeding.weight) != layer.units:
         return False
     rows = units.to(feeding.weight.device)
     feeding.weight[rows] *= -1
@@ -252,86 +305,23 @@ def _flip(model: nn.Module, layer: LayerHealth, units: Tensor) -> bool:
 
 def _advice(health: Watch | None) -> list[str]:
     if health is None:
-        return ["watch the training (leakyrelu.watch) to learn when units die, and of what"]
+        return ["watch the training (leakyrelu.watch) to see when and why units die"]
     advice = {}
     for deaths in health.deaths:
         if deaths.cause in ("bias", "weights") and deaths.learning_rate is not None:
             advice[deaths.cause] = (
-                f"a learning rate below {deaths.learning_rate:g}, or one that is warmed up: "
-                f"{deaths.layer} was pushed by its {deaths.cause} between step {deaths.first} and "
-                f"{deaths.last}"
+                f"use a learning rate below {deaths.learning_rate:g}, or warm it up: "
+                f"{deaths.layer} was pushed below zero by its {deaths.cause} between step "
+                f"{deaths.first} and {deaths.last}"
             )
         if deaths.cause == "inputs":
             advice["inputs"] = (
-                f"a BatchNorm or LayerNorm before {deaths.layer}: what came in pushed it below "
-                f"between step {deaths.first} and {deaths.last}"
+                f"put a BatchNorm or LayerNorm before {deaths.layer}: it was pushed below zero by "
+                f"its inputs between step {deaths.first} and {deaths.last}"
             )
         if deaths.cause == BORN_DEAD and deaths.units and 2 * len(deaths.units) > deaths.of:
             advice["born"] = (
-                "a wider or less deep network, residual connections or BatchNorm: most of "
+                "use a wider or shallower network, residual connections or BatchNorm: most of "
                 f"{deaths.layer} was born dead"
             )
     return list(advice.values())
-
-
-class Reviver:
-    """Revive dead units whenever a window of a watch has ended.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The model that is trained.
-    optimizer : torch.optim.Optimizer, optional
-        What trains it.
-    tau : float, default 0
-        Revive units that are this dormant, too; see `revive`.
-    generator : torch.Generator, optional
-        For new weights; see `revive`.
-
-    Attributes
-    ----------
-    revivals : list of Revival
-        What was done, at the end of each window in which something was.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from leakyrelu import watch
-    >>> _ = torch.manual_seed(0)
-    >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
-    >>> _ = model[0].bias.data[:3].fill_(-100.0)
-    >>> optimizer = torch.optim.Adam(model.parameters())
-    >>> reviver = Reviver(model, optimizer)
-    >>> with watch(model, window=5, on_window=reviver) as health:
-    ...     for _ in range(11):
-    ...         model(torch.randn(100, 2)).mean().backward()
-    ...         optimizer.step()
-    >>> reviver.revivals[0].revived
-    {'1': [0, 1, 2]}
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer | None = None,
-        *,
-        tau: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.tau, self.generator = tau, generator
-        self.revivals: list[Revival] = []
-        self._last: Revival | None = None
-
-    def __call__(self, health: Watch) -> None:
-        """Revive what was found dead; those revived the window before are left alone."""
-        self._last = revive(
-            self.model,
-            health,
-            optimizer=self.optimizer,
-            tau=self.tau,
-            after=self._last,
-            generator=self.generator,
-        )
-        if self._last.revived:
-            self.revivals.append(self._last)

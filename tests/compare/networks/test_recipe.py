@@ -56,7 +56,7 @@ def test_names():
         (3, "model is a int, but should be a function"),
         (lambda: 1 / 0, r"failed: ZeroDivisionError: division by zero"),
         (lambda: 5, r"returned a int, but should return a new torch.nn.Module"),
-        (lambda: nn.Linear(1, 1), r"<lambda>\(\): model has no rectifier"),
+        (lambda: nn.Linear(1, 1), r"<lambda>\(\): model has no activation module"),
         (
             lambda: nn.Sequential(nn.LazyLinear(1), nn.ReLU()),
             r"lazy layers, whose size .*: 0; give",
@@ -74,7 +74,7 @@ def test_activations_that_stay_are_told():
         return nn.Sequential(make(), nn.Hardswish(), nn.Linear(1, 1), nn.Tanh())
 
     (note,) = make_recipe(mixed, None, None).notes
-    assert note == "The model: only rectifiers are swapped: Hardswish (1), Tanh (3) stay as before."
+    assert note == "The model: activations not replaced: Hardswish (1), Tanh (3)."
 
 
 def test_what_is_made_already_is_refused():
@@ -98,7 +98,7 @@ def test_what_is_out_of_reach_is_told():
             return helper(self.act(self.below(x)))
 
     (note,) = make_recipe(Model, None, None).notes
-    assert "left as it is" in note
+    assert "not replaced: (model): relu in" in note
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
@@ -107,7 +107,7 @@ def test_weights_that_can_not_be_scaled_are_told():
         return nn.Sequential(nn.utils.weight_norm(nn.Linear(2, 2)), nn.ReLU(), nn.Linear(2, 1))
 
     recipe = make_recipe(normed, None, None)
-    assert "the initial weights of 0 stay as they are" in recipe.notes[0]
+    assert "the initial weights of 0 were not changed" in recipe.notes[0]
     assert isinstance(recipe.build(parse("elu"), 0)[1], nn.ELU)
 
 

@@ -21,11 +21,10 @@ from leakyrelu._compare.networks.mlp import (
 from leakyrelu._compare.networks.noise import OwnNoise, seed_generators
 from leakyrelu._compare.networks.recipe import Recipe
 from leakyrelu._errors import InputError
+from leakyrelu._trace.calls import Call, CallTracer
 from leakyrelu.activations import Activation
-from leakyrelu.health._calls import Call, CallTracer
 from leakyrelu.health._counts import FiringCounts
-from leakyrelu.treatment._places import REPLACED
-from leakyrelu.treatment._sites import MODULES
+from leakyrelu.treatment._places import replaced_modules
 
 __all__ = ["ModelStack", "SingleModel"]
 
@@ -88,8 +87,7 @@ class SingleModel:
     @property
     def swapped(self) -> dict[str, nn.Module]:
         """The modules of the activation that is compared, by name."""
-        named = self.model.named_modules()
-        return {name: m for name, m in named if isinstance(m, MODULES) and REPLACED in vars(m)}
+        return replaced_modules(self.model)
 
     def parameters(self, own: slice) -> Parameters:
         """Return what an optimizer steps on: weights, and slopes of PReLUs."""

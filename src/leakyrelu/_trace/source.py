@@ -64,7 +64,7 @@ class Source:
         return arguments[0].arg if arguments else None
 
     def meaning(self, node: ast.AST) -> Any:
-        """Return what a name with dots stands for, or None if only running it could tell."""
+        """Return the object that a dotted name refers to, or None if only running it could tell."""
         code = self.function.__code__
         if isinstance(node, ast.Attribute):
             owner = self.meaning(node.value)

@@ -1,4 +1,4 @@
-"""The graph of a model: what calls what, as `torch.fx` traces it."""
+"""The graph of a model, as `torch.fx` traces it without data."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx import proxy
 
-from leakyrelu.health._calls import RECTIFIERS
-from leakyrelu.treatment._sites import MODULES
-from leakyrelu.treatment._weights import WEIGHTED
+from leakyrelu._trace.known import function_name, known
+from leakyrelu._trace.names import layer_name, path_and_number
+from leakyrelu._trace.weights import WEIGHTED
 
 __all__ = ["Graph", "RefusedError"]
 
 
-# Of torch.nn, and made of other modules that are of interest.
+# These of torch.nn are traced into, as other modules of interest are in them.
 _CONTAINERS = (
     nn.ModuleList,
     nn.ModuleDict,
@@ -34,22 +34,15 @@ _CONTAINERS = (
 
 
 class RefusedError(Exception):
-    """Why a layer can't be treated, in words that go on from its name."""
+    """Why a layer can't be treated."""
 
 
 class Graph:
-    """The graph of a model, or of those parts of it that `torch.fx` can trace.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        It is left as it was.
-    training : bool, default True
-        Whether it is traced in training mode, or in evaluation.
-    """
+    """The graph of a model in one mode, or of those parts of it that `torch.fx` can trace."""
 
     def __init__(self, model: nn.Module, training: bool = True) -> None:
         self.modules = dict(model.named_modules())
+        self._known = known()
         self.why_not = ""  # the model as a whole can't be traced
         self.path: dict[fx.Node, str] = {}
         self._calls = defaultdict[tuple[str, str], list[fx.Node]](list)
@@ -89,53 +82,42 @@ class Graph:
             elif node.op == "get_attr":
                 found = operator.attrgetter(str(node.target))(self.modules[prefix])
                 self._shared[id(found)] += 1
-            function = self._rectifier(node)
+            function = self._activation(node)
             if function is not None:
-                self._calls[path or "(model)", function].append(node)
+                self._calls[layer_name(path), function].append(node)
 
-    def _rectifier(self, node: fx.Node) -> str | None:
-        """Return the name of the function if it is one, "" if it is a module."""
+    def _activation(self, node: fx.Node) -> str | None:
+        """Return the name of the function if it is an activation, "" if it is a module."""
         if node.op == "call_module":
-            return "" if isinstance(self.modules[self.path[node]], MODULES) else None
+            return "" if self._known.is_module(self.modules[self.path[node]]) else None
         function: Any = node.target
         if node.op == "call_method":
             function = getattr(Tensor, str(node.target), None)
-        if node.op not in ("call_function", "call_method") or function not in RECTIFIERS:
+        if node.op not in ("call_function", "call_method") or function not in self._known.calls:
             return None
-        name = str(getattr(function, "__name__", "")).rstrip("_")
-        is_clamp = name.startswith(("clamp", "hardtanh"))
-        if is_clamp and RECTIFIERS[function](*node.args, **node.kwargs) is None:
+        is_clamp = function in self._known.clamps
+        if is_clamp and not self._known.blocks_gradient(function, node.args, node.kwargs):
             return None
-        return name
+        return function_name(function)
 
     # --- Asking ----------------------------------------------------------------------------
 
     def call(self, layer: str, function: str, calls: int) -> fx.Node:
-        """Return the node of a rectifier call, by its names in `examine`.
+        """Return the node of a layer, by its names in `examine`.
 
-        Parameters
-        ----------
-        layer, function : str
-            As in `leakyrelu.health.LayerHealth`.
-        calls : int
-            How many calls of the function the module makes.
-
-        Raises
-        ------
-        RefusedError
-            If there is none, or not so many.
+        Refused if its module does not make as many `calls` of the function in the trace.
         """
-        path, _, number = layer.partition(" #")
+        path, number = path_and_number(layer)
         nodes = self._calls.get((path, "")) or self._calls.get((path, function)) or []
         if not nodes:
             reason = f" ({self.why_not})" if self.why_not else ""
             raise RefusedError(f"it is in no part of the model that torch.fx can trace{reason}")
         if len(nodes) != calls:
             raise RefusedError(f"it is called {calls} times, but {len(nodes)} when it is traced")
-        return nodes[int(number or 1) - 1]
+        return nodes[number - 1]
 
     def calls(self, path: str) -> list[fx.Node]:
-        """Return the nodes that call the rectifier module of this path."""
+        """Return the nodes that call the activation module of this path."""
         return self._calls.get((path, ""), [])
 
     def module(self, node: fx.Node) -> Any:
@@ -145,11 +127,11 @@ class Graph:
         if node.op == "call_module":
             return f"{self.path[node]} ({type(self.module(node)).__name__})"
         if node.op == "output":
-            return "what the model returns"
+            return "the output of the model"
         if node.op == "placeholder":
-            return "what the model is given"
+            return "the input of the model"
         name = getattr(node.target, "__name__", str(node.target))
-        return f"{name} in {self.path[node] or '(model)'}"
+        return f"{name} in {layer_name(self.path[node])}"
 
     def check_own(self, path: str) -> None:
         """Refuse a layer whose weights are not its own, or don't learn."""
@@ -170,7 +152,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_leaf: bool = super().is_leaf_module(m, module_qualified_name)
-        return isinstance(m, MODULES) or (is_leaf and not isinstance(m, _CONTAINERS))
+        return known().is_module(m) or (is_leaf and not isinstance(m, _CONTAINERS))
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         if isinstance(obj, proxy.Attribute) and obj.attr == "is_nested":

@@ -1,4 +1,4 @@
-"""What theory says of the probability that a network is born dead."""
+"""Bounds from theory on the probability that a network is born dead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["bounds"]
 
 
 def bounds(widths: Sequence[int], data: Tensor, init: str, spec: Activation) -> tuple[float, float]:
-    """Return the least and the greatest probability of being born dead; see Notes of `odds`."""
+    """Return bounds on the probability of being born dead; see the notes of `born_dead`."""
     if not spec.can_die:
         return 0.0, 0.0
     by_sign = init == "he" and data.shape[1] == 1
@@ -23,22 +23,19 @@ def bounds(widths: Sequence[int], data: Tensor, init: str, spec: Activation) -> 
         return (_any_of(widths),) * 2
     if by_sign:
         by_layer_two = _both_signs_lost(widths[:2])
-        return (
-            _both_signs_lost(widths),
-            by_layer_two + (1 - by_layer_two) * _any_of(widths[2:]),
-        )
+        return (_both_signs_lost(widths), by_layer_two + (1 - by_layer_two) * _any_of(widths[2:]))
     biases = init == "torch"
     all_negative = ((before + biases) * after for before, after in pairwise(widths))
     return _any_of(all_negative), _any_of(widths)
 
 
 def _any_of(coins: Iterable[int]) -> float:
-    """Return the probability that of some groups of coins one is all tails."""
+    """Return the probability that at least one of some groups of coins is all tails."""
     return 0.0 - math.expm1(sum(math.log1p(-(2.0**-n)) for n in coins))
 
 
 def _both_signs_lost(widths: Sequence[int]) -> float:
-    """Return the probability that the Markov chain of `odds`'s notes has died.
+    """Return the probability that the Markov chain in the notes of `born_dead` has died.
 
     While it lives it is *split*, or *joined*: what is left of all examples lies on one ray,
     because one sign was lost or both reach the same single unit only.

@@ -1,4 +1,4 @@
-"""Which layer makes the units of a rectifier call, and which layers use them."""
+"""Which layer makes the units of an activation call, and which layers use them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from leakyrelu.treatment._graph import Graph, RefusedError
-from leakyrelu.treatment._weights import WEIGHTED, units_of
+from leakyrelu._trace.graph import Graph, RefusedError
+from leakyrelu._trace.weights import WEIGHTED, units_of
 
 __all__ = ["JOINT_NORMS", "Consumer", "Surroundings", "feeders"]
 
-# These normalise each unit by itself, or with others.
+# These normalize each unit by itself, or with others.
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _OWN_NORMS = (_BATCH_NORM, nn.modules.instancenorm._InstanceNorm)
 JOINT_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -51,31 +51,17 @@ _CHANNELS, _LAST, _FLAT = "channels", "last", "flat"
 
 @dataclass(frozen=True)
 class Consumer:
-    """A layer that units flow into.
-
-    Attributes
-    ----------
-    path : str
-        Its path in the model.
-    layer : torch.nn.Module
-        A linear layer or convolution.
-    inputs : torch.Tensor of int64
-        For each of its input features or channels, the unit that it comes from.
-    norms : list of str
-        Paths of the normalisations on the way.
-    norm_after : str or None
-        Path of the BatchNorm that alone is given what the layer gives.
-    """
+    """A linear layer or convolution that units flow into."""
 
     path: str
     layer: nn.Module
-    inputs: Tensor
-    norms: list[str]
-    norm_after: str | None
+    inputs: Tensor  # of each of its input features or channels, the unit that it comes from
+    norms: list[str]  # paths of the normalizations on the way
+    norm_after: str | None  # path of the BatchNorm that is the only one to use its output
 
 
 def feeders(graph: Graph, node: fx.Node) -> Iterator[nn.Module]:
-    """Yield the layers with weights whose output, or whose sum of outputs, a node is given."""
+    """Yield the layers with weights whose output, or sum of outputs, is the input of a node."""
     for source in node.all_input_nodes:
         module = graph.module(source)
         if isinstance(module, WEIGHTED):
@@ -90,32 +76,15 @@ def feeders(graph: Graph, node: fx.Node) -> Iterator[nn.Module]:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What makes the units of a rectifier call, and what uses them.
+    """What makes the units of an activation call, and what uses them."""
 
-    Attributes
-    ----------
-    producer : str
-        Path of the layer that makes them.
-    norms : list of str
-        Paths of the normalisations between it and the call, from there.
-    consumers : list of Consumer
-        The layers that they flow into.
-    """
-
-    producer: str
-    norms: list[str]
+    producer: str  # path of the layer that makes them
+    norms: list[str]  # paths of the normalizations between it and the call, from there
     consumers: list[Consumer]
 
     @classmethod
     def of(cls, graph: Graph, call: fx.Node) -> Surroundings:
-        """Find them.
-
-        Raises
-        ------
-        RefusedError
-            If something else takes part, or the units flow into anything else than linear
-            layers and convolutions.
-        """
+        """Find them; refuse units that flow through or into anything unknown."""
         producer, norms = _producer(graph, call)
         made_by = graph.modules[producer]
         layout = _LAST if isinstance(made_by, nn.Linear) else _CHANNELS
@@ -139,7 +108,7 @@ def _producer(graph: Graph, node: fx.Node) -> tuple[str, list[str]]:
         node = node.all_input_nodes[0]
         path, module = graph.path[node], graph.module(node)
         if len(node.users) > 1:
-            raise RefusedError(f"what {graph.name(node)} gives is used elsewhere too")
+            raise RefusedError(f"the output of {graph.name(node)} has other uses, too")
         if isinstance(module, (*WEIGHTED, *_OWN_NORMS, *JOINT_NORMS)):
             graph.check_own(path)
             if isinstance(module, WEIGHTED):

@@ -1,4 +1,4 @@
-"""Finding the rectifier calls in the methods of a class, and those that can't be reached."""
+"""Activation calls in the source of the methods of a class, and those that can't be reached."""
 
 from __future__ import annotations
 
@@ -10,96 +10,41 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeGuard
 
-import torch
-from torch import nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
 
-from leakyrelu import _functions
-from leakyrelu.activations import KINDS
-from leakyrelu.health._calls import RECTIFIERS
-from leakyrelu.treatment._source import Source
+from leakyrelu._trace.known import Known, function_name, is_among, known
+from leakyrelu._trace.source import Source
 
-__all__ = [
-    "FUNCTIONS",
-    "MODULES",
-    "OTHER_MODULES",
-    "Site",
-    "is_among",
-    "methods_of",
-    "others_of",
-    "rectifier_in",
-    "sites_of",
-]
+__all__ = ["Site", "activation_in", "methods_of", "others_of", "sites_of"]
 
-MODULES = (nn.ReLU6, *(getattr(nn, kind.torch_class) for kind in KINDS.values()))
-# Activations for which nothing is put; a sigmoid or softmax is a gate or an output.
-_OTHER_NAMES = (
-    *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
-    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
-)
-OTHER_MODULES = tuple(getattr(nn, name) for name in _OTHER_NAMES)
-_OTHER_FUNCTIONS = {
-    getattr(owner, name)
-    for owner in (F, torch, torch.Tensor)
-    for name in ("prelu", *map(str.lower, _OTHER_NAMES), "celu_", "selu_", "tanh_", "threshold_")
-    if hasattr(owner, name)
-}
-
-_CLAMPS = {function for function in RECTIFIERS if function.__name__.startswith("clamp")}
-# A prelu that is called has slopes of its own already, and a hardtanh two ends.
-_OTHERS = {F.hardtanh, torch.prelu, torch.Tensor.prelu}
-_OURS = {_functions.relu, _functions.leaky_relu, _functions.rrelu}
-FUNCTIONS = (set(RECTIFIERS) | _OURS) - _CLAMPS - _OTHERS
-
-_METHODS = {"relu", "relu_", *(clamp.__name__ for clamp in _CLAMPS)}
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 _LIBRARIES = {"torch", "numpy", "leakyrelu"}  # what is in there is known, or no part of a model
 
 
 @dataclass(frozen=True)
 class Site:
-    """A call that can be given a module of its own.
+    """A call that can be given a module of its own."""
 
-    Attributes
-    ----------
-    method : str
-        The method that makes the call.
-    index : int
-        Which of the method's calls it is, as `ast.walk` goes.
-    function : str
-        The name of what is called, such as ``relu``.
-    is_module : bool
-        Whether that is an attribute of the object, as in ``self.relu(x)``.
-    in_place : bool
-        Whether it overwrites its argument.
-    repeats : bool
-        Whether it stands in a loop.
-    """
-
-    method: str
-    index: int
-    function: str
-    is_module: bool
-    in_place: bool
-    repeats: bool
+    method: str  # that makes the call
+    index: int  # among the calls of the method, as `ast.walk` goes
+    function: str  # the name of what is called, such as "relu"
+    is_module: bool  # it is an attribute of the object, as in self.relu(x)
+    in_place: bool  # it overwrites its argument
+    repeats: bool  # it is in a loop
 
 
 def sites_of(module: nn.Module) -> tuple[list[Site], list[str]]:
-    """Find the rectifier calls, and the calls of own attributes, in the methods of a module.
+    """Find the activation calls, and the calls of own attributes, in the methods of a module.
 
-    Returns
-    -------
-    list of Site
-        As they stand in the source, the inner of two nested calls first.
-    list of str
-        The rectifier calls that can't be given a module, in words.
+    They come in the order of the source, the inner of two nested calls first; and, in words,
+    the activation calls that can't be given a module.
     """
     cls: Any = type(module)
-    return _sites_of(getattr(cls, "_leakyrelu_base", cls))
+    return _sites_of(getattr(cls, "_leakyrelu_base", cls), known())
 
 
 @functools.cache
-def _sites_of(cls: Any) -> tuple[list[Site], list[str]]:
+def _sites_of(cls: Any, has: Known) -> tuple[list[Site], list[str]]:
     sites: list[Site] = []
     out_of_reach: list[str] = []
     methods = methods_of(cls)
@@ -112,30 +57,33 @@ def _sites_of(cls: Any) -> tuple[list[Site], list[str]]:
             out_of_reach += _named_in(method)
         else:
             sites += _sites_in(source, name)
-            out_of_reach += _hidden_in(source, cls, seen={method})
+            out_of_reach += _hidden_in(source, cls, {method}, has)
     return sites, list(dict.fromkeys(out_of_reach))
 
 
 def others_of(module: nn.Module) -> list[str]:
-    """Name the functions that a module uses as activations and that are no rectifiers."""
+    """Name the functions that a module uses as activations and that aren't replaceable."""
     cls: Any = type(module)
-    found = [value for value in vars(module).values() if is_among(value, _OTHER_FUNCTIONS)]
-    return [*(f.__name__ for f in found), *_others_of(getattr(cls, "_leakyrelu_base", cls))]
+    has = known()
+    found = [value for value in vars(module).values() if is_among(value, has.other_calls)]
+    return [*(f.__name__ for f in found), *_others_of(getattr(cls, "_leakyrelu_base", cls), has)]
 
 
 @functools.cache
-def _others_of(cls: Any) -> list[str]:
+def _others_of(cls: Any, has: Known) -> list[str]:
     found = []
     methods = methods_of(cls)
     for name in sorted(_used_by_forward(cls, methods) & set(methods)):
         source = Source.of(_function_of(methods[name]))
         for call in source.calls if source else ():
-            function, meaning = call.func, source and source.meaning(call.func)
-            is_named = isinstance(function, ast.Attribute) and function.attr in ("tanh", "tanh_")
-            if is_among(meaning, _OTHER_FUNCTIONS):
-                found.append(str(getattr(meaning, "__name__", "")).rstrip("_"))
-            elif meaning is None and is_named and not (call.args or call.keywords):  # x.tanh()
-                found.append("tanh")
+            function: Any = call.func
+            meaning: Any = source and source.meaning(function)
+            if is_among(meaning, has.other_calls):
+                found.append(function_name(meaning))
+            elif meaning is None and isinstance(function, ast.Attribute):  # x.tanh()
+                method: Any = getattr(Tensor, function.attr, None)
+                if is_among(method, has.other_calls) and not (call.args or call.keywords):
+                    found.append(function_name(method))
     return list(dict.fromkeys(found))
 
 
@@ -192,46 +140,50 @@ def _sites_in(source: Source, method: str) -> Iterator[Site]:
     )
     for index, call in in_order:
         repeats = id(call) in repeated
-        rectifier = rectifier_in(call, source)
-        if rectifier is not None and not _is_dropped(call, source):
-            name = rectifier[0]
+        activation = activation_in(call, source)
+        if activation is not None and not _is_dropped(call, source):
+            name = activation[0]
             yield Site(method, index, name.rstrip("_"), False, _is_in_place(name, call), repeats)
         elif _is_of_self(call.func, source):
             yield Site(method, index, call.func.attr, True, False, repeats)
 
 
-def rectifier_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None:
-    """Return the name of the rectifier that is called and its argument, if it is one."""
+def activation_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None:
+    """Return the name of the activation that is called and its argument, if it is one."""
+    has = known()
     function, arguments = call.func, call.args
     arguments = arguments + [word.value for word in call.keywords if word.arg in ("input", "x")]
     meaning = source.meaning(function)
     if isinstance(function, ast.Call):  # nn.ReLU()(x)
         made = source.meaning(function.func)
-        if not is_among(made, MODULES):
+        if not is_among(made, has.modules):
             return None
-        name = made.__name__.lower()
-    elif meaning is not None:
-        if not is_among(meaning, FUNCTIONS | _CLAMPS):
+        return (made.__name__.lower(), arguments[0]) if _is_plain(arguments) else None
+    if (
+        meaning is None
+        and isinstance(function, ast.Attribute)
+        and not _is_of_self(function, source)
+    ):
+        meaning = getattr(Tensor, function.attr, None)  # x.relu()
+        arguments = [function.value, *arguments]
+        has_more = len(arguments) > 1 or bool(call.keywords)
+        if has_more and not is_among(meaning, has.clamps):
             return None
-        name = meaning.__name__
-    elif isinstance(function, ast.Attribute) and not _is_of_self(function, source):
-        name, arguments = function.attr, [function.value, *arguments]
-        is_plain = len(arguments) == 1 and not call.keywords
-        if name not in _METHODS or (name.startswith("relu") and not is_plain):
-            return None
-    else:
+    if not is_among(meaning, has.replaceable) or not _is_plain(arguments):
         return None
-    if not arguments or isinstance(arguments[0], ast.Starred):
-        return None
-    if name.startswith("clamp"):
+    if is_among(meaning, has.clamps):
         bounds = dict(zip(("min", "max"), arguments[1:], strict=False))
         bounds |= {word.arg: word.value for word in call.keywords if word.arg in ("min", "max")}
         if {bound: ast.unparse(value) for bound, value in bounds.items()} not in _FROM_ZERO:
             return None
-    return name, arguments[0]
+    return meaning.__name__, arguments[0]
 
 
 _FROM_ZERO = ({"min": "0"}, {"min": "0.0"})
+
+
+def _is_plain(arguments: list[ast.expr]) -> bool:
+    return bool(arguments) and not isinstance(arguments[0], ast.Starred)
 
 
 def _is_in_place(name: str, call: ast.Call) -> bool:
@@ -256,18 +208,20 @@ def _is_dropped(call: ast.Call, source: Source) -> bool:
 # --- What is out of reach ------------------------------------------------------------------
 
 
-def _hidden_in(source: Source, cls: type, seen: set[Any], is_method: bool = True) -> Iterator[str]:
-    """Find the rectifiers of a method, or of a helper of it, that are called elsewhere."""
+def _hidden_in(
+    source: Source, cls: type, seen: set[Any], has: Known, is_method: bool = True
+) -> Iterator[str]:
+    """Find the activations of a method, or of its helpers, that are called elsewhere."""
     where = source.function.__qualname__
     called = {id(call.func) for call in source.calls}
     for node in ast.walk(source.tree):
         is_name = isinstance(node, ast.Name | ast.Attribute) and id(node) not in called
-        if is_name and is_among(source.meaning(node), FUNCTIONS):
+        if is_name and is_among(source.meaning(node), has.replaceable - has.clamps):
             yield f"{source.meaning(node).__name__}, which {where} passes on"
     for call in source.calls:
-        rectifier = rectifier_in(call, source)
-        if rectifier is not None and _is_dropped(call, source):
-            yield f"{rectifier[0]} in {where}, whose result is not used"
+        activation = activation_in(call, source)
+        if activation is not None and _is_dropped(call, source):
+            yield f"{activation[0]} in {where}, whose result is not used"
         helper = _inherited(call, cls, source) or source.meaning(call.func)
         # What other packages do is looked at, but not all that they do it by.
         is_near = is_method or _package(helper) == _package(source.function)
@@ -277,7 +231,7 @@ def _hidden_in(source: Source, cls: type, seen: set[Any], is_method: bool = True
             yield from _named_in(helper)
             inner = Source.of(helper)
             if inner is not None:
-                yield from _hidden_in(inner, cls, seen, is_method=False)
+                yield from _hidden_in(inner, cls, seen, has, is_method=False)
 
 
 def _inherited(call: ast.Call, cls: type, source: Source) -> Any:
@@ -292,24 +246,17 @@ def _inherited(call: ast.Call, cls: type, source: Source) -> Any:
 
 
 def _named_in(function: Any) -> list[str]:
-    """Tell which rectifiers a function calls that is not rewritten."""
+    """Name the activations that a function calls which is not rewritten."""
     function = _function_of(function)
     source = Source.of(function)
     if source is not None:
-        found = [rectifier_in(call, source) for call in source.calls]
-        names = {rectifier[0].rstrip("_") for rectifier in found if rectifier is not None}
+        found = [activation_in(call, source) for call in source.calls]
+        names = {activation[0].rstrip("_") for activation in found if activation is not None}
         return [f"{name} in {function.__qualname__}" for name in sorted(names)]
-    known = {known.__name__ for known in FUNCTIONS}
-    names = known.intersection(function.__code__.co_names)
+    has = known()
+    by_name = {each.__name__ for each in has.replaceable - has.clamps}
+    names = by_name.intersection(function.__code__.co_names)
     return [f"{name} in {function.__qualname__} (no source at hand)" for name in sorted(names)]
-
-
-def is_among(thing: Any, group: Any) -> bool:
-    """Tell whether it is in a set or tuple, of a thing that may have no hash."""
-    try:
-        return thing in group
-    except TypeError:  # it has no hash
-        return False
 
 
 def _package(function: Any) -> str:

@@ -1,0 +1,122 @@
+"""Which modules and functions stand for the entries of the table of activations."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from leakyrelu import _functions
+from leakyrelu import nn as our_nn
+from leakyrelu.activations import KINDS, OTHERS, Activation, Kind
+from leakyrelu.nn import functional
+
+__all__ = ["Known", "function_name", "is_among", "known"]
+
+_WITH_MODULES = (nn, our_nn)
+_WITH_FUNCTIONS = (F, torch, Tensor, functional, _functions)
+
+
+def known() -> Known:
+    """Return what is known of the table as it is now."""
+    return _known(tuple(KINDS.items()))
+
+
+@functools.lru_cache(maxsize=8)
+def _known(table: tuple[tuple[str, Kind], ...]) -> Known:
+    return Known(dict(table))
+
+
+class Known:
+    """What PyTorch and this package have of the activations in a table."""
+
+    def __init__(self, table: Mapping[str, Kind]) -> None:
+        self._table = table
+        self._blocks = functools.lru_cache(maxsize=256)(  # asked at every call that is seen
+            lambda name, values: Activation(name, values).blocks_gradient
+        )
+        # Classes that do nothing but call one of `calls`.
+        self.modules: dict[type[nn.Module], str] = {
+            cls: name
+            for name, kind in table.items()
+            for cls in _named((kind.module, *kind.other_modules), _WITH_MODULES)
+        }
+        self.calls: dict[Callable[..., Any], str] = {
+            function: name
+            for name, kind in table.items()
+            for function in _named(
+                (name, f"{name}_", *kind.other_calls, *kind.calls_if_min_is_0), _WITH_FUNCTIONS
+            )
+        }
+        # By the name of the function, such as "relu6".
+        self.by_name = {function_name(each): name for each, name in self.calls.items()}
+        # Those of `calls` that are activations only if their lower bound is 0.
+        self.clamps = frozenset(
+            function
+            for kind in table.values()
+            for function in _named(kind.calls_if_min_is_0, _WITH_FUNCTIONS)
+        )
+        # Activations that are not in the table, and calls whose parameters the model owns.
+        others = [name for name in OTHERS if name not in {kind.module for kind in table.values()}]
+        self.other_modules = tuple(_named(others, _WITH_MODULES))
+        functions = [name.lower() + ending for name in others for ending in ("", "_")]
+        self.other_calls = frozenset(_named(functions, _WITH_FUNCTIONS)) | {
+            function for function, name in self.calls.items() if table[name].is_learned
+        }
+        self.replaceable = frozenset(self.calls) - self.other_calls
+
+    def is_module(self, module: object) -> bool:
+        """Whether it is an activation module, or one of a subclass."""
+        return isinstance(module, tuple(self.modules))
+
+    def activation(self, module: nn.Module) -> Activation | None:
+        """Return what a module computes, if it is known; of learned parameters, the default."""
+        for cls, name in self.modules.items():
+            if isinstance(module, cls):
+                parameters = self._table[name].parameters.items()
+                return Activation(name, tuple(getattr(module, key, own) for key, own in parameters))
+        return None
+
+    def blocks_gradient(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> bool | None:
+        """Whether one of `calls` passes no gradient where its input is negative.
+
+        None if with these arguments it is no activation.
+        """
+        if function in self.clamps:
+            named = [kwargs[word] for word in ("min", "min_val") if word in kwargs]
+            least = [*named, *args[1:2], None][0]
+            return True if isinstance(least, (int, float)) and least == 0 else None
+        name = self.calls[function]
+        values = []
+        for index, (word, default) in enumerate(self._table[name].parameters.items(), start=1):
+            value = kwargs.get(word, kwargs.get("weight", default))  # of a prelu
+            value = args[index] if index < len(args) else value
+            is_number = isinstance(value, (int, float))
+            values.append(
+                float(value if is_number else torch.as_tensor(value).detach().abs().amax())
+            )
+        return self._blocks(name, tuple(values))
+
+
+def _named(names: Iterable[str], owners: Sequence[object]) -> list[Any]:
+    found = (getattr(owner, name, None) for name in names for owner in owners)
+    return [each for each in found if each is not None]
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Return the name by which a layer shows its function: in place or not, it is the same."""
+    return str(getattr(function, "__name__", "")).rstrip("_")
+
+
+def is_among(thing: object, group: Any) -> bool:
+    """Tell whether it is in a set or tuple, of a thing that may have no hash."""
+    try:
+        return thing in group
+    except TypeError:  # it has no hash
+        return False
