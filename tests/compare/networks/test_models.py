@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from leakyrelu._compare.data.table_task import load_task
 from leakyrelu._compare.data.tensor_task import tensor_task
 from leakyrelu._compare.networks.mlp import generator_for
-from leakyrelu._compare.networks.models import _noise_seed
+from leakyrelu._compare.networks.models import _look_at, _noise_seed
 from leakyrelu._compare.networks.recipe import Recipe, make_recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Batch, make_settings
 from leakyrelu._compare.training.examples import Examples
@@ -357,3 +357,23 @@ def test_a_model_that_returns_one_number_is_told():
     )
     with pytest.raises(ValueError, match="one number for 24 examples, but should return outputs"):
         train(experiment, Batch(parse("relu"), (0.01,), (0,)), stacked=False)
+
+
+def test_two_functions_in_one_module_are_two_layers():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(64, 4), nn.Linear(4, 6)
+
+        def forward(self, x):
+            hidden = F.relu(self.first(x.flatten(1)))
+            return F.elu(self.second(-hidden - 1))
+
+    model = Both()
+    nn.init.constant_(model.second.bias, -100.0)
+    x, y = IMAGES[None, :20], torch.zeros(1, 20, 6)
+    look = _look_at(model, [(x, y)], 0, lambda a, b: (a - b).square().flatten(1).mean(1))
+    with torch.no_grad():
+        silent = (model.first(x[0].flatten(1)) <= 0).all(0).float().mean().item()
+    assert look.never_fired == [pytest.approx(silent), 1.0]
+    assert look.layers == ["(model)", "(model)"]

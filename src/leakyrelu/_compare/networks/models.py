@@ -47,9 +47,11 @@ def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEa
     """Look at one network of a stack, by itself and in evaluation mode."""
     model.eval()
     counts: dict[str, FiringCounts] = {}
+    layers: dict[str, str] = {}  # their names; two functions called in one module share it
 
     def count(call: Call) -> None:
-        counts.setdefault(call.layer, FiringCounts(call.unit_axis)).update(call.pre_activation)
+        layers.setdefault(call.key, call.layer)
+        counts.setdefault(call.key, FiringCounts(call.unit_axis)).update(call.pre_activation)
 
     examples, total = 0, 0.0
     tracer = CallTracer(model, count)
@@ -73,7 +75,7 @@ def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEa
         [float(own.never_fired.float().mean()) for own in counts.values()],
         [0.0 if g is None else float(g.square().mean().sqrt()) for g in gradients],
         [float(slope.detach().mean()) for slope in slopes],
-        list(counts),
+        list(layers.values()),
     )
 
 
