@@ -1,22 +1,20 @@
-"""For the site: what docstrings have of reStructuredText, as Markdown.
+"""For the site: the reStructuredText in docstrings becomes Markdown.
 
-Formulas become MathML, which browsers draw by themselves. A name in single backquotes, and the
-names under "See Also", become links where the reference has a place for them.
+Formulas become MathML, which browsers render by themselves. Names in single backquotes, and those
+under "See Also", become links if the reference has them.
 """
 
 import re
 import textwrap
-from pathlib import Path
 
 from griffe import Extension, NameResolutionError, Object
 from latex2mathml.converter import convert
 
-SOURCE = Path(__file__).parent.parent / "src"
 NAME = r"[A-Za-z_][\w.]*"
 FORMULA = re.compile(r"^(?P<indent> *)\.\. math:: (?P<latex>.*(?:\n(?P=indent) +\S.*)*)", re.M)
 INLINE_FORMULA = re.compile(r":math:`([^`]+)`")
 SEE_ALSO = re.compile(r"^See Also\n-+\n(?P<names>(?:\S.*\n?|\n(?! *\S+\n *-+\n))+)", re.M)
-# The line of a section that has a name or a type, with its description indented below.
+# A line of a section with a name or a type, and the description indented below it.
 TYPE = re.compile(r"^(?P<indent> *)(?P<text>[^\s*-].*[`{].*)(?=\n(?P=indent) +\S)", re.M)
 REFERENCE = re.compile(r"^ *\.\. \[(?P<number>\d+)\] (?P<text>.*(?:\n +\S.*)*)", re.M)
 
@@ -30,7 +28,7 @@ class Docstrings(Extension):
     """Rewrites docstrings before they are parsed."""
 
     def on_object(self, *, obj: Object, **_: object) -> None:
-        """Rewrite that of one object."""
+        """Rewrite the docstring of one object."""
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value, obj)
 
@@ -39,16 +37,13 @@ def as_markdown(text: str, obj: Object) -> str:
     """Return the docstring of `obj` as Markdown, still with NumPy's sections."""
 
     def link(name: str) -> str:
-        """Return the name as code, as a link if it is of this package."""
+        """Return the name as code, with a link if it is in this package."""
         shown = f"<code>{name}</code>"
         try:
             first, *rest = name.split(".")
             path = name if first == "leakyrelu" else ".".join([obj.resolve(first), *rest])
         except NameResolutionError:
             return shown
-        module = SOURCE.joinpath(*path.split("."))
-        if module.is_dir() or module.with_suffix(".py").is_file():
-            path += f".{path.rpartition('.')[2]}"  # the function that has the name of its module
         if not path.startswith("leakyrelu."):
             return shown
         return f'<autoref identifier="{path}" optional>{shown}</autoref>'
@@ -72,7 +67,7 @@ def as_markdown(text: str, obj: Object) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a type without backquotes, and choices without braces: the first is no default."""
+    """Return a type without backquotes and braces: braces would make the first the default."""
     text = re.sub(r"(?<= : )\{(.*?)\}", lambda choices: choices[1].replace(", ", " or "), text)
     return text.replace("`", "")
 

@@ -1,7 +1,7 @@
 """For the site: pages from elsewhere in the repository, links to them, and the command line's help.
 
-A page keeps the relative links that work where the repository is read. The site has the pages of
-``docs/`` at its root and all else where the repository has it, so links between the two change.
+Pages have relative links that work in the repository. The site has the pages of ``docs/`` at its
+root and everything else where the repository has it, so links between the two are rewritten.
 """
 
 import logging
@@ -30,14 +30,14 @@ log = logging.getLogger("mkdocs.site_hooks")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is not in ``docs/``."""
+    """Add the pages that are not in ``docs/``."""
     for path in ELSEWHERE:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Change links between ``docs/`` and elsewhere; show examples as sessions."""
+    """Rewrite links between ``docs/`` and elsewhere; show examples as sessions."""
     here = page.file.src_uri
     folder = posixpath.dirname(here if here in ELSEWHERE else f"docs/{here}")
 
@@ -55,7 +55,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """Warn of reStructuredText that was not understood."""
+    """Warn of reStructuredText that was left over."""
     for left in re.findall(r":math:|\.\. \w+::|\.\. \[\d", html):
         log.warning("%s has %r from a docstring", page.file.src_uri, left)
     return html

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
 from torch import nn
 from typer.testing import CliRunner
 
+import leakyrelu
 from leakyrelu import _cli
 from leakyrelu._cli import app
 
@@ -80,7 +82,7 @@ def test_columns_are_dropped(tmp_path):
         (["--activations", "relu,leaky_rely"], "did you mean 'leaky_relu'"),
         (["--activations", "relu"], "needs two or more"),
         (["--seeds", "0"], "needs 1 or more"),
-        (["--lr", "fast"], "numbers with commas"),
+        (["--lr", "fast"], "'fast' should be numbers, such as 0.001,0.01"),
         (["--lr", "-1"], "positive numbers"),
         (["--data", "nothing.csv", "--target", "y"], "there is no file nothing.csv"),
         (["--target", "y"], "without data"),
@@ -95,6 +97,79 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message):
     assert message in result.output
     assert result.output.startswith("leakyrelu: ")
     assert len(result.output.strip().splitlines()) == 1
+
+
+def raising(error):
+    def raises(*_, **__):
+        raise error
+
+    return raises
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        lambda *_, **__: np.zeros(3) + np.zeros(2),  # a ValueError, as an InputError is one
+        lambda *_, **__: np.zeros(3)[5],
+        raising(TypeError("wrong type")),
+        raising(ImportError("cannot import name 'x' from 'leakyrelu._plot'")),
+    ],
+)
+@pytest.mark.parametrize("command", ["plot", "compare"])
+def test_a_bug_shows_its_traceback_and_says_to_report_it(command, bug, monkeypatch):
+    monkeypatch.setattr(leakyrelu, command, bug)
+    result = run(command, "-o", "x.png")
+    assert result.exit_code == 1
+    assert "please report it" in result.exception.__notes__[0]
+    assert not isinstance(result.exception, SystemExit)  # Python shows the traceback
+
+
+def test_a_bug_as_a_user_sees_it():
+    code = """
+import numpy, sys, leakyrelu
+from leakyrelu._cli import main
+leakyrelu.plot = lambda *_, **__: numpy.zeros(3) + numpy.zeros(2)
+sys.argv[1:] = ["plot", "-o", "x.png"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    *_, error, note = done.stderr.strip().splitlines()
+    assert "could not be broadcast" in error
+    assert "it is a bug in leakyrelu: please report it" in note
+
+
+@pytest.mark.parametrize("arguments", [["plot", "relo"], ["report", "nowhere"]])
+def test_debug_shows_the_traceback_of_bad_input_too(arguments):
+    result = run(*arguments, "--debug")
+    assert result.exit_code == 2
+    assert result.output.startswith("Traceback")
+    assert result.output.splitlines()[-1].startswith("leakyrelu: ")
+    assert len(run(*arguments).output.splitlines()) == 1
+
+
+def test_a_reader_that_stops_is_no_error():
+    """As `head` does: neither a traceback nor a message."""
+    code = "import time; from leakyrelu._cli import main; time.sleep(0.2); main()"
+    command = f"{sys.executable} -c '{code}' plot relu -o x.svg | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["relu,elu"], ["relu", "elu"], ["relu, elu"], ["relu,", "elu"]]
+)
+def test_lists_with_commas_or_by_repetition(arguments, monkeypatch):
+    given = []
+    monkeypatch.setattr(leakyrelu, "plot", lambda chosen, *_, **__: given.append(chosen))
+    monkeypatch.setattr(leakyrelu, "compare", lambda *_, **options: given.append(options))
+    run("plot", *arguments, "-o", "x.png")
+    repeated = [part for text in arguments for part in ("--activations", text, "--drop", text)]
+    run("compare", *repeated, "--lr", "0.1", "--lr", "0.2,0.3")
+    plotted, compared = given
+    assert plotted == compared["activations"] == compared["drop"] == ["relu", "elu"]
+    assert compared["lr"] == [0.1, 0.2, 0.3]
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "jpg", "WEBP", "tif", "eps"])
@@ -272,8 +347,14 @@ def test_examine_with_a_checkpoint():
         ([*EXAMINE[1:], "--fail-above", "all"], "should be a share of the units"),
         ([*EXAMINE[1:], "--fail-above", "120%"], "should be a share of the units"),
         ([*EXAMINE[1:], "--checkpoint", "no.pt"], "there is no file no.pt"),
-        ([*EXAMINE[1:], "--html", "no/such/place.html"], "No such file or directory"),
+        ([*EXAMINE[1:], "--html", "no/such/place.html"], "there is no directory no/such"),
+        ([*EXAMINE[1:], "--html", "page.pdf"], "page.pdf should end in .html or .htm"),
+        ([*EXAMINE[1:], "--treat", "cured.npy"], "cured.npy should end in .pt or .pth"),
         (["torch.nn:Identity", "--data", "users_models:data"], "none of the known activations"),
+        (
+            [EXAMINE[1], "--data", "math:pi"],
+            "math:pi is a float, but should be a tensor of examples",
+        ),
     ],
 )
 def test_examine_with_bad_input(arguments, message):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from leakyrelu import (
-    _functions,
     leaky_relu,
     leaky_relu_backward,
     leaky_relu_derivative,
@@ -22,6 +21,7 @@ from leakyrelu import (
     rrelu,
     rrelu_derivative,
 )
+from leakyrelu._arrays import channels
 
 OF_X = [leaky_relu, leaky_relu_derivative, relu, relu_derivative, rrelu, rrelu_derivative]
 
@@ -236,8 +236,8 @@ def test_prelu_of_any_shape(fast, call, out):
             to = np.asfortranarray(to) if out == "F" else to
         with pytest.MonkeyPatch.context() as patch:
             if FAST[fast] is not None:
-                for key in _functions._SMALLEST:
-                    patch.setitem(_functions._SMALLEST, key, FAST[fast])
+                for key in channels._SMALLEST:
+                    patch.setitem(channels._SMALLEST, key, FAST[fast])
             found = function(given_x, weight, axis, out=to)
         assert to is None or found is to
         assert found.shape == x.shape

@@ -7,8 +7,9 @@ array([-0.01,  2.  ])
 
 from typing import TYPE_CHECKING, Any
 
+from leakyrelu import activations
 from leakyrelu._comparison.compare import compare
-from leakyrelu._errors import InputError
+from leakyrelu._errors import InputError, MissingDependencyError, needed_for
 from leakyrelu._functions import (
     leaky_relu,
     leaky_relu_backward,
@@ -21,27 +22,35 @@ from leakyrelu._functions import (
     rrelu_derivative,
 )
 from leakyrelu._plot.plot import plot
+from leakyrelu.activations import Activation, parse
 
 if TYPE_CHECKING:
-    from leakyrelu import nn
-    from leakyrelu.health._born_dead import born_dead
-    from leakyrelu.health._examine import examine
-    from leakyrelu.health._watch import watch
-    from leakyrelu.treatment._groups import parameter_groups
-    from leakyrelu.treatment._replace import replace, restore
-    from leakyrelu.treatment._revive import revive
-    from leakyrelu.treatment._treat import treat
+    from leakyrelu import health, integrations, nn, treatment
+    from leakyrelu._compare.statistics.candidates import Candidate
+    from leakyrelu._compare.statistics.intervals import Estimate
+    from leakyrelu._comparison.comparison import Comparison
+    from leakyrelu.health import born_dead, examine, watch
+    from leakyrelu.treatment import parameter_groups, replace, restore, revive, treat
 
 __all__ = [
+    "Activation",
+    "Candidate",
+    "Comparison",
+    "Estimate",
     "InputError",
+    "MissingDependencyError",
+    "activations",
     "born_dead",
     "compare",
     "examine",
+    "health",
+    "integrations",
     "leaky_relu",
     "leaky_relu_backward",
     "leaky_relu_derivative",
     "nn",
     "parameter_groups",
+    "parse",
     "plot",
     "prelu",
     "prelu_derivative",
@@ -53,32 +62,43 @@ __all__ = [
     "rrelu",
     "rrelu_derivative",
     "treat",
+    "treatment",
     "watch",
 ]
 __version__ = "0.1.0"
 
-# These need torch, which takes a second to import: only when they are asked for.
-_TORCH_ROOMS = {
+# Imported when first asked for, as they need PyTorch or pandas, which take a second to import.
+_LAZY = {
+    "Candidate": "leakyrelu._compare.statistics.candidates",
+    "Comparison": "leakyrelu._comparison.comparison",
+    "Estimate": "leakyrelu._compare.statistics.intervals",
     "born_dead": "leakyrelu.health",
     "examine": "leakyrelu.health",
+    "health": "leakyrelu.health",
+    "integrations": "leakyrelu.integrations",
     "nn": "leakyrelu.nn",
     "parameter_groups": "leakyrelu.treatment",
     "replace": "leakyrelu.treatment",
     "restore": "leakyrelu.treatment",
     "revive": "leakyrelu.treatment",
     "treat": "leakyrelu.treatment",
+    "treatment": "leakyrelu.treatment",
     "watch": "leakyrelu.health",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _TORCH_ROOMS:
-        raise AttributeError(f"module 'leakyrelu' has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # else a type checker takes every name for one that is there
 
-    try:
-        room = importlib.import_module(_TORCH_ROOMS[name])
-    except ImportError as error:
-        message = f"{name} needs {error.name}: pip install 'leakyrelu[torch]'"
-        raise ImportError(message, name=error.name) from error
-    return room if name == "nn" else getattr(room, name)
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'leakyrelu' has no attribute {name!r}")
+        import importlib
+
+        path = _LAZY[name]
+        with needed_for(name, extra="compare" if path.startswith("leakyrelu._") else "torch"):
+            module = importlib.import_module(path)
+        return module if path == f"leakyrelu.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,9 @@ except ImportError:
 
 import leakyrelu
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
-from leakyrelu._errors import InputError
-from leakyrelu._plot.plot import FIGURE_SIZE, NEEDS_MATPLOTLIB
+from leakyrelu._data.files import check_file, is_name, replacing
+from leakyrelu._errors import InputError, MissingDependencyError, needed_for
+from leakyrelu._plot.plot import FIGURE_SIZE
 from leakyrelu.activations import KINDS
 
 if TYPE_CHECKING:
@@ -33,24 +35,38 @@ app = typer.Typer(
     help="Keep every neuron learning: the Leaky ReLU family, measured.",
 )
 
+A_LIST = "separated by commas, or repeat the option"
+A_BUG = (
+    "If neither your model nor your data caused this, it is a bug in leakyrelu: please report it, "
+    "with the command and the traceback above."
+)
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")]
+
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Say what is wrong with the input in one sentence, exit code 2, in place of a traceback."""
+def _clear_errors(debug: bool) -> Iterator[None]:
+    """Say in one sentence what the user can mend, with exit code 2; a bug shows its traceback."""
     try:
         yield
-    except (ImportError, InputError, OSError) as error:
+    except (BrokenPipeError, typer.Exit):  # whoever reads the output may have seen enough
+        raise
+    except (InputError, MissingDependencyError, OSError) as error:
+        if debug:
+            traceback.print_exc()
         typer.echo(f"leakyrelu: {error}", err=True)
         raise typer.Exit(2) from error
+    except Exception as error:
+        error.add_note(A_BUG)
+        raise
 
 
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
-    """End with one sentence and the usual exit code when asked to, in place of a traceback."""
+    """When interrupted or terminated, end with one sentence and the usual exit code."""
     asked: list[int] = []
 
     def end(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)  # who asks twice can't wait
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice can't wait
         asked.append(number)
         raise KeyboardInterrupt
 
@@ -58,7 +74,7 @@ def _ending_in_order() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        # Who is interrupted may raise something of its own: Ray does.
+        # An interrupted library may raise an error of its own: Ray does.
         if not asked and not isinstance(error, KeyboardInterrupt):
             raise
         number = asked[0] if asked else signal.SIGINT
@@ -70,48 +86,41 @@ def _ending_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _listed(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
+def _listed(texts: Iterable[str]) -> list[str]:
+    """Return the items of a list, given with commas, by repeating the option, or both."""
+    return [item.strip() for text in texts for item in text.split(",") if item.strip()]
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(texts: Iterable[str]) -> list[float]:
+    items = _listed(texts)
     try:
-        return [float(item) for item in _listed(text)]
+        return [float(item) for item in items]
     except ValueError as error:
-        raise InputError(f"{text!r} should be numbers with commas between: 0.001,0.01") from error
-
-
-def _is_name(data: str) -> bool:
-    """Whether data is ``module:name``, and no path or address."""
-    return ":" in data and "://" not in data and not Path(data).exists()
+        raise InputError(f"{','.join(items)!r} should be numbers, such as 0.001,0.01") from error
 
 
 def _named(spec: str | None) -> Any:
     """Return what ``module:name`` names."""
     if spec is None:
         return None
-    try:
-        with _status(f"importing {spec}"):
-            from leakyrelu._data.loading import load_object
+    with needed_for(spec, "all"), _status(f"importing {spec}"):
+        from leakyrelu._data.loading import load_object
 
-            return load_object(spec)
-    except ImportError as error:
-        raise ImportError(f"this needs {error.name}: pip install 'leakyrelu[all]'") from error
+        return load_object(spec)
 
 
 def _status(text: str) -> AbstractContextManager[Any]:
-    """Show, if this is a terminal, what takes its time."""
+    """Show what takes time, if this is a terminal."""
     from rich.console import Console
 
     return Console(stderr=True).status(text)
 
 
 def _drawn(text: str) -> Any:
-    """Return a spec as it is, and the module or function that ``module:name`` names."""
-    name, _, rest = text.strip().partition(":")
-    if name in KINDS or not all(part.isidentifier() for part in rest.split(".")):
+    """Return a spec as it is, or the module or function that ``module:name`` names."""
+    if text.partition(":")[0] in KINDS or not is_name(text):
         return text
-    found = _named(text.strip())
+    found = _named(text)
     if not callable(found):
         raise InputError(
             f"{text} is a {type(found).__name__}, but should be a torch module or a function"
@@ -120,13 +129,11 @@ def _drawn(text: str) -> Any:
 
 
 def _window() -> tuple[Figure, Callable[[], None]]:
-    """Return an empty figure in a window of its own, and what opens the window."""
-    try:
+    """Return an empty figure for a window, and the function that opens the window."""
+    with needed_for("plot", "plot"):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB) from error
     figure = plt.figure(figsize=FIGURE_SIZE, layout="constrained")
-    if figure.canvas.required_interactive_framework is None:  # as with the backend agg
+    if figure.canvas.required_interactive_framework is None:  # as with the agg backend
         raise InputError("no window can be opened here; name a file: --output picture.png")
     return figure, plt.show
 
@@ -140,7 +147,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     pass
@@ -159,85 +167,97 @@ def compare(
         str | None,
         typer.Option(
             help="A table: .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or "
-            ".npz, also as .gz, .bz2, .xz or .zip; a folder with a sub-folder of images for each "
-            "class; or module:name of (X, y), a data set, a data frame, or a function that returns "
-            "one of these. \\[default: handwritten digits]"
+            ".npz, optionally compressed (.gz, .bz2, .xz, .zip); a folder with a sub-folder of "
+            "images per class; or module:name of (X, y), a data set, a data frame, or a function "
+            "that returns one. \\[default: handwritten digits]"
         ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table to predict.")] = None,
     drop: Annotated[
-        str, typer.Option(help="Columns of the table to leave out, with commas between.")
-    ] = "",
+        list[str], typer.Option(help=f"Columns of the table to leave out; {A_LIST}.")
+    ] = [],
     kind: Annotated[
         str | None,
-        typer.Option(help="classification or regression. \\[default: found from the target]"),
+        typer.Option(help="classification or regression. \\[default: inferred from the target]"),
     ] = None,
     loss: Annotated[
-        str | None, typer.Option(help="module:function of outputs and targets, the mean loss.")
+        str | None,
+        typer.Option(help="module:function that returns the mean loss of outputs and targets."),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
-            help="A metric of scikit-learn by name, such as f1_macro, balanced_accuracy, roc_auc, "
+            help="A scikit-learn metric by name, such as f1_macro, balanced_accuracy, roc_auc, "
             "log_loss, mae or rmse; or module:function of outputs and targets. Higher is better."
         ),
     ] = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(help="module:function of parameters and lr=, such as torch.optim:AdamW."),
+        typer.Option(
+            help="module:function called with parameters and lr=, such as torch.optim:AdamW."
+        ),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="module:function of the optimizer and the number of steps.")
+        str | None,
+        typer.Option(help="module:function called with the optimizer and the number of steps."),
     ] = None,
     activations: Annotated[
-        str, typer.Option(help=f"Two or more, with commas between; of {', '.join(KINDS)}.")
-    ] = ",".join(DEFAULT_ACTIVATIONS),
+        list[str], typer.Option(help=f"Two or more of {', '.join(KINDS)}; {A_LIST}.")
+    ] = list(DEFAULT_ACTIVATIONS),
     seeds: Annotated[
-        int, typer.Option(help="The most paired seeds; they are added in rounds.")
+        int, typer.Option(help="The maximum number of paired seeds; they are added in rounds.")
     ] = 20,
     depth: Annotated[
-        int | None, typer.Option(help="Hidden layers, without a model. \\[default: 24]")
+        int | None, typer.Option(help="Hidden layers of the default network. \\[default: 24]")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Units in each, without a model. \\[default: 32]")
+        int | None, typer.Option(help="Units per hidden layer. \\[default: 32]")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 30,
-    batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 64,
-    lr: Annotated[
-        str, typer.Option(help="Learning rates to choose from, with commas between.")
-    ] = "0.001,0.003,0.01",
+    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 30,
+    batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 64,
+    lr: Annotated[list[str], typer.Option(help=f"Learning rates to choose from; {A_LIST}.")] = [
+        "0.001",
+        "0.003",
+        "0.01",
+    ],
     rope: Annotated[
-        float, typer.Option(help="The smallest difference that matters; of accuracy, 0.01 is 1%.")
+        float,
+        typer.Option(help="The smallest difference that matters; for accuracy, 0.01 is 1%."),
     ] = 0.0,
-    engine: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
+    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of the Ray cluster. \\[default: RAY_ADDRESS, one that runs here, or a new one]"
+            help="Address of the Ray cluster. \\[default: RAY_ADDRESS, one running here, or a new "
+            "one]"
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Directory for trials and report; the same command resumes there.  "
-            " \\[default: leakyrelu-runs/ and a name made of the settings]"
+            "--output",
+            "-o",
+            help="Directory for trials and report; the same command resumes there. "
+            "\\[default: leakyrelu-runs/ and a name made from the settings]",
         ),
     ] = None,
+    debug: Debug = False,
 ) -> None:
     """Find which activation is best on your task, and whether units died."""
-    with _ending_in_order(), _clear_errors():
-        from rich.console import Console
+    with _ending_in_order(), _clear_errors(debug):
+        with needed_for("compare", "compare"):
+            from rich.console import Console
 
-        from leakyrelu._report.terminal import print_comparison
+            from leakyrelu._report.terminal import print_comparison
 
         result = leakyrelu.compare(
             _named(model),
-            _named(data) if data and _is_name(data) else data,
+            _named(data) if data and is_name(data) else data,
             target,
-            kind=kind,  # type: ignore[arg-type]  # checked, with a clear message, by compare
+            kind=kind,  # type: ignore[arg-type]  # compare checks it, with a clear message
             drop=_listed(drop),
             loss=_named(loss),
-            metric=_named(metric) if metric and ":" in metric else metric,
+            metric=_named(metric) if metric and is_name(metric) else metric,
             optimizer=_named(optimizer),
             schedule=_named(schedule),
             activations=_listed(activations),
@@ -248,7 +268,7 @@ def compare(
             batch_size=batch_size,
             lr=_numbers(lr),
             rope=rope,
-            engine=engine,  # type: ignore[arg-type]  # as is this
+            engine=engine,  # type: ignore[arg-type]  # likewise
             address=address,
             output=output,
         )
@@ -258,8 +278,8 @@ def compare(
             result.to_html(report)
         except OSError as error:
             raise OSError(
-                f"{error}; the trials are kept, and a page elsewhere is made by: leakyrelu "
-                f"report {result.directory} --html page.html"
+                f"{error}; the trials are kept, so write the page elsewhere with: leakyrelu report "
+                f"{result.directory} --html page.html"
             ) from error
         typer.echo(f"\nreport: {report}")
 
@@ -267,36 +287,39 @@ def compare(
 @app.command()
 def report(
     directories: Annotated[
-        list[Path], typer.Argument(help="Where compare keeps trials; several stand side by side.")
+        list[Path],
+        typer.Argument(help="Output directories of compare; several are shown side by side."),
     ],
     html: Annotated[
         Path | None,
         typer.Option(
-            help="The page to write. \\[default: report.html in the directory; of several, here]"
+            help="The page to write. \\[default: report.html in the directory; for several "
+            "directories, in the current one]"
         ),
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="The smallest difference that matters. \\[default: as it was run]"),
+        typer.Option(help="The smallest difference that matters. \\[default: that of the run]"),
     ] = None,
     export: Annotated[
         Path | None,
-        typer.Option(help="Write the trials to a .csv, .parquet or .json file, too."),
+        typer.Option(help="Also write the trials to a .csv, .parquet or .json file."),
     ] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Write the trials as runs of TensorBoard here, too.")
+        Path | None, typer.Option(help="Also write the trials as TensorBoard runs here.")
     ] = None,
+    debug: Debug = False,
 ) -> None:
-    """Tell again what experiments found: finished, stopped or still running."""
-    with _clear_errors():
-        from rich.console import Console
+    """Show the results of experiments again: finished, stopped or still running."""
+    with _clear_errors(debug):
+        with needed_for("report", "compare"):
+            from rich.console import Console
 
-        from leakyrelu._comparison.comparison import Comparison
-        from leakyrelu._data.files import check_file, replacing
-        from leakyrelu._report.export import ENDINGS, PAGES, to_tensorboard
-        from leakyrelu._report.export import export as write
-        from leakyrelu._report.html import comparison_page, experiments_page
-        from leakyrelu._report.terminal import print_comparison, print_experiments
+            from leakyrelu._comparison.comparison import Comparison
+            from leakyrelu._report.export import ENDINGS, PAGES, to_tensorboard
+            from leakyrelu._report.export import export as write
+            from leakyrelu._report.html import comparison_page, experiments_page
+            from leakyrelu._report.terminal import print_comparison, print_experiments
 
         for file, endings in ((html, PAGES), (export, ENDINGS)):
             if file is not None:
@@ -306,7 +329,7 @@ def report(
             if places.count(place) > 1:
                 raise InputError(f"{directory} was given twice; name each directory once")
         found = [Comparison.read(directory, rope) for directory in directories]
-        # Files come first: who reads what is printed may close the pipe early.
+        # Files come first: whoever reads what is printed may close the pipe early.
         wrote = []
         if tensorboard is not None:
             to_tensorboard(found, tensorboard)
@@ -333,14 +356,14 @@ def report(
                 wrote.append(f"report: {page}")
         except OSError as error:
             not_written = f"leakyrelu: {error}; name another page with --html"
-    if one:
-        print_comparison(one, Console())
-    else:
-        print_experiments(found, Console())
-    typer.echo("\n".join(["", *wrote]))
-    if not_written:
-        typer.echo(not_written, err=True)
-        raise typer.Exit(2)
+        if one:
+            print_comparison(one, Console())
+        else:
+            print_experiments(found, Console())
+        typer.echo("\n".join(["", *wrote]))
+        if not_written:
+            typer.echo(not_written, err=True)
+            raise typer.Exit(2)
 
 
 def _share(text: str) -> float:
@@ -363,35 +386,41 @@ def examine(
     data: Annotated[
         str,
         typer.Option(
-            help="Examples for it: a .npy, .npz or .pt file, a table as compare reads it, or "
+            help="Its inputs: a .npy, .npz or .pt file, a table of any kind that compare reads, or "
             "module:name of a tensor, of batches such as a DataLoader's, or of a function that "
             "returns either."
         ),
     ],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights, as torch.save wrote the state_dict.")
+        Path | None, typer.Option(help="A state_dict to load, as torch.save writes it.")
     ] = None,
     fail_above: Annotated[
         str | None,
-        typer.Option(help="Exit with 1 if more than this share of a layer is dead, such as 5%."),
+        typer.Option(
+            help="Exit with code 1 if more than this share of a layer is dead, such as 5%."
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON in place of the table.")
+        bool, typer.Option("--json", help="Print JSON instead of the table.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the table as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the table as a page.")] = None,
     treat: Annotated[
         Path | None,
         typer.Option(
-            help="Make dead units new, rectifiers as they are, and write the state_dict to this "
+            help="Reinitialize dead units, keep the activations, and write the state_dict to this "
             ".pt file."
         ),
     ] = None,
+    debug: Debug = False,
 ) -> None:
-    """Tell which units of your model are dead, in one pass over some data."""
-    with _clear_errors():
+    """Find the dead units of your model, in one pass over some data."""
+    with _clear_errors(debug):
         most = None if fail_above is None else _share(fail_above)
+        for file, endings in ((html, (".html", ".htm")), (treat, (".pt", ".pth"))):
+            if file is not None:
+                check_file(file, endings)
 
-        with _status("loading PyTorch"):
+        with needed_for("examine", "all"), _status("loading PyTorch"):
             import torch
             from rich.console import Console
 
@@ -406,20 +435,21 @@ def examine(
         with _status(f"reading {data}"):
             batches = load_batches(data)
         if treat is not None and not isinstance(batches, torch.Tensor):
-            batches = list(batches)  # they are gone through several times
+            batches = list(batches)  # iterated several times
         found = examine(network, batches)
         if html is not None:
             found.to_html(html)
         if treat is not None:
             treatment = leakyrelu.treat(network, batches, leak=None)
-            torch.save(network.state_dict(), treat)
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
-    else:
-        print_examination(found, Console())
-    if treat is not None:
-        typer.echo(f"\n{treatment}\n\nwrote {treat}", err=as_json)
-        found = treatment.after
+            with replacing(treat) as part:
+                torch.save(network.state_dict(), part)
+        if as_json:
+            typer.echo(json.dumps(found.to_json(), indent=2))
+        else:
+            print_examination(found, Console())
+        if treat is not None:
+            typer.echo(f"\n{treatment}\n\nwrote {treat}", err=as_json)
+            found = treatment.after
     if most is not None:
         over = [layer.layer for layer in found.layers if layer.dead.float().mean() > most]
         if over:
@@ -432,25 +462,27 @@ def examine(
 @app.command()
 def plot(
     activations: Annotated[
-        list[str] | None,
+        list[str],
         typer.Argument(
-            help=f"What to draw, of {', '.join(KINDS)}; or module:name of a torch module or of a "
-            "function, such as torch.nn:Mish. \\[default: relu leaky_relu:0.1]"
+            help=f"What to draw, of {', '.join(KINDS)}; or module:name of a PyTorch module or a "
+            "function, such as torch.nn:Mish."
         ),
-    ] = None,
+    ] = ["relu", "leaky_relu:0.1"],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Write a .png, .svg, .pdf, .jpg, .webp or other picture in place of a window.",
+            help="Write a .png, .svg, .pdf, .jpg, .webp or other picture instead of opening a "
+            "window.",
         ),
     ] = None,
     limit: Annotated[float, typer.Option(help="Draw from -LIMIT to LIMIT, 1e-280 to 1e300.")] = 4.0,
+    debug: Debug = False,
 ) -> None:
     """Draw activations and their derivatives, such as: leakyrelu plot relu leaky_relu:0.2."""
-    with _clear_errors():
-        chosen = [_drawn(text) for text in activations or ("relu", "leaky_relu:0.1")]
+    with _clear_errors(debug):
+        chosen = [_drawn(text) for text in _listed(activations)]
         if output is not None:
             leakyrelu.plot(chosen, output, limit=limit)
             typer.echo(f"wrote {output}")

@@ -119,12 +119,12 @@ def test_what_would_not_be_sparse_is_refused(x):
             leaky_relu_derivative(x, slope)
     with pytest.raises(TypeError, match="the derivative of a sparse array is dense"):
         rrelu_derivative(x, training=True)
-    with pytest.raises(TypeError, match="takes a sparse array as x only"):
+    with pytest.raises(TypeError, match="takes a sparse array only as x"):
         leaky_relu_backward(x, x)
-    with pytest.raises(TypeError, match="takes a sparse array as x only"):
+    with pytest.raises(TypeError, match="takes a sparse array only as x"):
         leaky_relu(dense(x) if isinstance(x, sp.sparray) else x.to_dense(), x)
     for slope in (np.inf, np.array([0.1, np.nan, 0.1])):
-        with pytest.raises(ValueError, match="a slope of a sparse array must be finite"):
+        with pytest.raises(ValueError, match="the slope for a sparse array must be finite"):
             leaky_relu(x, slope)
     with pytest.raises(TypeError, match="can't be written to with out="):
         relu(x, out=x)
@@ -133,5 +133,5 @@ def test_what_would_not_be_sparse_is_refused(x):
 def test_a_batch_of_compressed_tensors():
     x = torch.stack([torch.tensor([[0.0, -2.0], [3.0, 0.0]])] * 2).to_sparse_csr()
     torch.testing.assert_close(leaky_relu(x, 0.5).to_dense(), leaky_relu(x.to_dense(), 0.5))
-    with pytest.raises(TypeError, match="a batch of compressed sparse tensors takes one slope"):
+    with pytest.raises(TypeError, match="batch of compressed sparse tensors takes a single slope"):
         prelu(x, torch.tensor([0.1, 0.2]))

@@ -93,7 +93,7 @@ def test_out_is_of_the_library_of_x(function):
         with pytest.raises(TypeError, match="out must be a tensor, as the arguments are, but is"):
             function(tensor, out=out)
     for out in (tensor, [1.0], 5, jnp.ones((2, 3))):
-        with pytest.raises(TypeError, match="out must be an array of NumPy, as the arguments are"):
+        with pytest.raises(TypeError, match="out must be a NumPy array, as the arguments are"):
             function(array, out=out)
     out = np.zeros((2, 3))
     assert function(array, out=(out,)) is out

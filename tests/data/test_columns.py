@@ -112,7 +112,7 @@ def test_points_and_commas_are_told_apart_or_refused(values):
             column = understand(table["x"], decimal_mark(table))
             has_both = any(text.count(",") + text.count(".") > 1 for text in written)
             if column.problem:
-                assert "which may be" in column.problem
+                assert "which may mean" in column.problem
                 assert not has_both
             elif "," in "".join(written) or has_both:
                 assert column.values.astype(float).tolist() == meant
@@ -125,7 +125,7 @@ def test_a_table_of_points_and_commas_is_read_where_it_can_be():
     assert decimal_mark(table) is None
     for name, values in {"comma": [1.5, 2], "point": [0.25, 2], "n": [1, 2]}.items():
         assert understand(table[name], None).values.tolist() == values
-    assert "'1.234', which may be 1.234 or 1234" in understand(table["either"], None).problem
+    assert "'1.234', which may mean 1.234 or 1234" in understand(table["either"], None).problem
     for other, mark, value in (("comma", ",", 1234), ("point", ".", 1.234)):
         part = table[[other, "either"]]
         assert decimal_mark(part) == mark

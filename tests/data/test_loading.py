@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from leakyrelu._data.files import is_name
 from leakyrelu._data.loading import load_batches, load_checkpoint, load_model, load_object
 
 MODULE = """
@@ -21,8 +22,16 @@ examples = torch.ones(5, 3)
 def batches():
     return [torch.ones(5, 3)]
 
+def array():
+    return torch.ones(5, 3).double().numpy()
+
+state = make().state_dict()
+
 def fails():
     raise KeyError("inside")
+
+def leaves():
+    raise SystemExit(3)
 
 def fails_in_two_lines():
     raise ValueError("one\\ntwo")
@@ -61,13 +70,34 @@ def test_models(module, name):
         ("no_such_module:make", "can't be imported: ModuleNotFoundError"),
         ("{}:fails", r"fails\(\) failed: KeyError: 'inside'"),
         ("{}:fails_in_two_lines", r"failed: ValueError: one two$"),
+        ("{}:leaves", r"leaves\(\) failed: SystemExit: 3"),
         ("leaves:make", "can't be imported: SystemExit: 3"),
-        ("{}:examples", "gives a Tensor, but should a torch.nn.Module"),
+        ("{}:examples", "is a Tensor, but should be a torch.nn.Module"),
     ],
 )
 def test_no_models(module, spec, message):
     with pytest.raises(ValueError, match=message):
         load_model(spec.format(module))
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("module:name", True),
+        ("package.module:Class.method", True),
+        ("f1_macro", False),
+        ("module:", False),
+        ("https://a.org/t.csv", False),
+        ("s3://bucket/t.csv", False),
+        (r"C:\data\t.csv", False),
+        ("C:/data/t.csv", False),
+        ("leaky_relu:0.2", False),
+        ("a:file", False),
+    ],
+)
+def test_names_and_paths(spec, named, tmp_path):
+    (tmp_path / "a:file").touch()
+    assert is_name(spec) == named
 
 
 def test_an_object_may_be_anything():
@@ -95,10 +125,10 @@ def test_no_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load_checkpoint(nn.Linear(3, 4), path)
     torch.save(nn.Linear(3, 5).state_dict(), path)
-    with pytest.raises(ValueError, match=r"are not those of the model: .*size mismatch"):
+    with pytest.raises(ValueError, match=r"don.t fit the model: .*size mismatch"):
         load_checkpoint(nn.Linear(3, 4), path)
     torch.save([1], path)
-    with pytest.raises(ValueError, match="holds a list, but should a state dict"):
+    with pytest.raises(ValueError, match="contains a list, but should be a state dict"):
         load_checkpoint(nn.Linear(3, 4), path)
     torch.save(nn.Linear(3, 4), path)
     with pytest.raises(ValueError, match="save the state_dict"):
@@ -128,6 +158,18 @@ def test_data(tmp_path, module):
         assert load_batches(str(tmp_path / "swapped.npy")).tolist() == [[1, 2]]
     assert load_batches(f"{module}:examples").shape == (5, 3)
     assert len(load_batches(f"{module}:batches")) == 1
+    assert load_batches(f"{module}:array").dtype == torch.float32
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("mark", [".", ","])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])
+def test_tables_are_read_as_compare_reads_them(tmp_path, separator, mark, ending):
+    """Separators and decimal marks are found."""
+    x = pd.DataFrame({"a": [1.5, 2.25, -3.0], "b": [0.5, 1e-3, 7.25]})
+    path = tmp_path / f"x{ending}"
+    x.to_csv(path, sep=separator, decimal=mark, index=False)
+    assert np.array_equal(load_batches(str(path)), x.to_numpy(np.float32))
 
 
 def test_no_data(tmp_path, module):
@@ -138,17 +180,19 @@ def test_no_data(tmp_path, module):
     for name in ("broken.npz", "zip.npz", "empty.npy"):
         (tmp_path / name).write_bytes({"b": b"nothing", "z": b"PK\x03\x04 cut", "e": b""}[name[0]])
     for name, message in {
-        "two.npz": "has the arrays a, b; name the one with the examples x",
+        "two.npz": "has the arrays a, b; call the one with the examples x",
         "objects.npy": "can't be read",
-        "text.csv": "columns that are no numbers: b",
+        "text.csv": "columns that are not numbers: b",
         "broken.parquet": "can't be read",
-        "broken.npz": "can't be read: it has no arrays of numbers or texts",
+        "broken.npz": "can't be read: it has no arrays of numbers or text",
         "zip.npz": "can't be read: it has no arrays",
         "empty.npy": "can't be read: it has no arrays",
         "x.txt": "should be module:name, or end in .npy",
+        f"{module}:Nested": "is a Nested, but should be a tensor of examples",
+        f"{module}:state": "is a OrderedDict, but should be a tensor of examples",
     }.items():
         with pytest.raises(ValueError, match=message):
-            load_batches(str(tmp_path / name))
+            load_batches(name if ":" in name else str(tmp_path / name))
     for name in ("no.npy", "no.csv", "no.pt"):
         with pytest.raises(FileNotFoundError, match="there is no file"):
             load_batches(name)

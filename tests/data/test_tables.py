@@ -19,7 +19,7 @@ from pyarrow import feather
 from leakyrelu._compare.data.table_task import load_task
 from leakyrelu._data.columns import decimal_mark, understand
 from leakyrelu._data.loading import load_batches
-from leakyrelu._data.tables import read_table
+from leakyrelu._data.reading import read_table
 
 
 def flowers(rows=60):
@@ -260,7 +260,7 @@ def test_comments_are_no_rows_and_rows_no_comments(tmp_path):
         (PLAIN[6:].replace("a", "1").replace("b", "0"), "first line has numbers, 0.5, 0, 1, where"),
         (b"", "it is empty"),
         (b"\n \n", "it is empty"),
-        (b"\0\1\2\xd8" * 50, "it is no text"),
+        (b"\0\1\2\xd8" * 50, "it is not text"),
         ("x,x,y\n" + PLAIN[6:], "several columns 'x'"),
         (PLAIN.replace("y", "z", 1), "no column 'y'"),
         (PLAIN[6:], "write a line with the names of the columns above them"),
@@ -288,7 +288,7 @@ def test_names_may_be_numbers(tmp_path, first):
         ("t.json", '[{"a": 1}', "line 1 column 10"),
         ("t.json", "[1, 2]", "should be records"),
         ("t.json", '{"a": [1, 2], "b": [1]}', "same length"),
-        ("t.jsonl", '{"a": 1}\n\n{"a": \n', "line 3 is no JSON"),
+        ("t.jsonl", '{"a": 1}\n\n{"a": \n', "line 3 is not JSON"),
         ("t.jsonl", '{"a": 1}\n2\n', "line 2 should be a record"),
         ("t.csv.gz", "no gzip", "can't be read"),
         ("t.xz", "", "should end in .csv, .tsv"),
@@ -308,7 +308,7 @@ def test_archives_of_several_tables_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
         archive.writestr("a.csv", PLAIN)
         archive.writestr("b.csv", PLAIN)
-    with pytest.raises(ValueError, match=r"should have one file .* but has a\.csv, b\.csv"):
+    with pytest.raises(ValueError, match=r"should contain one file .* but has a\.csv, b\.csv"):
         load_task(tmp_path / "t.zip", "y")
 
 
@@ -329,7 +329,7 @@ def test_sheets(tmp_path):
     book.save(tmp_path / "t.xlsx")
     task = load_task(tmp_path / "t.xlsx", "y")
     assert task.X.shape == (40, 2)
-    assert "Of 2 sheets the first was read, 'Sheet'." in task.notes
+    assert "The first of 2 sheets was read, 'Sheet'." in task.notes
     book.active["A7"] = "?"
     book.save(tmp_path / "t.xlsx")
     with pytest.raises(ValueError, match=r"texts such as '\?' \(line 7\)"):
@@ -390,7 +390,7 @@ def test_records_of_json_may_stand_on_lines_in_a_json_file(tmp_path):
     assert one.fingerprint == other.fingerprint
     with (tmp_path / "t.json").open("a") as file:
         file.write('\n{"y"')
-    with pytest.raises(ValueError, match=r"t\.json can.t be read: line 62 is no JSON"):
+    with pytest.raises(ValueError, match=r"t\.json can.t be read: line 62 is not JSON"):
         load_task(tmp_path / "t.json", "y")
 
 
@@ -459,7 +459,7 @@ def test_points_between_thousands_are_not_taken_for_decimal_points(tmp_path, sep
         f"{amount:,}{separator}{'ab'[i % 2]}".replace(",", ".") for i, amount in enumerate(amounts)
     ]
     (tmp_path / "t.csv").write_text(f"x{separator}y\n" + "\n".join(rows))
-    with pytest.raises(ValueError, match=r"'1\.096', which may be 1\.096 or 1096 \(line 10\)"):
+    with pytest.raises(ValueError, match=r"'1\.096', which may mean 1\.096 or 1096 \(line 10\)"):
         load_task(tmp_path / "t.csv", "y")
     # Another column shows what the mark is.
     for mark, factor in ((",", 1), (".", 1000)):

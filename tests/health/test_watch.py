@@ -168,7 +168,7 @@ def test_every_way_of_calling_has_its_sites(rectify):
 
 
 def test_rrelu_that_takes_a_pass_is_seen(monkeypatch):
-    monkeypatch.setitem(leakyrelu.nn.functional._SMALLEST, "cpu", 1)
+    monkeypatch.setitem(leakyrelu.nn._passes._SMALLEST, "cpu", 1)
     model = network(leakyrelu.nn.RReLU)
     with torch.no_grad():
         model[0].bias[:2] = -100.0

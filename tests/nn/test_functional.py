@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from leakyrelu.nn import functional
+from leakyrelu.nn import _passes, functional
 from leakyrelu.nn._memory import is_plain
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -24,7 +24,7 @@ ROUNDOFF = {
 
 @pytest.fixture(autouse=True)
 def _small_tensors_take_a_pass(monkeypatch):
-    monkeypatch.setitem(functional._SMALLEST, "cpu", 1)
+    monkeypatch.setitem(_passes._SMALLEST, "cpu", 1)
 
 
 def random(*shape, dtype=torch.float32):
@@ -157,7 +157,7 @@ def inputs(draw):
         formats = {4: torch.channels_last, 5: torch.channels_last_3d}
         x = x.to(memory_format=formats[x.dim()])
     is_small = draw(st.booleans())
-    functional._SMALLEST["cpu"] = x.numel() + is_small  # the fixture restores it
+    _passes._SMALLEST["cpu"] = x.numel() + is_small  # the fixture restores it
     return x, is_small
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from leakyrelu.nn import _cpu, functional
+from leakyrelu.nn import _cpu, _passes, functional
 
 pytest.importorskip("triton")
 interpreted = os.environ["TRITON_INTERPRET"] == "1"
@@ -117,7 +117,7 @@ def test_no_memory_no_kernel(kernels):
 
 def test_the_layers_work_with_them(kernels, monkeypatch):
     """As on a GPU, but for where the memory is."""
-    monkeypatch.setitem(functional._SMALLEST, "cpu", 1)
+    monkeypatch.setitem(_passes._SMALLEST, "cpu", 1)
     x, weight = torch.randn(6, 14, 9)[:, ::2], torch.rand(7)
 
     def gradients(function):
@@ -125,7 +125,7 @@ def test_the_layers_work_with_them(kernels, monkeypatch):
         return torch.autograd.grad(function(*inputs).square().sum(), inputs)
 
     expected = gradients(torch.prelu)
-    monkeypatch.setattr(functional, "_cpu", kernels)
+    monkeypatch.setattr(_passes, "_cpu", kernels)
     for found, theirs in zip(gradients(functional.prelu), expected, strict=True):
         torch.testing.assert_close(found, theirs)
     inside = x.clone().requires_grad_()

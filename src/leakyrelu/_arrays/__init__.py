@@ -1,1 +1,1 @@
-"""The functions of arrays of other libraries than NumPy, each computed as its library would."""
+"""The functions for arrays of libraries other than NumPy, each computed as its library would."""

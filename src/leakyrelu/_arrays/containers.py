@@ -1,4 +1,4 @@
-"""Arrays with names or units: these stay, the arrays in them are computed."""
+"""Arrays with names or units: these are kept, and the arrays inside are computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["has_names"]
 
 
 def has_names(value: Any) -> bool:
-    """Whether the dimensions of `value` have names, by which slopes find theirs."""
+    """Whether the dimensions of `value` have names, by which slopes are matched to them."""
     return type(value) is not np.ndarray and is_of(
         value, "xarray", "DataArray", "Dataset", "Variable"
     )
@@ -49,8 +49,8 @@ def _with_xarray(
 
 # --- Units ---------------------------------------------------------------------------------
 #
-# The functions are linear in scale, so that the unit of x is that of the value. Derivatives are
-# plain numbers, and slopes are to be.
+# Scaling x scales the value alike, so the value has the unit of x. Derivatives are plain numbers,
+# and slopes have to be.
 
 
 @computes("astropy.units", "Quantity")
@@ -65,7 +65,7 @@ def _with_units(
             elif not _has_absolute_zero(value):
                 raise TypeError(
                     f"{ufunc.__name__} keeps 0 at 0, but 0 {unit} is an offset or a logarithm; "
-                    "convert to a unit that starts at zero first"
+                    "convert to a unit with an absolute zero first"
                 )
     unit = None if ufunc is ufuncs.leaky_relu_derivative else _unit(arguments[0])
     if out is not None and _unit(out) != unit:
@@ -94,11 +94,11 @@ def _magnitude(value: Any) -> Any:
 def _plain_slope(slope: Any) -> Any:
     try:
         return slope.to_value("") if hasattr(slope, "unit") else slope.m_as("")
-    except Exception as error:  # each library has its own
+    except Exception as error:  # each library raises its own
         if type(error).__name__ not in ("UnitConversionError", "DimensionalityError"):
             raise
         raise TypeError(
-            f"a slope is a plain number, but has unit {_unit(slope)}; give it without one"
+            f"a slope must be a plain number, but has unit {_unit(slope)}; give it without a unit"
         ) from error
 
 

@@ -2,8 +2,8 @@
 
 NumPy arrays, and whatever speaks NumPy's ufunc protocol (pandas, masked and awkward arrays), go to
 a C++ ufunc. Arrays with an Array API namespace (JAX, CuPy) are computed by their own library, so
-that ``jit`` and devices work; what other kinds of arrays need is said beside each, with
-`computes`: see `tensors`, `frames`, `containers` and `sparse` beside this file.
+that ``jit`` and devices work. Other kinds of arrays are registered with `computes`, in `tensors`,
+`frames`, `containers` and `sparse` beside this file.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "foreign_dtype",
     "is_number",
     "is_of",
+    "is_plain",
     "library_of",
     "must_be_real",
     "not_real",
@@ -40,12 +41,22 @@ __all__ = [
     "wrong_out",
 ]
 
-# Of a ufunc, its arguments, out= and the other options of a ufunc.
+_ndarray = np.ndarray  # a global is found faster than an attribute
+_PLAIN_SCALARS = frozenset({float, int, np.float16, np.float32, np.float64, np.longdouble})
+
+# Given a ufunc, its arguments, out= and its other options.
 Compute = Callable[[np.ufunc, Sequence[Any], Any, dict[str, Any]], Any]
 
 
+def is_plain(value: Any) -> bool:
+    """Whether the ufunc takes `value` as it is. Kept short: small arrays would feel more checks."""
+    if type(value) is _ndarray:
+        return value.dtype.kind == "f"  # type: ignore[no-any-return]
+    return type(value) in _PLAIN_SCALARS
+
+
 def apply(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
-    """Compute `ufunc`, or what it stands for in the library of one of its arguments."""
+    """Compute `ufunc`, or the same function in the library of one of its arguments."""
     if options:
         check_options(ufunc.__name__, options)
     for value in arguments:
@@ -62,7 +73,7 @@ _homes: list[tuple[str, Sequence[str], Compute]] = []
 
 
 def computes(module: str, *classes: str) -> Callable[[Compute], Compute]:
-    """Have arrays of these classes computed by the function that follows."""
+    """Register the decorated function to compute arrays of these classes."""
 
     def register(compute: Compute) -> Compute:
         _homes.append((module, classes, compute))
@@ -74,14 +85,14 @@ def computes(module: str, *classes: str) -> Callable[[Compute], Compute]:
 @functools.lru_cache(maxsize=256)
 def _home(kind: type) -> Compute | None:
     for name, classes, compute in _homes:
-        module = sys.modules.get(name)  # before it is imported there are no arrays of its
+        module = sys.modules.get(name)  # until it is imported, none of its arrays exist
         if module and issubclass(kind, tuple(getattr(module, each, ()) for each in classes)):
             return compute
     return None
 
 
 def library_of(value: Any) -> Any:
-    """Return torch, an Array API namespace, or None for what NumPy's ufunc handles."""
+    """Return torch, an Array API namespace, or None for an array that NumPy's ufunc handles."""
     if isinstance(value, (np.ndarray, np.generic, float, int, list, tuple)):
         return None
     if is_of(value, "torch", "Tensor"):
@@ -92,14 +103,14 @@ def library_of(value: Any) -> Any:
 
 
 def is_of(value: Any, module: str, *classes: str) -> bool:
-    """Whether `value` is of one of these classes, which need not be imported for the question."""
+    """Whether `value` is of one of these classes, without importing their module."""
     loaded = sys.modules.get(module)
-    # A module that another thread is just importing has none of them yet.
+    # A module that another thread is still importing may lack them.
     return loaded is not None and isinstance(value, tuple(getattr(loaded, c, ()) for c in classes))
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a Python number, which decides no dtype; NumPy's do."""
+    """Whether `value` is a Python number: unlike NumPy's, it has no say in the dtype."""
     return isinstance(value, (float, int)) and not isinstance(value, np.generic)
 
 
@@ -120,7 +131,7 @@ _KEYWORDS = (
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
-    """Raise if an option of the function `name` is none of a ufunc."""
+    """Raise if an option given to the function `name` is not one of a ufunc."""
     for option in options:
         if option not in _OPTIONS:
             others = [keyword for keyword in _KEYWORDS if keyword != option]
@@ -130,7 +141,7 @@ def check_options(name: str, options: dict[str, Any]) -> None:
 
 
 def refuse_options(kind: str, options: dict[str, Any]) -> None:
-    """Raise if there are options of a ufunc, for a kind of array that has none."""
+    """Raise if there are ufunc options, for a kind of array that takes none."""
     if options:
         raise TypeError(
             f"{', '.join(f'{option}=' for option in options)} is an option for NumPy arrays, "
@@ -141,11 +152,11 @@ def refuse_options(kind: str, options: dict[str, Any]) -> None:
 def refuse_out(library: str, out: Any) -> None:
     """Raise if there is an `out`, for a library whose arrays can't be written to."""
     if out is not None:
-        raise TypeError(f"{library} arrays can't be written to with out=; use what is returned")
+        raise TypeError(f"{library} arrays can't be written to with out=; use the returned value")
 
 
 def wrong_out(expected: str, out: Any) -> TypeError:
-    """Return what to raise where `out` is not of the library of the arguments."""
+    """Return the error for an `out` that is not of the library of the arguments."""
     kind = type(out)
     return TypeError(
         f"out must be {expected}, as the arguments are, but is of type "
@@ -162,7 +173,7 @@ def foreign_dtype(value: Any) -> str | None:
     ):
         if dtype is None or isinstance(dtype, type):
             dtype = as_array(value).dtype
-        kind = getattr(dtype, "kind", "f")  # others than NumPy tell nothing, or is_complex
+        kind = getattr(dtype, "kind", "f")  # only NumPy's have it; some have is_complex
         if kind == "O" and isinstance(dtype, np.dtype):
             first = next(iter(np.asarray(value).flat), None)
             return f"object ({type(first).__name__})"
@@ -173,7 +184,7 @@ def foreign_dtype(value: Any) -> str | None:
 
 
 def not_real(ufunc: np.ufunc, position: int, value: Any) -> TypeError:
-    """Return what to raise where an argument of `ufunc` is no real number or array of them."""
+    """Return the error for an argument of `ufunc` that is not a real number or array of them."""
     if position > 0 and position == ufunc.nin - 1:
         return TypeError(f"the slope {must_be_real(value)}")
     return TypeError(
@@ -183,14 +194,14 @@ def not_real(ufunc: np.ufunc, position: int, value: Any) -> TypeError:
 
 
 def check_real(ufunc: np.ufunc, arguments: Sequence[Any]) -> None:
-    """Raise if an argument of `ufunc` is no real number or array of them."""
+    """Raise if an argument of `ufunc` is not a real number or array of them."""
     for position, value in enumerate(arguments):
         if foreign_dtype(value):
             raise not_real(ufunc, position, value)
 
 
 def must_be_real(value: Any) -> str:
-    """Say so of a slope, with what it is."""
+    """Say that a slope must be real, and what it is."""
     is_one = value is None or isinstance(value, (str, complex))
     what = f"is {value!r}" if is_one else f"has dtype {foreign_dtype(value)}"
     return f"must be a real number or an array of them, but {what}"
@@ -209,8 +220,8 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     if not (
         out is None or isinstance(out, (tuple, EllipsisType)) or hasattr(out, "__array_ufunc__")
     ):
-        raise wrong_out("an array of NumPy", out)
-    floats = [value for value in arguments if _is_float_array(value)]
+        raise wrong_out("a NumPy array", out)
+    floats = [v for v in arguments if type(v) is _ndarray and v.dtype.kind == "f"]
     if not floats or len(floats) + sum(map(is_number, arguments)) < len(arguments):
         ufunc, arguments, options = _of_arrays_alone(ufunc, arguments, options)
     try:
@@ -227,32 +238,28 @@ def _of_arrays_alone(
     dtypes = {v.dtype for v in arguments if isinstance(getattr(v, "dtype", None), np.dtype)}
     kinds = {dtype.kind for dtype in dtypes}
     if len(dtypes) > 1 and kinds & set("iu") and kinds <= set("biuf"):
-        # NumPy takes the first loop to which each can be cast: float16 for int8 with uint8, too.
+        # NumPy takes the first loop that each can be cast to: for int8 with uint8, too, float16.
         options = {"dtype": float_dtype(*dtypes), **options}
     *arrays, last = arguments
     if arrays and is_number(last):
-        # Beside arrays of integers NumPy takes a Python number for a float64, and what holds
-        # arrays takes it for an array.
+        # Beside integer arrays NumPy treats a Python number as a float64, and containers treat it
+        # as an array.
         return ufuncs.with_slope(ufunc.__name__, last), arrays, options
     return ufunc, arguments, options
 
 
-def _is_float_array(value: Any) -> bool:
-    return type(value) is np.ndarray and value.dtype.kind == "f"
-
-
 def as_array(rows: Any) -> Any:
-    """Return a list as an array, or raise if it is none."""
+    """Return a list as an array, or raise if it is ragged."""
     try:
         return np.asarray(rows)
     except ValueError as error:
         raise InputError(
-            "a list whose rows differ in length is no array; call the function for each row"
+            "the rows of a list must have equal lengths; otherwise call the function for each row"
         ) from error
 
 
 def float_dtype(*dtypes: Any) -> np.dtype[Any]:
-    """Return the dtype of a result for arrays of these dtypes: as `numpy.sin` has it."""
+    """Return the dtype of a result for arrays of these dtypes, as for `numpy.sin`."""
     for dtype in dtypes:
         _learn(dtype)
     return ufuncs.relu.resolve_dtypes((np.result_type(*dtypes), None))[-1]
@@ -263,7 +270,7 @@ _learning = threading.Lock()
 
 
 def _learn(dtype: Any) -> None:
-    """Teach the ufuncs bfloat16 when it is met, as NumPy has it from another package."""
+    """Teach the ufuncs bfloat16 when it first occurs: another package adds it to NumPy."""
     if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
         with _learning:
             if not _knows_bfloat16.is_set():
@@ -279,8 +286,8 @@ def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     check_real(ufunc, arguments)
     *arrays, last = arguments
     if arrays and is_number(last):
-        # A number of the dtype of the result, as blocks are computed where there is no ufunc
-        # but those that can be pickled.
+        # A number of the dtype of the result: the ufunc with a slope, which would leave the dtype
+        # to the array, can't be pickled for the workers.
         dtypes = [value.dtype for value in arrays if hasattr(value, "dtype")]
         last = float_dtype(*dtypes).type(last)
     return ufunc(*arrays, last, out=out, **options)
@@ -288,9 +295,9 @@ def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
 
 # --- The Array API -------------------------------------------------------------------------
 #
-# The value is the slope at each element times x: in it a gradient never meets the product of
-# the side that was not chosen (inf * 0). The dtype is that to which the library promotes the
-# floats among the arrays, or else its default float; what is no array of the library takes it.
+# The value is the slope at each element times x, so that a gradient never meets the product of
+# the side that was not chosen (inf * 0). The dtype is what the library promotes the float arrays
+# to, or else its default float; other arguments are converted to it.
 
 
 def _with_array_api(

@@ -1,4 +1,4 @@
-"""Random slopes: drawn by the library of an array, in the dtype that the function gives it."""
+"""The slopes of RReLU: drawn by the library of the array, in the dtype of the result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,37 @@ import numpy as np
 
 from leakyrelu._arrays.dispatch import as_array, check_real, float_dtype, is_of, library_of
 from leakyrelu._arrays.sparse import is_sparse, would_be_dense
+from leakyrelu._errors import InputError
 from leakyrelu._kernels import ufuncs
 
-__all__ = ["generator", "uniform"]
+__all__ = ["generator", "slopes_between"]
+
+
+def slopes_between(x: Any, lower: float, upper: float, training: bool, rng: Any) -> Any:
+    """Return a slope for each element of `x` in training, else the one in the middle."""
+    lower, upper = _bounds(lower, upper)
+    if training:
+        return uniform(x, lower, upper, rng)
+    middle = (lower + upper) / 2
+    return middle if math.isfinite(middle) else lower / 2 + upper / 2
+
+
+def _bounds(lower: Any, upper: Any) -> tuple[float, float]:
+    for name, bound in (("lower", lower), ("upper", upper)):
+        is_number = isinstance(bound, (float, int))
+        if not is_number and (np.ndim(bound) > 0 or not hasattr(bound, "__float__")):
+            raise TypeError(f"{name} must be a number, but is {bound!r}")
+    if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
+        raise InputError(
+            f"slopes are drawn between two finite numbers, but lower={lower} and upper={upper}; "
+            "give a lower that is not above upper"
+        )
+    return float(lower), float(upper)
 
 
 def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
     """Draw a number from [lower, upper) for each element of `x`."""
-    if is_sparse(x):  # rrelu itself draws for what is stored
+    if is_sparse(x):  # rrelu itself draws for the stored elements
         raise would_be_dense()
     draw = functools.partial(uniform, lower=lower, upper=upper)
     if is_of(x, "pint", "Quantity"):
@@ -55,7 +78,7 @@ def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
         if rng is None:
             raise TypeError("JAX keeps no random state; pass a key, rng=jax.random.key(0)")
         if not isinstance(rng, (int, np.integer, jax.Array)):
-            raise TypeError(f"rng must be a key of JAX or a seed for its arrays, but is {rng!r}")
+            raise TypeError(f"rng must be a JAX key or a seed for JAX arrays, but is {rng!r}")
         key = jax.random.key(rng) if isinstance(rng, (int, np.integer)) else rng
         if upper - lower > float(library.finfo(dtype).max):
             return 2 * jax.random.uniform(key, x.shape, dtype, lower / 2, upper / 2)
@@ -65,14 +88,14 @@ def uniform(x: Any, lower: float, upper: float, rng: Any) -> Any:
 
 
 def _of_block(block: Any, lower: float, upper: float, entropy: int, block_id: Any = ()) -> Any:
-    """Draw for a block of a Dask array, the same each time it is computed."""
+    """Draw for a block of a Dask array, the same numbers each time it is computed."""
     return uniform(block, lower, upper, [entropy, *block_id])
 
 
 def _of_awkward(x: Any, draw: Any) -> Any:
     import awkward
 
-    x = awkward.to_packed(x)  # else two elements may be one in memory
+    x = awkward.to_packed(x)  # otherwise two elements may share their memory
 
     def of_layout(layout: Any, **_: Any) -> Any:
         return awkward.contents.NumpyArray(draw(layout.data)) if layout.is_numpy else None
@@ -88,7 +111,7 @@ def _with_torch(x: Any, lower: float, upper: float, rng: Any) -> Any:
     if rng is not None and not isinstance(rng, torch.Generator):
         raise TypeError(
             f"rng must be a torch.Generator or a seed for tensors, but is {rng!r}; "
-            "leave it out to use torch's own, which torch.manual_seed sets"
+            "leave it out to use PyTorch's global one, which torch.manual_seed seeds"
         )
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     is_wide = max(upper - lower, abs(lower), abs(upper)) > torch.finfo(dtype).max
@@ -100,7 +123,7 @@ def _with_torch(x: Any, lower: float, upper: float, rng: Any) -> Any:
 def _with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
     check_real(ufuncs.relu, (x,))
     dtype = getattr(x, "dtype", None)
-    if not isinstance(dtype, np.dtype):  # pandas has dtypes around those of NumPy
+    if not isinstance(dtype, np.dtype):  # pandas wraps the dtypes of NumPy
         dtype = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", None))
     dtype = float_dtype(as_array(x).dtype if dtype is None else dtype)
     is_wide = upper - lower > float(np.finfo(np.float32).max)
@@ -112,7 +135,7 @@ def _with_numpy(x: Any, lower: float, upper: float, rng: Any) -> Any:
 
 
 def generator(rng: Any) -> np.random.Generator:
-    """Return NumPy's generator of a seed, or the one that is given."""
+    """Return NumPy's generator for a seed, or the given one."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

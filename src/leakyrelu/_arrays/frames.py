@@ -1,4 +1,4 @@
-"""Series and data frames: column by column, each in the dtypes that its library has."""
+"""Series and data frames: computed by column, in the dtypes that the library has."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def _with_series(
 
 
 def _masked(value: Any) -> Any:
-    """Return a Series of Arrow's as one of pandas' own, in which missing values stay missing.
+    """Return an Arrow-backed Series in a nullable dtype of pandas, so missing values stay missing.
 
-    NumPy gets a NaN for each, which is a number like others in a derivative.
+    NumPy would see a NaN for each, which has a derivative like any number.
     """
     if not hasattr(getattr(value, "dtype", None), "pyarrow_dtype"):
         return value
     numpy_dtype = value.dtype.numpy_dtype
     if numpy_dtype.kind not in "biuf":
-        return value  # to be refused
+        return value  # to be refused later
     own = {"b": "boolean", "i": "Int", "u": "UInt", "f": "Float"}[numpy_dtype.kind]
     bits = max(8 * numpy_dtype.itemsize, 32 if numpy_dtype.kind == "f" else 8)
     return value.astype(own if own == "boolean" else f"{own}{bits}")
@@ -66,7 +66,7 @@ def _as_arrow(result: Any, series: Sequence[Any]) -> Any:
 
 
 def _with_sparse_series(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
-    """Compute what is stored and what fills the rest; with other arrays, all."""
+    """Compute the stored values and the fill value; together with other arrays, all values."""
     import pandas
 
     def compute(part: Callable[[Any], Any]) -> Any:
@@ -81,7 +81,7 @@ def _with_sparse_series(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
         values = compute(lambda value: value.array.sp_values)
         fill = compute(lambda value: np.asarray(value.dtype.fill_value, value.dtype.subtype))
         index, make = x.array.sp_index, cast(Any, pandas.arrays.SparseArray)
-        if hasattr(make, "from_indices"):  # in pandas 3.1, which warns of the other way
+        if hasattr(make, "from_indices"):  # pandas 3.1 and later, where the other way is deprecated
             at = index.to_int_index().indices
             stored = make.from_indices(values, at, len(x), fill_value=fill)
         else:
@@ -98,11 +98,11 @@ def _with_frame(
     import pandas
 
     frames = [value for value in arguments if isinstance(value, pandas.DataFrame)]
-    own = (pandas.ArrowDtype, pandas.SparseDtype)  # which NumPy alone would not do justice
+    own = (pandas.ArrowDtype, pandas.SparseDtype)  # NumPy alone would lose these
     has_own = any(isinstance(dtype, own) for frame in frames for dtype in frame.dtypes)
     if sum(not is_number(value) for value in arguments) == 1 and not has_own:
-        return with_numpy(ufunc, arguments, out, options)  # pandas goes by columns itself
-    refuse_out("for columns that are computed one by one, pandas", out)
+        return with_numpy(ufunc, arguments, out, options)  # pandas goes by column itself
+    refuse_out("where columns are computed one by one, pandas", out)
     refuse_options("a DataFrame that goes column by column", options)
     check_real(ufunc, arguments)
     frame = functools.reduce(lambda one, other: one.align(other)[0], frames)
@@ -113,7 +113,7 @@ def _with_frame(
         if isinstance(value, pandas.DataFrame):
             value = value.align(frame)[0]
             return lambda i: value.iloc[:, i]
-        if isinstance(value, pandas.Series):  # as in pandas' arithmetic: a value for each column
+        if isinstance(value, pandas.Series):  # a value per column, as in pandas' arithmetic
             value = value.reindex(frame.columns)
         value = np.broadcast_to(np.asarray(value), frame.shape)
         return lambda i: value[:, i]
@@ -143,7 +143,7 @@ def _with_polars(
     if isinstance(first, polars.DataFrame) and all(map(is_number, others)):
         return polars.DataFrame([apply(ufunc, [c, *others], None, options) for c in first])
     if any(is_of(value, "polars", "DataFrame", "LazyFrame") for value in arguments):
-        raise TypeError("of polars, give a Series, or a collected DataFrame with a number as slope")
+        raise TypeError("with polars, give a Series, or a collected DataFrame and one slope")
     series = {i: v for i, v in enumerate(arguments) if isinstance(v, polars.Series)}
     for position, value in series.items():
         is_decimal = value.dtype.base_type() is polars.Decimal
@@ -174,13 +174,13 @@ def _with_dask_frame(
     frames = [value for value in arguments if isinstance(value, lazy)]
     if not all(is_number(value) or isinstance(value, lazy) for value in arguments):
         raise TypeError(
-            "a Dask DataFrame or Series goes with numbers and others of its kind; use "
+            "a Dask DataFrame or Series can only be combined with numbers and its like; use "
             "x.to_dask_array(lengths=True)"
         )
-    # Else a partition would meet rows of others, or one would go with each of several.
+    # Otherwise partitions with different rows would be combined.
     if any(frame.divisions != frames[0].divisions for frame in frames):
         raise InputError(
-            "Dask frames go together if they have the same divisions; repartition one of them: "
+            "Dask frames need the same divisions to be combined; repartition one of them: "
             "y.repartition(divisions=x.divisions)"
         )
     return dask.dataframe.map_partitions(_of_partition, *arguments, name=ufunc.__name__)

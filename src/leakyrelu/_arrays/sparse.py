@@ -1,4 +1,4 @@
-"""Sparse arrays of SciPy and PyTorch: 0 maps to 0, so only what is stored is computed."""
+"""Sparse arrays of SciPy and PyTorch: 0 maps to 0, so only stored elements are computed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["is_sparse", "on_stored", "with_sparse", "would_be_dense"]
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether `x` is an array of SciPy or PyTorch of which only some elements are stored."""
+    """Whether `x` is a sparse array of SciPy or PyTorch."""
     if is_of(x, "torch", "Tensor"):
         is_strided = x.layout is sys.modules["torch"].strided
         return not is_strided and str(x.layout).startswith("torch.sparse")
@@ -43,8 +43,8 @@ def with_sparse(
     check_real(ufunc, arguments)
     if ufunc is ufuncs.leaky_relu_backward or not is_sparse(x) or any(map(is_sparse, slopes)):
         raise TypeError(
-            f"{ufunc.__name__} takes a sparse array as x only; make it dense with .toarray() or "
-            ".to_dense() for this"
+            f"{ufunc.__name__} takes a sparse array only as x; make it dense first, with "
+            ".toarray() or .to_dense()"
         )
     if ufunc is ufuncs.leaky_relu_derivative and not all(_is_zero(slope) for slope in slopes):
         raise would_be_dense()
@@ -52,10 +52,10 @@ def with_sparse(
 
 
 def would_be_dense() -> TypeError:
-    """Return what to raise where the derivative of a sparse array is asked for."""
+    """Return the error for the derivative of a sparse array."""
     return TypeError(
-        "the derivative of a sparse array is dense, as it is the slope at 0; make x dense with "
-        ".toarray() or .to_dense() for this"
+        "the derivative of a sparse array is dense, as it is the slope at 0; make x dense first, "
+        "with .toarray() or .to_dense()"
     )
 
 
@@ -64,10 +64,10 @@ def _is_zero(slope: Any) -> bool:
 
 
 def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
-    """Return a sparse array of `function` of each element that `x` stores, and of its slopes.
+    """Return a sparse array of `function` applied to each stored element of `x` and its slopes.
 
-    Slopes are numbers, or arrays that broadcast to the shape of `x`; a slope of infinity or NaN
-    would take 0 elsewhere, and is refused.
+    Slopes are numbers, or arrays that broadcast to the shape of `x`. Infinity and NaN are refused,
+    as 0 would not stay 0.
     """
     check_real(ufuncs.relu, (x,))
     if is_of(x, "torch", "Tensor"):
@@ -78,7 +78,7 @@ def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
     return _on_stored_by_scipy(function, x, slopes)
 
 
-_INFINITE = "a slope of a sparse array must be finite, or 0 would not stay 0"
+_INFINITE = "the slope for a sparse array must be finite, or 0 would not stay 0"
 
 
 def _are_numbers(slopes: Sequence[Any]) -> bool:
@@ -116,7 +116,7 @@ def _on_stored_by_torch(function: Callable[..., Any], x: Any, slopes: Sequence[A
         )
     if x.layout is not torch.sparse_coo and x.dim() - x.dense_dim() > 2:
         raise TypeError(
-            "a batch of compressed sparse tensors takes one slope; for several use "
+            "a batch of compressed sparse tensors takes a single slope; for several, use "
             "x.to_sparse_coo()"
         )
     stored = x.to_sparse_coo().coalesce()

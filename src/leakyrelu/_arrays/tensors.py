@@ -1,4 +1,4 @@
-"""Tensors: computed by PyTorch, with its gradients, devices and rules."""
+"""PyTorch tensors: computed by PyTorch, with its gradients, devices and rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leakyrelu._kernels import ufuncs
 
 @computes("torch", "Tensor")
 def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
-    """Compute what `ufunc` computes, `out` as for PyTorch's functions."""
+    """Compute the function of `ufunc`; `out` follows PyTorch's rules."""
     torch = sys.modules["torch"]
     refuse_options("a tensor", options)
     if out is not None and not isinstance(out, torch.Tensor):
@@ -25,7 +25,7 @@ def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
         return with_sparse(ufunc, arguments, out, options)
     x, last = arguments[0], arguments[-1]
     has_number = ufunc is ufuncs.leaky_relu and isinstance(last, (float, int))
-    last = float(last) if has_number else last  # PyTorch has no larger int than of 64 bits
+    last = float(last) if has_number else last  # PyTorch has no ints beyond 64 bits
     if has_number or ufunc is ufuncs.relu:  # functions that PyTorch has
         if not x.is_floating_point():
             (x,) = _as_floats(torch, ufunc, (x,))
@@ -39,15 +39,15 @@ def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
     positive = arrays[-1] > 0
     if ufunc is ufuncs.leaky_relu_derivative:
         return _write(torch, torch.where, out, positive, one, slope)
-    # Not a choice of two products: a gradient would meet the one not chosen, and inf * 0.
+    # Choosing between two products would let a gradient meet the other one, as inf * 0.
     slopes = torch.where(positive, one, slope)
     return arrays[0] * slopes if out is None else torch.mul(arrays[0], slopes, out=out)
 
 
 def _write(torch: Any, function: Any, out: Any, x: Any, *others: Any) -> Any:
-    """Call one of the functions of PyTorch whose `out` must have the dtype of the result.
+    """Call a PyTorch function whose `out` must have the dtype of the result.
 
-    That of most may have any to which the result can be cast: so may this.
+    As with most of PyTorch's functions, `out` may here have any dtype the result can be cast to.
     """
     dtype = others[-1].dtype if isinstance(others[-1], torch.Tensor) else x.dtype
     if out is None:
@@ -59,9 +59,9 @@ def _write(torch: Any, function: Any, out: Any, x: Any, *others: Any) -> Any:
 
 
 def _as_floats(torch: Any, ufunc: np.ufunc, arguments: Sequence[Any]) -> list[Any]:
-    """Return tensors of one dtype: that to which PyTorch promotes the floats among them.
+    """Return tensors of one dtype: what PyTorch promotes the float tensors to, or its default.
 
-    Or else its default. What is no tensor takes it, and the device of the first.
+    Other arguments are converted to it, on the device of the first tensor.
     """
     given = [value for value in arguments if isinstance(value, torch.Tensor)]
     floats = [tensor for tensor in given if tensor.is_floating_point()]

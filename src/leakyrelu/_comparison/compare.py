@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
-from leakyrelu._errors import InputError
+from leakyrelu._errors import InputError, needed_for
 from leakyrelu.activations import Activation
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def compare(
         If there is no such file.
     OSError
         If `output` can't be written to.
-    ImportError
+    MissingDependencyError
         If what ``leakyrelu[compare]`` installs is missing, or Ray for its engine.
 
     See Also
@@ -161,7 +161,7 @@ def compare(
     >>> sorted(result.table()["activation"])
     ['leaky_relu:0.2', 'relu']
     """
-    try:
+    with needed_for("compare", "compare"):
         from rich.console import Console
 
         with Console(stderr=True, quiet=not progress).status("loading PyTorch"):
@@ -174,9 +174,6 @@ def compare(
             from leakyrelu._compare.training.train import Experiment
             from leakyrelu._comparison.comparison import Comparison
             from leakyrelu._report.progress import LiveProgress
-    except ImportError as error:
-        message = f"compare needs {error.name}: pip install 'leakyrelu[compare]'"
-        raise ImportError(message, name=error.name) from error
 
     recipe = make_recipe(model, optimizer, schedule)
     task = make_task(data, target, kind, loss, metric, model is None, drop, progress)

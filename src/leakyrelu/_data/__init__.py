@@ -1,1 +1,1 @@
-"""What a user brings in files, and how it is read."""
+"""The user's files, data, models and checkpoints, and how they are read."""

@@ -1,6 +1,6 @@
-"""What the columns of a table mean: numbers, classes, times, whichever way they are kept.
+"""What the columns of a table mean: numbers, classes or times, however they are written.
 
-Features and targets, of files and of data frames, all go through `understand`.
+Features and targets, from files and data frames alike, go through `understand`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 __all__ = ["Column", "decimal_mark", "shown", "to_pandas", "understand"]
 
-# Gaps in a column of numbers. Among texts, NA may be Namibia, and None a kind of garage.
+# Missing values in a column of numbers. Among texts, NA may be Namibia, and None a kind of garage.
 MISSING = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"),
@@ -44,7 +44,7 @@ CODE = r"^[-+]?0\d"
 POINTED = r"(?i)^[-+]?\d*\.\d*(e[-+]?\d+)?$"
 GROUPED = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 DATE = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b"
-# The year comes first, so that day and month can't be mistaken for each other.
+# With the year first, day and month can't be mistaken for each other.
 MOMENT = re.compile(
     r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?))?)?"
     r"\s?(Z|[-+]\d{2}(?::?\d{2})?)?"
@@ -54,27 +54,27 @@ WHOLE = {
     getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name)
     for name in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 }
-LONGEST_SHOWN = 60  # letters
-ENOUGH = 1000  # rows, to see how a column is written
+LONGEST_SHOWN = 60  # characters
+ENOUGH = 1000  # rows to see how a column is written
 
 
 @dataclass
 class Column:
-    """A column as it is understood.
+    """A column, interpreted.
 
     Attributes
     ----------
     kind : {"number", "text"}
     values : Series
-        Numbers are float64, Int64 or boolean; of texts, an empty one is a gap.
+        Numbers are float64, Int64 or boolean; an empty text is a missing value.
     problem : str
-        What keeps it from being used as it is; then `values` are texts. Behind "has".
+        What keeps the column from being used as it is, to follow "has"; `values` are texts then.
     row : int
-        Of an example of the problem.
+        Where an example of the problem is.
     note : str
-        What a reader should know. Behind the column's name.
+        What a reader should know, to follow the column's name.
     is_code : bool
-        Its texts are digits, with zeros in front.
+        Its texts are digits with leading zeros.
     is_time : bool
     """
 
@@ -88,21 +88,21 @@ class Column:
 
 
 def shown(name: Any) -> str:
-    """Write a name or a value, a long one cut, in quotes if it is a text."""
+    """Write a name or a value, shortened if it is long, in quotes if it is text."""
     if isinstance(name, str) and len(name) > LONGEST_SHOWN:
         return repr(name[: LONGEST_SHOWN - 3] + "...")
     return repr(name)
 
 
 def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
-    """Tell what a column means.
+    """Interpret a column.
 
     Parameters
     ----------
     column : Series
         Of any dtype.
     mark : str, optional
-        The decimal mark of the table. If it is not known, what could be either is refused.
+        The decimal mark of the table. If it is unknown, ambiguous numbers are refused.
     """
     column = column.reset_index(drop=True)
     if isinstance(column.dtype, pd.ArrowDtype):
@@ -112,7 +112,7 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
     elif isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.start_time
     dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):  # texts, even of numbers: so somebody has said
+    if isinstance(dtype, pd.CategoricalDtype):  # texts, even if numbers: somebody said so
         return Column("text", column.astype(object).map(_text, na_action="ignore").astype("string"))
     if pd.api.types.is_complex_dtype(dtype):
         return Column("text", column, problem="complex numbers")
@@ -133,7 +133,7 @@ def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
 
 
 def to_pandas(table: Any) -> pd.DataFrame:
-    """Make a data frame of Arrow's table, whose whole numbers stay whole with gaps between them."""
+    """Make a data frame from an Arrow table; integers stay integers beside missing values."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=WHOLE.get)
     return frame
 
@@ -150,8 +150,8 @@ def _times(times: pd.Series[Any]) -> Column:
             str(time.date()) if time == time.normalize() else f"{time:%Y-%m-%d %H:%M:%S}"
             for time in (present.min(), present.max())
         )
-        note = f"has dates, from {first} to {last}; they are taken as numbers, in days"
-    # Of seconds, which hold any year; as of nanoseconds, it would end in 2262.
+        note = f"has dates from {first} to {last}, used as numbers of days"
+    # In seconds, which hold any year; in nanoseconds, it would end in 2262.
     days = (
         times - pd.Timestamp("1970-01-01", tz="UTC").as_unit("s")
     ).dt.total_seconds() / SECONDS_A_DAY
@@ -160,13 +160,11 @@ def _times(times: pd.Series[Any]) -> Column:
 
 def _durations(durations: pd.Series[Any]) -> Column:
     days = _floats(durations.dt.total_seconds() / SECONDS_A_DAY)
-    return Column(
-        "number", days, note="has times; they are taken as numbers, in days", is_time=True
-    )
+    return Column("number", days, note="has times, used as numbers of days", is_time=True)
 
 
 def _text(value: Any) -> str:
-    """Write down a value without loss."""
+    """Write a value without loss."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if isinstance(value, np.generic):
@@ -177,7 +175,7 @@ def _text(value: Any) -> str:
 
 
 def _objects(column: pd.Series[Any], mark: str | None) -> Column:
-    """Tell what Python's objects mean."""
+    """Interpret Python objects."""
     present = column[~column.map(_is_missing)]
     for row, value in zip(present.index.tolist(), present, strict=True):
         if isinstance(value, complex):
@@ -201,11 +199,11 @@ PLAIN = (
 )
 
 
-# What texts mean.
+# Texts.
 
 
 def _written(column: pd.Series[Any], mark: str | None) -> Column:
-    """Tell what texts mean: all of a column has to agree, gaps apart."""
+    """Interpret texts: all of a column must agree, apart from missing values."""
     trimmed = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
     plain = pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), None, trimmed)
     numbers = _cast(plain, floats=mark == ".")
@@ -225,7 +223,7 @@ def _written(column: pd.Series[Any], mark: str | None) -> Column:
         times = pd.to_datetime(moments, format="ISO8601", utc=True, errors="coerce")
         if times.isna().any():
             row = times.index[times.isna()].tolist()[0]
-            return Column("text", texts, f"the date {given[row]!r}, which is none", row)
+            return Column("text", texts, f"the date {given[row]!r}, which does not exist", row)
         return _times(times.reindex(texts.index))
     readings = {text: _Number.read(text) for text in unique}
     if all(readings.values()):
@@ -238,19 +236,19 @@ def _written(column: pd.Series[Any], mark: str | None) -> Column:
     is_date = given.str.match(DATE).to_numpy(bool)
     if is_date.sum() > len(given) / 2:
         row = int(given.index[is_date][0])
-        problem = f"dates or times such as {given[row]!r}; write the year first: 2024-05-31"
+        problem = f"dates or times such as {given[row]!r}; write the year first, as in 2024-05-31"
         return Column("text", texts, problem, row)
     return Column("text", texts)
 
 
 def _filled(trimmed: Any) -> pd.Series[Any]:
-    """Make texts of Arrow's, where an empty one is a gap."""
+    """Make texts from Arrow's; an empty one is a missing value."""
     texts = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
     return pd.Series(texts.to_pandas(), dtype="string")
 
 
 def _cast(texts: Any, floats: bool) -> pd.Series[Any] | None:
-    """Make numbers of Arrow's texts if all are some, whole ones if they can be."""
+    """Make numbers from Arrow's texts if all are numbers, integers if possible."""
     try:
         whole = pc.cast(texts, pa.int64())
         gaps = pc.is_null(whole).to_numpy(zero_copy_only=False)
@@ -267,7 +265,7 @@ def _cast(texts: Any, floats: bool) -> pd.Series[Any] | None:
 
 @dataclass(frozen=True)
 class _Number:
-    """A number as it is written: what it is with each decimal mark, if it is any, and its unit."""
+    """A number as written: its value under each possible decimal mark, and its unit."""
 
     by_mark: dict[str, float]
     unit: str
@@ -290,7 +288,7 @@ class _Number:
 def _numbers(
     texts: pd.Series[Any], given: pd.Series[Any], readings: dict[str, _Number], mark: str | None
 ) -> Column:
-    """Tell which numbers are written with thousands, decimal commas or a unit."""
+    """Interpret numbers with thousands separators, decimal commas or a unit."""
     units = {number.unit: text for text, number in readings.items()}
     if len(units) > 1:
         return Column("text", texts, f"several units: {', '.join(map(repr, units.values()))}")
@@ -301,47 +299,54 @@ def _numbers(
         differs = [t for t, n in readings.items() if n.by_mark["."] != n.by_mark[","]]
         if differs:
             point, comma = (f"{readings[differs[0]].by_mark[m]:g}" for m in ".,")
-            problem = f"numbers such as {differs[0]!r}, which may be {point} or {comma}"
+            problem = f"numbers such as {differs[0]!r}, which may mean {point} or {comma}"
             return Column(
                 "text", texts, problem, given.index.tolist()[given.tolist().index(differs[0])]
             )
     used = mark if mark is not None and mark in marks else marks[0]
     values = given.map({text: number.by_mark[used] for text, number in readings.items()})
     unit = next(iter(units))
-    note = f"is written with {unit}, and taken as numbers" if unit else ""
+    note = f"is written with {unit} and used as numbers" if unit else ""
     return Column("number", values.reindex(texts.index), note=note)
 
 
 def _marks(readings: Iterable[_Number]) -> str:
-    """Return the decimal marks that all numbers allow."""
+    """Return the decimal marks under which all are numbers."""
     each = list(readings)
     return "".join(mark for mark in ".," if all(mark in number.by_mark for number in each))
 
 
-def decimal_mark(table: pd.DataFrame) -> str | None:
-    """Tell whether the numbers that are written in a table have decimal points or commas.
+def decimal_mark(table: pd.DataFrame, separator: str = "") -> str | None:
+    """Tell whether the numbers written in a table have decimal points or commas.
+
+    Parameters
+    ----------
+    table : DataFrame
+    separator : str, optional
+        What stood between its fields: if that is a comma, decimal points are assumed in doubt.
 
     Returns
     -------
     str or None
-        A point if none has a comma; None if they could be either, or are both.
+        A point if no number has a comma; None if they could be either, or both occur.
     """
     written = [column for _, column in table.items() if _is_text(column)]
     has_comma = [bool(column.str.contains(",", regex=False).any()) for column in written]
+    in_doubt = "." if separator == "," else None
     if not any(has_comma):
-        return _mark_of_points(written)
+        return _mark_of_points(written) or in_doubt
     found = set()
-    # Those with commas tell the most.
+    # Columns with commas tell the most.
     for comma, column in sorted(zip(has_comma, written, strict=True), key=lambda pair: not pair[0]):
         texts = map(str.strip, (column if comma else column[:ENOUGH]).dropna().unique())
         readings = [_Number.read(text) for text in texts if text not in MISSING]
         found.add(_marks(number for number in readings if number) if all(readings) else "")
     marks = found & {".", ","}
-    return marks.pop() if len(marks) == 1 else None
+    return marks.pop() if len(marks) == 1 else in_doubt
 
 
 def _mark_of_points(columns: Iterable[pd.Series[Any]]) -> str | None:
-    """Return a point, unless all with points could be thousands and some of a column are less."""
+    """Return a point, unless all points could mark thousands and a column has smaller numbers."""
     can_be_thousands = False
     for column in columns:
         texts = pc.utf8_trim_whitespace(pa.array(column, pa.string(), from_pandas=True))
@@ -366,7 +371,7 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 
 def _moment(text: str) -> str | None:
-    """Write a date or time as ISO 8601 has it, if the year comes first."""
+    """Write a date or time as in ISO 8601, if the year comes first."""
     found = MOMENT.fullmatch(text)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""The user's model and data, as the command line names them."""
+"""The user's model, checkpoint and data, as named on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-from leakyrelu._data.files import read_arrays, refuse_address
+from leakyrelu._data.files import is_name, read_arrays, refuse_address
 from leakyrelu._errors import InputError
 
 __all__ = [
@@ -29,12 +29,12 @@ __all__ = [
 
 
 def load_object(spec: str) -> Any:
-    """Return what ``module:name`` names; modules of the current directory are found too.
+    """Return what ``module:name`` names; modules in the current directory are found too.
 
     Raises
     ------
     InputError
-        If there is no such module or name, or the module fails when it is imported.
+        If there is no such module or name, or importing the module fails.
     """
     module_name, _, path = spec.partition(":")
     if not module_name or not path:
@@ -43,7 +43,7 @@ def load_object(spec: str) -> Any:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # the module is the user's, and may raise anything
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
         raise InputError(
             f"module {module_name!r} of {spec!r} can't be imported: {_told(error)}"
         ) from error
@@ -61,7 +61,7 @@ def _told(error: BaseException) -> str:
 
 
 def called(function: Callable[[], Any], name: str) -> Any:
-    """Call a function of the user's.
+    """Call a function of the user.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def called(function: Callable[[], Any], name: str) -> Any:
     """
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{name} failed: {_told(error)}") from error
 
 
 def _made(spec: str) -> Any:
-    """Return the object, or what it returns if it is a factory."""
+    """Return the object, or what it makes if it is a factory."""
     found = load_object(spec)
     if isinstance(found, (nn.Module, Tensor)) or not callable(found):
         return found
@@ -83,30 +83,30 @@ def _made(spec: str) -> Any:
 
 
 def load_model(spec: str) -> nn.Module:
-    """Return the model that ``module:factory`` makes, or that is ``module:model``.
+    """Return the model that ``module:factory`` makes, or ``module:model`` itself.
 
     Raises
     ------
     InputError
-        If it can't be imported or made, or is no `torch.nn.Module`.
+        If it can't be imported or made, or is not a `torch.nn.Module`.
     """
     model = _made(spec)
     if not isinstance(model, nn.Module):
-        raise InputError(f"{spec} gives a {type(model).__name__}, but should a torch.nn.Module")
+        raise InputError(f"{spec} is a {type(model).__name__}, but should be a torch.nn.Module")
     return model
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
-    """Load the weights that `torch.save` has written, of the model or of a whole training.
+    """Load weights that `torch.save` wrote, of the model or of a whole training run.
 
-    The state dict may be the file itself, or an entry ``model``, ``state_dict`` or
-    ``model_state_dict`` of it; a prefix ``module.`` or ``_orig_mod.`` is left out. Only tensors
-    and plain values are read, no code is run.
+    The file may be the state dict itself, or have it as ``model``, ``state_dict`` or
+    ``model_state_dict``; a prefix ``module.`` or ``_orig_mod.`` is removed. Only tensors and plain
+    values are read; no code is run.
 
     Raises
     ------
     InputError
-        If the file can't be read, or its weights are not those of the model.
+        If the file can't be read, or its weights don't fit the model.
     """
     state = _read_tensors(path)
     for name in ("model", "state_dict", "model_state_dict"):
@@ -114,14 +114,14 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
             state = state[name]
             break
     if not isinstance(state, dict):
-        raise InputError(f"{path} holds a {type(state).__name__}, but should a state dict")
+        raise InputError(f"{path} contains a {type(state).__name__}, but should be a state dict")
     for prefix in ("module.", "_orig_mod."):
         consume_prefix_in_state_dict_if_present(state, prefix)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         told = " ".join(str(error).split())
-        raise InputError(f"the weights in {path} are not those of the model: {told}") from error
+        raise InputError(f"the weights in {path} don't fit the model: {told}") from error
 
 
 def load_batches(spec: str) -> Any:
@@ -131,34 +131,42 @@ def load_batches(spec: str) -> Any:
     ----------
     spec : str
         A file: .npy; .npz with one array, or one named x or X; .pt; or a table with columns of
-        numbers, as `leakyrelu._data.tables.read_table` reads it. Or ``module:name`` of a tensor, of
-        batches such as a DataLoader's, or of a function that returns either.
+        numbers, as `leakyrelu._data.reading.read_table` reads it. Or ``module:name`` of a tensor or
+        array, of batches such as a DataLoader's, or of a function that returns one of these.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     InputError
-        If it can't be read.
+        If it can't be read, or is something else.
     """
-    path = Path(spec)
-    if ":" in spec and not path.exists():
-        refuse_address(spec)
-        return _made(spec)
+    data = _made(spec) if is_name(spec) else _read(spec)
+    if isinstance(data, np.ndarray):
+        if data.dtype.newbyteorder("=") == np.float64:  # NumPy's default, but few models take it
+            data = data.astype(np.float32)
+        data = data.astype(data.dtype.newbyteorder("="), copy=False)  # PyTorch takes no other
+        data = torch.from_numpy(np.ascontiguousarray(data))
+    is_iterable = hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+    if not is_iterable or isinstance(data, (str, Mapping)):
+        raise InputError(
+            f"{spec} is a {type(data).__name__}, but should be a tensor of examples, or batches of "
+            "them"
+        )
+    return data
+
+
+def _read(spec: str) -> Any:
+    refuse_address(spec)
     readers: dict[str, Callable[[Path], Any]] = {
         ".npy": _read_array,
         ".npz": _read_array,
         ".pt": _read_tensors,
         ".pth": _read_tensors,
     }
+    path = Path(spec)
     reader = readers.get(path.suffix.lower()) or _read_table
-    data = reader(path)
-    if not isinstance(data, np.ndarray):
-        return data
-    if data.dtype.newbyteorder("=") == np.float64:  # what NumPy makes unasked, but few models take
-        data = data.astype(np.float32)
-    data = data.astype(data.dtype.newbyteorder("="), copy=False)  # PyTorch takes no other
-    return torch.from_numpy(np.ascontiguousarray(data))
+    return reader(path)
 
 
 def _check_exists(path: Path) -> None:
@@ -172,8 +180,8 @@ def _read_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise InputError(
-            f"{path} can't be read as tensors and plain values, as torch.save writes them; "
-            "save the state_dict(), not the model itself"
+            f"{path} can't be read as tensors and plain values written by torch.save; save the "
+            "state_dict(), not the model itself"
         ) from error
 
 
@@ -181,20 +189,20 @@ def _read_array(path: Path) -> np.ndarray[Any, Any]:
     _check_exists(path)
     try:
         found = read_arrays(path, alone=("x", "X"))
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{path} can't be read: {error}") from error
     if isinstance(found, np.ndarray):
         return found
     if len(found) != 1:
         raise InputError(
-            f"{path} has the arrays {', '.join(found)}; name the one with the examples x"
+            f"{path} has the arrays {', '.join(found)}; call the one with the examples x"
         )
     return next(iter(found.values()))
 
 
 def _read_table(path: Path) -> np.ndarray[Any, Any]:
     from leakyrelu._data.columns import decimal_mark, understand
-    from leakyrelu._data.tables import READERS, endings, read_table
+    from leakyrelu._data.reading import READERS, endings, read_table
 
     if not path.exists() and not {*READERS, ".zip"} & set(endings(path)):
         raise InputError(
@@ -202,7 +210,7 @@ def _read_table(path: Path) -> np.ndarray[Any, Any]:
             f"{', '.join(READERS)}"
         )
     table = read_table(path)
-    mark = decimal_mark(table.frame) or ("." if table.separator == "," else None)
+    mark = decimal_mark(table.frame, table.separator)
     columns = [understand(column, mark) for _, column in table.frame.items()]
     names = map(str, table.frame.columns)
     others = [
@@ -211,6 +219,6 @@ def _read_table(path: Path) -> np.ndarray[Any, Any]:
         if column.kind == "text" or column.is_time
     ]
     if others:
-        raise InputError(f"{path} has columns that are no numbers: {', '.join(others)}")
+        raise InputError(f"{path} has columns that are not numbers: {', '.join(others)}")
     values = [column.values.to_numpy(dtype=np.float32, na_value=np.nan) for column in columns]
     return np.stack(values, axis=1)

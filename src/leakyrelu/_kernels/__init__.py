@@ -4,10 +4,10 @@ import os
 
 __all__ = ["ufuncs"]
 
-# How long OpenMP's threads wait for more work, spinning, before they sleep: some 100 µs. GNU's
-# 5 ms, or a thousand times that, would be taken from NumPy's matrix products, whose threads are
-# others; none at all would cost a wake-up at each call: see benchmarks/README.md. OpenMP reads
-# it when it is loaded. A setting of the user's stands, and PyTorch has another OpenMP.
+# How long OpenMP's threads spin for more work before they sleep: about 100 µs. GNU's default of
+# 5 ms (or a thousand times that) would steal time from the threads of NumPy's matrix products, and
+# none at all would cost a wake-up per call: see benchmarks/README.md. OpenMP reads this when it is
+# loaded. A setting of the user's is respected, and PyTorch has an OpenMP of its own.
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 _sets_waiting = os.environ.keys().isdisjoint(_WAITING)

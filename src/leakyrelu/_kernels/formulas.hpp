@@ -17,7 +17,7 @@ struct BFloat16 {
   std::uint16_t bits;
 };
 
-// A float's bits as an integer, and those of two of its values.
+// A float's bits as an integer, and the bits of two values.
 template <class T>
 struct Bits;
 template <>
@@ -58,9 +58,9 @@ inline U mask_below(U bits, U limit) {
 }
 
 // 1 if x > 0 else negative_slope; NaN counts as not positive. A comparison of floats raises
-// the "invalid" flag for a NaN, which NumPy would report as a RuntimeWarning. And any choice
-// between two values the compilers may turn into a branch, 40 times slower on random signs.
-// Masks of bits do neither: those of the positive numbers are from 1 to infinity's.
+// the "invalid" flag for a NaN, which NumPy would report as a RuntimeWarning. And compilers may
+// turn a choice between two values into a branch, 40 times slower on random signs. Bit masks
+// avoid both: the bits of the positive numbers go from 1 to those of infinity.
 template <class T>
 inline T slope(T x, T negative_slope) {
   using U = typename Bits<T>::type;
@@ -73,8 +73,8 @@ inline long double slope(long double x, long double negative_slope) {
   return std::isgreater(x, 0.0L) ? 1.0L : negative_slope;
 }
 
-// factor times the slope, and not a choice of two products: inf * 0 would raise a flag for a
-// value that nobody asked for.
+// factor times the slope, rather than a choice between two products: inf * 0 would raise a flag
+// for a value that is not used.
 struct LeakyReLU {
   static constexpr int inputs = 2;
   static constexpr bool multiplies = true;
@@ -102,7 +102,7 @@ struct LeakyReLUBackward {
   }
 };
 
-// 0 where x <= 0, else x, NaN included. The bits from those of -0.0 to those of -infinity go.
+// 0 where x <= 0, else x, NaN included: bits from those of -0.0 to those of -infinity become 0.
 struct ReLU {
   static constexpr int inputs = 1;
   static constexpr bool multiplies = false;

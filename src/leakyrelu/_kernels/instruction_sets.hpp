@@ -1,4 +1,4 @@
-// The choice among what was compiled for several instruction sets.
+// The choice among the instruction sets that were compiled.
 #pragma once
 
 #include <cstdlib>
@@ -18,7 +18,7 @@ inline bool has_instruction_set(const char* name) {
   return !std::strcmp(name, "baseline");
 }
 
-// The best that this processor has, of those compiled, the smallest first.
+// The best one that this processor has, of those compiled, given smallest first.
 // LEAKYRELU_INSTRUCTION_SET asks for a smaller one, so that each can be tested anywhere.
 template <class Compiled>
 const Compiled& best_of(std::initializer_list<const Compiled*> all) {

@@ -1,6 +1,6 @@
 // The extension module of the layers: passes over the memory of PyTorch's tensors. PyTorch is
-// loaded before it, and with it the only OpenMP library of that name: so the layers have the
-// threads of the operations around them, as many as torch.set_num_threads says.
+// loaded first, and with it the only OpenMP library of that name: so the layers share the threads
+// of PyTorch's operations, as many as torch.set_num_threads allows.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -35,7 +35,7 @@ const leakyrelu::Passes* passes_of(const char* dtype) {
 using Address = unsigned long long;
 void* memory(Address address) { return reinterpret_cast<void*>(address); }
 
-// Whether n elements can be at each address; else sets an error.
+// Whether n elements can be at each address; if not, sets an error.
 bool can_be_at(std::initializer_list<Address> addresses, Py_ssize_t n) {
   if (n < 0) {
     PyErr_SetString(PyExc_ValueError, "a size is below 0");

@@ -20,18 +20,18 @@ namespace {
 // Elements in a block: a few buffers of them fit the first-level cache.
 constexpr npy_intp block = 512;
 
-// 16-bit floats on the way through float: as many as vector registers hold.
+// 16-bit floats converted to float at once: as many as vector registers hold.
 constexpr npy_intp lanes = 32;
 
-// From this size on, what is written would push everything else out of the caches before it
-// is read again, so it goes past them. The last-level cache is no measure: on a shared server
-// it is counted as a whole. See benchmarks/README.md.
+// From this size on, the output would push everything else out of the caches before it is read
+// again, so it bypasses them. The size of the last-level cache is no guide, as shared servers
+// report all of it. See benchmarks/README.md.
 constexpr npy_intp bytes_to_stream = 32 << 20;
 
 // Bytes of a row in which whole groups of pages outweigh the rest.
 constexpr npy_intp shortest_streamed = 64 << 10;
 
-// One call by NumPy: the arguments of F, and last the output.
+// One call by NumPy: the arguments of F, then the output.
 template <class F, class T>
 struct Row {
   static constexpr bool is_widened =
@@ -57,8 +57,8 @@ struct Row {
     return true;
   }
 
-  // Whether no input is written to but at the very element being computed. NumPy also hands
-  // over overlapping rows that are right if taken element by element.
+  // Whether the output overlaps no input except at the element being computed. NumPy also passes
+  // overlapping rows that are right only if computed element by element.
   bool is_independent(npy_intp n) const {
     struct Extent {
       const char *first, *last;
@@ -192,8 +192,8 @@ struct Row {
   }
 #endif
 
-  // As piece, with stores past the caches. Four pages side by side, 256 bytes of each in
-  // turn: the memory has more to do at once than with one page after another. A register is
+  // Like piece, with stores that bypass the caches: four pages side by side, 256 bytes of each in
+  // turn, which gives the memory more to do at once than one page after another. A register is
   // stored as soon as it is computed; 16-bit floats, with more to compute, gain by 256 bytes.
   template <bool one_slope>
   void streamed(npy_intp start, npy_intp stop) const {
@@ -233,7 +233,7 @@ struct Row {
     has_one_slope() ? streamed<true>(start, stop) : streamed<false>(start, stop);
   }
 
-  // Of a row of n elements, where so many are computed in all.
+  // Compute a row of n elements, of so many in all.
   bool should_stream(npy_intp n, npy_intp in_all) const {
     if (in_all * size < bytes_to_stream || n * size < shortest_streamed) return false;
     if (!is_contiguous(F::inputs) || !needs_no_buffer()) return false;
@@ -247,7 +247,7 @@ struct Row {
 #endif
 };
 
-// The loop of a ufunc, that is of elements.
+// The loop of a ufunc, by elements.
 template <class F, class T>
 void loop(char** arguments, const npy_intp* dimensions, const npy_intp* steps, void*) {
   const Row<F, T> row{arguments, steps};
@@ -267,8 +267,8 @@ void loop(char** arguments, const npy_intp* dimensions, const npy_intp* steps, v
 }
 
 // The loop of a generalised ufunc, "(c,n),(c,m)->(c,n)" with m 1 or n: rows of n elements that
-// have a slope, or n slopes, for each of the c channels. As elements NumPy would hand over row
-// by row, too little at once for threads. It copies what overlaps.
+// have a slope, or n slopes, for each of the c channels. An elementwise ufunc would get one row at
+// a time, too little for threads. NumPy copies operands that overlap.
 template <class F, class T>
 void channels_loop(char** arguments, const npy_intp* dimensions, const npy_intp* steps, void*) {
   const npy_intp outer = dimensions[0], channels = dimensions[1], n = dimensions[2];

@@ -8,7 +8,7 @@ namespace leakyrelu {
 // What NumPy calls a PyUFuncGenericFunction.
 using Loop = void (*)(char** arguments, const npy_intp* dimensions, const npy_intp* steps, void*);
 
-constexpr int native_dtypes = 4;  // of NumPy's own: float16, float32, float64, longdouble
+constexpr int native_dtypes = 4;  // NumPy's own: float16, float32, float64, longdouble
 
 struct Loops {
   Loop native[native_dtypes];

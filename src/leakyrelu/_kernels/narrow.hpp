@@ -1,4 +1,4 @@
-// 16-bit floats: to float, in which they are multiplied, and back.
+// 16-bit floats: conversion to float, for multiplication, and back.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,9 @@ inline void narrow(float x, Half& out) { out.bits = npy_float_to_half(x); }
 inline float to_float(BFloat16 x) { return same_bits<float>(std::uint32_t(x.bits) << 16); }
 
 // The product of two float16, or of two bfloat16, is exact in float (but for underflow far
-// below what either holds), so it is rounded once, to nearest, ties to even, as IEEE asks.
+// below what either holds), so it is rounded once, to nearest, ties to even, as in IEEE 754.
 inline void narrow(float x, BFloat16& out) {
-  // No NaN becomes an infinity by this: one that came of bfloat16 has zeros below.
+  // This turns no NaN into an infinity: one that came from bfloat16 has zeros below.
   const auto bits = same_bits<std::uint32_t>(x);
   out.bits = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }

@@ -1,4 +1,4 @@
-// The passes over the memory of a layer's tensors: PReLU's way back, RReLU's both ways.
+// The passes over a layer's tensors: backward for PReLU, forward and backward for RReLU.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,7 @@ inline double sum_of_lanes(const T* x) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-// Numbers are added in Wide<T> this many times at most before a double takes their sum.
+// At most this many numbers are added up in Wide<T> before their sum is added in double.
 constexpr npy_intp most_added = block / lanes;
 
 // n elements with one slope; returns its gradient.
@@ -174,8 +174,8 @@ void backward_by_columns(const T* gradient, const T* x, const Wide<T>* slopes, T
 
 // out = gradient * (1 if x > 0 else weight), and grad_weight the sum of gradient * x over the
 // elements of each channel that are not positive. Element (o, c, i) of all but the weights is
-// at (o * channels + c) * inner + i; out may be gradient or x. What is summed in which order
-// depends on the shape alone, so the sums are the same on any number of threads.
+// at (o * channels + c) * inner + i; out may be gradient or x. The order of the sums depends only
+// on the shape, so they are the same on any number of threads.
 template <class T>
 void prelu_backward(const T* gradient, const T* x, const T* weight, T* out, T* grad_weight,
                     npy_intp outer, npy_intp channels, npy_intp inner) {
@@ -196,8 +196,8 @@ void prelu_backward(const T* gradient, const T* x, const T* weight, T* out, T* g
 }
 
 // Random numbers by xoshiro128+ (Blackman and Vigna, "Scrambled linear pseudorandom number
-// generators", 2021), several generators side by side. Each `drawn` elements have generators of
-// their own, so that they are the same whenever and by whichever thread they are drawn.
+// generators", 2021), several generators side by side. Each `drawn` elements have their own
+// generators, so they get the same numbers whichever thread draws them.
 constexpr npy_intp drawn = 8192;
 
 class Generators {
@@ -237,12 +237,12 @@ class Generators {
 };
 
 // out = factor * (1 if x > 0 else a slope drawn for that element), the same for the same seed.
-// Forward the factor is x, backward the gradient. Each of the parts, one after another and of n
-// elements each, has a seed of its own.
+// Forward, the factor is x; backward, it is the gradient. The parts, one after another and of n
+// elements each, have their own seeds.
 template <class T>
 void rrelu(const T* factor, const T* x, T* out, npy_intp n, double lower, double upper,
            const std::uint64_t* seeds, npy_intp parts) {
-  // Bounds too far apart for their distance to be a Wide<T> are halved, what is drawn is doubled.
+  // Bounds too far apart for their distance to fit Wide<T> are halved, and the numbers doubled.
   const bool is_wide = !(upper - lower <= std::numeric_limits<Wide<T>>::max());
   if (is_wide) lower /= 2, upper /= 2;
   const Wide<T> step = static_cast<Wide<T>>((upper - lower) / (1 << 24));

@@ -10,7 +10,7 @@ namespace leakyrelu {
 
 namespace {
 
-// A thread pays from about this many bytes on: see "When threads and streaming pay" in
+// A thread pays off from about this many bytes: see "When threads and streaming pay" in
 // benchmarks/README.md.
 constexpr std::ptrdiff_t bytes_a_thread = 512 * 1024;
 

@@ -21,22 +21,22 @@ namespace {
 
 constexpr std::ptrdiff_t pieces_a_share = 16;
 
-// Calls piece(start, stop) for pieces of 0..n, multiples of `unit`, on as many threads as pay.
+// Calls piece(start, stop) for pieces of 0..n, multiples of `unit`, on as many threads as pay off.
 template <class Piece>
 void split(std::ptrdiff_t n, std::ptrdiff_t unit, std::ptrdiff_t bytes, const Piece& piece) {
 #if defined(_OPENMP)
   const int threads = leakyrelu::threads_for(bytes);
   if (threads > 1) {
-    // A thread has a share of its own, the same at each call, so that it finds it in its cache,
-    // and helps with those of the others after: nobody waits for one that wakes up late.
+    // Each thread has its own share, the same at each call, so that it is in its cache, and then
+    // helps the others: nobody waits for a thread that wakes up late.
     const std::ptrdiff_t share = (n / threads / unit + 1) * unit;
     const std::ptrdiff_t size = (share / pieces_a_share / unit + 1) * unit;
     struct alignas(64) Share {
       std::atomic<std::ptrdiff_t> taken{0};
     };
     std::vector<Share> shares(threads);
-    // Rounding, flushing to zero and the flags that NumPy makes warnings of belong to a
-    // thread: the others take those of the caller, and the caller takes their flags.
+    // Rounding, flushing to zero and the flags that NumPy turns into warnings belong to a thread:
+    // the others take those of the caller, and the caller collects their flags.
     std::fenv_t environment;
     std::fegetenv(&environment);
     int flags = 0;

@@ -47,7 +47,7 @@ struct UFunc {
      "leaky_relu_derivative with a slope for each channel", by_channel},
 };
 
-// Of every operand of every loop, four operands a loop: a ufunc uses as many as it has.
+// The dtypes of four operands per loop: a ufunc uses as many as it has.
 const char types[5][leakyrelu::native_dtypes * 4] = {
     {},
     {},
@@ -72,8 +72,8 @@ int add_ufunc(PyObject* module, const UFunc& which) {
   return status;
 }
 
-// A ufunc of all inputs but the last, which is a number: so the dtype is decided by the arrays
-// alone, and whatever holds arrays handles the function as it does numpy.sin.
+// A ufunc of all inputs but the last, which is a fixed number: so the arrays alone decide the
+// dtype, and containers of arrays handle the function like numpy.sin.
 struct Bound {
   const UFunc& which;
   double negative_slope;
@@ -82,7 +82,7 @@ struct Bound {
 };
 constexpr const char* capsule_name = "leakyrelu.Bound";
 
-// As NumPy converts a Python float; what overflows is reported as that of the loop.
+// Like NumPy's conversion of a Python float; an overflow is reported as one of the loop.
 void convert(double x, Half& out) { out.bits = npy_double_to_half(x); }
 void convert(double x, BFloat16& out) { narrow(static_cast<float>(x), out); }
 template <class T>
@@ -161,7 +161,7 @@ PyObject* with_slope(PyObject*, PyObject* arguments) {
   return ufunc;
 }
 
-// NumPy learns of bfloat16 from another package, ml_dtypes: only when one is at hand.
+// Another package, ml_dtypes, adds bfloat16 to NumPy: the ufuncs learn it when it occurs.
 PyObject* add_bfloat16(PyObject* module, PyObject* dtype) {
   if (!PyArray_DescrCheck(dtype)) return PyErr_Format(PyExc_TypeError, "not a dtype: %R", dtype);
   bfloat16_number = reinterpret_cast<PyArray_Descr*>(dtype)->type_num;

@@ -1,1 +1,1 @@
-"""The picture of activations."""
+"""Pictures of activations."""

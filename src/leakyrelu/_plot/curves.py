@@ -1,4 +1,4 @@
-"""What `plot` draws: label, value and derivative of a spec, a module or any function."""
+"""The points `plot` draws: value and derivative of a spec, a module or any function."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["LARGEST", "SMALLEST", "Curve", "curves"]
 Array = npt.NDArray[np.float64]
 Call = Callable[[Array], Any]
 
-# In wider axes matplotlib's transformations overflow, and it takes axes below 3e-287 for empty.
+# Beyond these, matplotlib's transformations overflow, or it takes the axes for empty.
 LARGEST, SMALLEST = 1e300, 1e-280
 INTERVALS = 400  # on each side of 0, less than a pixel each
 
@@ -43,7 +43,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class _Function:
-    """A function of arrays; `derivative` is None if it is to be found by differences."""
+    """A function of arrays; without a `derivative`, finite differences are used."""
 
     label: str
     value: Call
@@ -57,14 +57,14 @@ def curves(activations: Any, limit: float) -> list[Curve]:
     Raises
     ------
     TypeError
-        If one is neither spec, module nor function.
+        If one is neither a spec, a module nor a function.
     InputError
         If one is unknown, fails, is not elementwise, or has values that can't be drawn.
     """
     half = np.linspace(0, limit, INTERVALS + 1)
     x = np.concatenate([-half[:0:-1], half])
     drawn, seen = [], Counter[str]()
-    # What is not finite is not drawn, and which arguments a function takes is found by trying.
+    # Values that are not finite are not drawn, and what a function takes is found by trying.
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         for label, given in _labelled(activations):
             for function in _functions(label, given, x):
@@ -78,10 +78,10 @@ def curves(activations: Any, limit: float) -> list[Curve]:
 
 
 def _labelled(activations: Any) -> list[tuple[str, Any]]:
-    """Return each activation once, with the label that the user gave, or an empty one."""
+    """Return each activation once, with the label the user gave, or an empty one."""
     if isinstance(activations, Mapping):
         return [(str(label), given) for label, given in activations.items()]
-    alone = isinstance(activations, str) or callable(activations)  # iterable, too, or not
+    alone = isinstance(activations, str) or callable(activations)  # though it may be iterable
     if alone or not isinstance(activations, Iterable):
         activations = [activations]
     chosen: list[Any] = []
@@ -122,7 +122,7 @@ def _functions(label: str, given: Any, x: Array) -> Iterator[_Function]:
 
 
 def _torch() -> Any:
-    """Return torch if it is imported; if not, nothing that was given is of it."""
+    """Return torch if it is imported; otherwise no input can be one of its objects."""
     return sys.modules.get("torch")
 
 
@@ -148,18 +148,18 @@ def _tried(label: str, given: Any, x: Array) -> _Function:
     for call, gradient, precision in _ways(label, given):
         try:
             found = call(x)
-        except Exception as error:  # it is the user's, and may raise anything
+        except Exception as error:  # the user's function may raise anything
             failures.append(error)
             continue
         value = functools.partial(_numbers, label, call)
         _check(label, value, precision or _precision(found), x)
         derivative = None
         if gradient is not None:
-            with suppress(RuntimeError):  # torch has none of it
+            with suppress(RuntimeError):  # autograd can't differentiate it
                 gradient(x)
                 derivative = functools.partial(_numbers, label, gradient)
         return _Function(label, value, derivative, precision or _precision(found))
-    # That it takes no arrays, or no tensors, tells least.
+    # An error about the type says the least: the function may take another one.
     for failure in failures:
         if not isinstance(failure, (TypeError, AttributeError)) and "ambiguous" not in str(failure):
             raise _failed(label, failure)
@@ -168,16 +168,16 @@ def _tried(label: str, given: Any, x: Array) -> _Function:
 
 def _failed(label: str, error: Exception) -> InputError:
     told = " ".join(f"{type(error).__name__}: {error}".split())
-    return InputError(f"{label} can't be drawn: for a row of numbers it raises {told}")
+    return InputError(f"{label} can't be drawn: for an array of numbers it raises {told}")
 
 
 def _ways(label: str, given: Any) -> Iterator[tuple[Call, Call | None, Any]]:
-    """Yield ways to call a function, each with its derivative and precision if it has them."""
+    """Yield ways to call a function, each with its derivative and precision, if known."""
     torch = _torch()
     if torch and isinstance(given, torch.nn.Module):
         try:
             with torch.inference_mode(False):
-                module = copy.deepcopy(given).eval()  # the user's stays as it is
+                module = copy.deepcopy(given).eval()  # the user's stays unchanged
         except Exception as error:
             raise InputError(f"{label} can't be drawn, as it can't be copied: {error}") from error
         tensors = itertools.chain(module.parameters(), module.buffers())
@@ -204,7 +204,7 @@ def _of_tensors(
 
     @contextmanager
     def gradients() -> Iterator[None]:
-        """Have them whatever the caller is in, and leave the random numbers as they are."""
+        """Enable gradients whatever the caller's mode, and keep the state of the generators."""
         devices = [device] if device is not None and device.type == "cuda" else []
         with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
             yield
@@ -234,7 +234,7 @@ def _precision(found: Any) -> Any:
 
 
 def _numbers(label: str, call: Call, x: Array) -> Array:
-    """Call the function; refuse what is no array of numbers in the shape of `x`."""
+    """Call the function; refuse a result that is not an array of numbers in the shape of `x`."""
     try:
         found = call(x)
     except Exception as error:
@@ -249,21 +249,21 @@ def _numbers(label: str, call: Call, x: Array) -> Array:
             kind = "complex numbers"
         if array.dtype.kind == "O":
             array = np.vectorize(float, otypes=[float])(array)
-        if array.dtype.kind not in "biufV":  # V: the 16-bit floats of ml_dtypes
+        if array.dtype.kind not in "biufV":  # V: 16-bit floats of ml_dtypes
             raise TypeError(f"dtype {array.dtype}")
         array = array.astype(np.float64)
     except Exception as error:
-        raise InputError(f"{label} gives {kind}, but must give real numbers") from error
+        raise InputError(f"{label} returns {kind}, but must return real numbers") from error
     if array.shape != x.shape:
         raise InputError(
-            f"{label} is not elementwise: for {x.size} numbers it gives an array of shape "
+            f"{label} is not elementwise: for {x.size} numbers it returns an array of shape "
             f"{array.shape}"
         )
     return array
 
 
 def _check(label: str, value: Call, precision: Any, x: Array) -> None:
-    """Refuse what depends on the other elements or on chance, or has no numbers as these."""
+    """Refuse values that depend on other elements or on chance, and a limit out of range."""
     least, most = float(precision.tiny) * INTERVALS, float(precision.max)
     if not least <= x[-1] <= most:
         raise InputError(
@@ -275,8 +275,8 @@ def _check(label: str, value: Call, precision: Any, x: Array) -> None:
     near = 8 * float(precision.eps) * np.abs(y[np.isfinite(y)]).max(initial=0)
     if not np.allclose(y[some], value(x[some].copy()), rtol=1e-6, atol=near, equal_nan=True):
         raise InputError(
-            f"{label} is not elementwise: a number's value depends on the other numbers, or on "
-            "chance"
+            f"{label} is not elementwise: the value for a number depends on the other numbers, or "
+            "on chance"
         )
 
 
@@ -291,16 +291,16 @@ def _lines(function: _Function, x: Array) -> tuple[tuple[Array, Array], tuple[Ar
     differences = functools.partial(_differences, function, step, limit)
     slopes = differences(x)
     size = np.pad(np.abs(slopes), 1)
-    slopes[size[1:-1] > 100 * np.fmax(size[:-2], size[2:])] = np.nan  # upright, as cbrt at 0
+    slopes[size[1:-1] > 100 * np.fmax(size[:-2], size[2:])] = np.nan  # vertical, like cbrt at 0
     return value, _line(label, differences, x, slopes, 8 * step)
 
 
 def _step(function: _Function, limit: float, y: Array) -> float:
-    """How far apart points must be for their difference to tell the slope in spite of rounding."""
+    """How far apart points must be for their difference to show the slope despite rounding."""
     if function.precision.bits < 32:
         raise InputError(
-            f"{function.label} computes in 16 bits, too coarsely for its slope to be told; draw it "
-            "in float32 or float64"
+            f"{function.label} computes in 16 bits, too coarse to see its slope; draw it in "
+            "float32 or float64"
         )
     eps = float(function.precision.eps)
     rounding = eps * np.nanmax(np.abs(y))
@@ -315,9 +315,9 @@ def _step(function: _Function, limit: float, y: Array) -> float:
 
 
 def _differences(function: _Function, step: float, limit: float, x: Array) -> Array:
-    """Return slopes on one side of each point, so that corners and jumps at it don't count."""
+    """Return one-sided slopes at each point, so that corners and jumps there don't count."""
     places = [np.clip(x + k * step, -limit, limit) for k in (-2, -1, 1, 2)]
-    if function.precision.bits < 64:  # take those that it can represent
+    if function.precision.bits < 64:  # use points that it can represent
         places = [place.astype(np.float32).astype(np.float64) for place in places]
     y = [function.value(place) for place in places]
     before = (y[1] - y[0]) / (places[1] - places[0])
@@ -331,10 +331,10 @@ def _differences(function: _Function, step: float, limit: float, x: Array) -> Ar
 
 
 def _line(label: str, function: Call, x: Array, y: Array, finest: float) -> tuple[Array, Array]:
-    """Return the points to join, with NaN between those where the function jumps.
+    """Return the points to join, with NaN where the function jumps.
 
-    Between neighbours that differ visibly it jumps if most of the difference is still there in
-    a part of the interval no wider than `finest`.
+    It jumps between neighbours that differ visibly if most of the difference remains in a part of
+    the interval no wider than `finest`.
     """
     if np.any(np.abs(y[[0, -1]]) > LARGEST):
         raise InputError(f"{label} exceeds {LARGEST:g}, which can't be drawn; lower the limit")
@@ -354,7 +354,7 @@ def _line(label: str, function: Call, x: Array, y: Array, finest: float) -> tupl
         left, low = np.where(is_left, left, middle), np.where(is_left, low, between)
         right, high = np.where(is_left, middle, right), np.where(is_left, between, high)
     jumps = at[np.abs(high - low) > difference[at] / 2]
-    if jumps.size > x.size / 10:  # it jumps too often to be seen as that
+    if jumps.size > x.size / 10:  # too many to be seen as jumps
         return x, y
-    y[np.intersect1d(jumps, jumps + 1)] = np.nan  # a point between two jumps, as sign(0)
+    y[np.intersect1d(jumps, jumps + 1)] = np.nan  # a point between two jumps, like sign(0)
     return np.insert(x, jumps + 1, x[jumps]), np.insert(y, jumps + 1, np.nan)

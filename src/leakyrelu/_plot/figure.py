@@ -1,4 +1,4 @@
-"""A matplotlib figure that needs no pyplot and that notebooks show."""
+"""A matplotlib figure that needs no pyplot and that notebooks display."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["NotebookFigure"]
 
 
 class NotebookFigure(Figure):
-    """A figure outside pyplot, which keeps no figure open; notebooks ask it for a PNG."""
+    """A figure outside pyplot, which would keep it open; notebooks ask it for a PNG."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(layout="constrained", **options)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leakyrelu._data.files import check_file, replacing
-from leakyrelu._errors import InputError
+from leakyrelu._errors import InputError, needed_for
 from leakyrelu._plot.curves import LARGEST, SMALLEST, curves
 from leakyrelu.activations import Activation
 
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["plot"]
 
-# Okabe and Ito's palette, told apart by colour-blind readers; yellow is left out, as it is
-# too pale for a line on white. The dashes tell the curves apart without any colour.
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow, which is too
+# pale for a line on white. The dashes tell the curves apart without any colour.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]
 DASHES = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1))]
 
 FIGURE_SIZE = (9, 3.8)  # inches
-NEEDS_MATPLOTLIB = "plot needs matplotlib: pip install 'leakyrelu[plot]'"
 
 
 def plot(
@@ -50,43 +49,44 @@ def plot(
     Parameters
     ----------
     activations : spec, module or function, or several; default ("relu", "leaky_relu:0.1")
-        What to draw. A spec is what `leakyrelu.activations.parse` takes: ``"prelu:0.3"``. A
-        module of PyTorch, or its class, is drawn as it is in evaluation, and left as it is; a
-        PReLU of several slopes gives a curve for each. A function takes arrays, tensors or
-        single numbers, element by element: ``np.tanh``, ``torch.nn.functional.gelu``,
+        What to draw. A spec is what `leakyrelu.parse` takes: ``"prelu:0.3"``. A PyTorch module,
+        or its class, is drawn in evaluation mode and left unchanged; a PReLU with several slopes
+        gives one curve each. A function takes arrays, tensors or single numbers, element by
+        element: ``np.tanh``, ``torch.nn.functional.gelu``,
         ``lambda x: x**3``. A dict names the curves: ``{"cube": lambda x: x**3}``.
     path : str or path-like, optional
-        Write the picture there; its ending is the format, any that matplotlib writes:
-        ``.png``, ``.svg``, ``.pdf``, ``.eps``, ``.jpg``, ``.webp``, ``.tif`` and more. The same
-        picture gives the same file.
+        Write the picture there; the ending is the format, any that matplotlib writes: ``.png``,
+        ``.svg``, ``.pdf``, ``.eps``, ``.jpg``, ``.webp``, ``.tif`` and more. The same picture gives
+        the same file.
     limit : float, default 4.0
-        The curves run from ``-limit`` to ``limit``; from 1e-280 to 1e300.
+        The curves run from ``-limit`` to ``limit``, a number from 1e-280 to 1e300.
     figure : matplotlib.figure.Figure, optional
-        Draw in this one; by default in a new one outside pyplot.
+        Draw in this figure; by default in a new one outside pyplot.
 
     Returns
     -------
     matplotlib.figure.Figure
-        To change further, or shown by a notebook.
+        Notebooks display it; it can be changed further.
 
     Raises
     ------
     TypeError
-        If what is to be drawn is neither spec, module nor function, `path` is no path, or
-        `figure` no figure.
+        If something to draw is neither a spec, a module nor a function, `path` is not a path, or
+        `figure` is not a figure.
     InputError
         If an activation is unknown, fails, is not elementwise or has values that can't be
-        drawn; none is given; `limit` is out of its range; or the ending of `path` is not a
-        format of matplotlib.
+        drawn; none is given; `limit` is out of range; or matplotlib has no format for the ending
+        of `path`.
     OSError
-        If the file can't be written; what was there before is kept.
-    ImportError
+        If the file can't be written; an existing file is kept.
+    MissingDependencyError
         If matplotlib is not installed.
 
     Notes
     -----
-    Derivatives of modules and of functions of tensors are those of PyTorch's autograd, of
-    other functions differences. Where a function or its derivative jumps, the line breaks.
+    Derivatives of modules and of functions of tensors come from PyTorch's autograd, those of
+    other functions from finite differences. Where a function or its derivative jumps, the line
+    breaks.
 
     Examples
     --------
@@ -96,12 +96,10 @@ def plot(
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['relu', 'leaky_relu:0.2', 'tanh']
     """
-    try:
+    with needed_for("plot", "plot"):
         from matplotlib.figure import Figure
 
         from leakyrelu._plot.figure import NotebookFigure
-    except ImportError as error:
-        raise ImportError(NEEDS_MATPLOTLIB) from error
 
     if is_new := figure is None:
         figure = NotebookFigure(figsize=FIGURE_SIZE)
@@ -120,7 +118,7 @@ def plot(
         axes.locator_params(axis="x", steps=[1, 2, 5, 10])
     curve.set_title("activation f(x)")
     slope.set_title("derivative f'(x)")
-    colors = [*COLORS, curve.xaxis.label.get_color()]  # black, or what is seen on a dark page
+    colors = [*COLORS, curve.xaxis.label.get_color()]  # black, or white on a dark page
     for i, one in enumerate(drawn):
         style: dict[str, Any] = {
             "color": colors[i % len(colors)],
@@ -144,7 +142,7 @@ def _add_legend(
 ) -> None:
     """Put the legend below both axes, where it covers no curve."""
     width, height = figure.get_size_inches()
-    column = 0.8 + 0.09 * max(map(len, labels))  # inches of a line, a label and a gap
+    column = 0.8 + 0.09 * max(map(len, labels))  # inches for a line, a label and a gap
     columns = min(len(labels), max(1, int(width / column)))
     needed = 0.1 + 0.22 * -(-len(labels) // columns)
     if is_new:
@@ -164,7 +162,7 @@ def _add_legend(
     )
     legend.set_in_layout(False)
     for line, text, label in zip(lines, legend.get_texts(), labels, strict=True):
-        # Set afterwards: matplotlib leaves out labels as _swish, and takes $ for formulas.
+        # Set afterwards: matplotlib skips labels such as _swish, and takes $ for a formula.
         line.set_label(label)
         text.set_text(label)
         text.set_parse_math(False)
@@ -195,17 +193,17 @@ def _checked_path(path: Any, figure: Figure) -> Path:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    """Write the picture, the same bytes each time: without dates and names, with fixed ids."""
+    """Write the picture, the same bytes every time: without a date, with fixed ids."""
     import matplotlib
 
     ending = path.suffix.lstrip(".").lower()
-    kind = ending.removesuffix("z")  # gzip's head has a date too
+    kind = ending.removesuffix("z")  # gzip's header has a date too
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     buffer = io.BytesIO()
     try:
         with matplotlib.rc_context({"svg.hashsalt": "leakyrelu", "svg.fonttype": "none"}):
             figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
-    except Exception as error:  # a program or a part of Pillow that is missing
+    except Exception as error:  # a program or a part of Pillow is missing
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise OSError(f"{path} can't be written as .{ending}: {told}") from error
     picture = buffer.getvalue()

@@ -17,7 +17,7 @@ from leakyrelu._compare.results import Results
 from leakyrelu._compare.statistics.condition import START, reach, silent
 from leakyrelu._compare.trial import Trial
 from leakyrelu._data.files import check_file, replacing
-from leakyrelu._errors import InputError
+from leakyrelu._errors import InputError, needed_for
 from leakyrelu._report import sentences
 from leakyrelu._report.tables import candidates_table, names_of, trials_table
 from leakyrelu._report.why import explain
@@ -90,12 +90,9 @@ def check_runs(several: Sequence[Results], directory: Path) -> None:
 
 def to_tensorboard(several: Sequence[Results], directory: Path) -> None:
     """Write each trial as a run: scalars over the epochs, and what it was with its scores."""
-    try:
+    with needed_for("TensorBoard", "tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
-    except ImportError as error:
-        message = f"TensorBoard needs {error.name}: pip install 'leakyrelu[tensorboard]'"
-        raise ImportError(message, name=error.name) from error
     check_runs(several, directory)
     for run, found, trial in _runs(several, directory):
         with SummaryWriter(run) as writer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakyrelu._data.files import replacing
+from leakyrelu._errors import needed_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +59,8 @@ def counted(number: int, noun: str) -> str:
 
 def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
     """Return the rows as a DataFrame."""
-    try:
+    with needed_for("a table", "compare"):
         import pandas as pd
-    except ImportError as error:
-        raise ImportError("a table needs pandas: pip install 'leakyrelu[compare]'") from error
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -12,10 +12,11 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
+from leakyrelu._errors import needed_for
 from leakyrelu.health._watch import Watch, WatchOptions, watch
 from leakyrelu.integrations._scalars import scalars
 
-try:
+with needed_for("leakyrelu.integrations.huggingface", "huggingface"):
     from transformers import (
         Trainer,
         TrainerCallback,
@@ -23,11 +24,6 @@ try:
         TrainerState,
         TrainingArguments,
     )
-except ImportError as error:
-    raise ImportError(
-        "leakyrelu.integrations.huggingface needs transformers and accelerate: "
-        "pip install 'leakyrelu[huggingface]'"
-    ) from error
 
 __all__ = ["HealthCallback"]
 

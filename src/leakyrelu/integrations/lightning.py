@@ -8,15 +8,12 @@ from typing import Any, Unpack
 
 from torch import nn
 
+from leakyrelu._errors import needed_for
 from leakyrelu.health._watch import Watch, WatchOptions, watch
 from leakyrelu.integrations._scalars import scalars
 
-try:
+with needed_for("leakyrelu.integrations.lightning", "lightning"):
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise ImportError(
-        "leakyrelu.integrations.lightning needs lightning: pip install 'leakyrelu[lightning]'"
-    ) from error
 
 __all__ = ["HealthCallback"]
 

@@ -1,4 +1,4 @@
-"""Layers that replace those of `torch.nn` with one changed import, and train faster.
+"""Drop-in replacements for layers of `torch.nn` that train faster.
 
 >>> import torch
 >>> from leakyrelu import nn
@@ -23,7 +23,7 @@ __all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
 
 
 class PReLU(torch.nn.PReLU):
-    r"""PReLU: `torch.nn.PReLU`, whose backward takes one pass over memory on a CPU.
+    r"""PReLU: `torch.nn.PReLU` with a backward pass that goes over memory once, on a CPU.
 
     .. math:: f(x_c) = \begin{cases} x_c & x_c > 0 \\ w_c\,x_c & x_c \le 0 \end{cases}
 
@@ -32,7 +32,7 @@ class PReLU(torch.nn.PReLU):
     num_parameters : int, default 1
         The number of slopes: 1 for all, or one for each channel (dimension 1).
     init : float, default 0.25
-        Their value at first.
+        Their initial value.
     device, dtype : optional
         Those of the slopes.
 
@@ -44,11 +44,11 @@ class PReLU(torch.nn.PReLU):
     Attributes
     ----------
     weight : torch.nn.Parameter of shape (num_parameters,)
-        The slopes. They are best left out of weight decay, which pulls them to 0.
+        The slopes. Exclude them from weight decay, which pulls them to 0.
 
     See Also
     --------
-    leakyrelu.nn.functional.prelu : What it computes, to which precision; references.
+    leakyrelu.nn.functional.prelu : The function, its precision and references.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class PReLU(torch.nn.PReLU):
     ) -> None:
         _refuse_unless_finite("init", init, dtype or torch.get_default_dtype())
         super().__init__(num_parameters, init, device, dtype)
-        if type(self) is PReLU:  # what a subclass computes is to be seen
+        if type(self) is PReLU:  # torch.fx should see what a subclass computes
             _make_leaf(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class PReLU(torch.nn.PReLU):
 
 
 class RReLU(torch.nn.RReLU):
-    r"""RReLU: `torch.nn.RReLU`, one pass over memory each way on a CPU.
+    r"""RReLU: `torch.nn.RReLU` with one pass over memory forward and one backward, on a CPU.
 
     .. math:: f(x) = \begin{cases} x & x > 0 \\ a\,x & x \le 0 \end{cases},
         \quad a \sim U(l, u)
@@ -83,8 +83,8 @@ class RReLU(torch.nn.RReLU):
     Parameters
     ----------
     lower, upper : float, default 1/8 and 1/3
-        The interval that each element's slope is drawn from in training; in evaluation it is
-        the middle of the interval.
+        The interval that each element's slope is drawn from in training; in evaluation the slope
+        is the middle of the interval.
     inplace : bool, default False
         Overwrite the input.
 
@@ -95,7 +95,7 @@ class RReLU(torch.nn.RReLU):
 
     See Also
     --------
-    leakyrelu.nn.functional.rrelu : How slopes are drawn; references.
+    leakyrelu.nn.functional.rrelu : How slopes are drawn, and references.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class RReLU(torch.nn.RReLU):
         if lower > upper:
             raise InputError(f"lower must not be above upper, but lower={lower}, upper={upper}")
         super().__init__(lower, upper, inplace)
-        if type(self) is RReLU:  # what a subclass computes is to be seen
+        if type(self) is RReLU:  # torch.fx should see what a subclass computes
             _make_leaf(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ def _refuse_unless_finite(name: str, number: float, dtype: torch.dtype) -> None:
 
 
 def _make_leaf(module: torch.nn.Module) -> None:
-    """Have `torch.fx` keep a layer whole: it does so if a layer says that it is `torch.nn`'s."""
+    """Make `torch.fx` keep the layer whole, as it does if a layer claims to be from `torch.nn`."""
     module.__module__ = "torch.nn"
 
 

@@ -1,4 +1,4 @@
-"""PReLU's way back and RReLU's both ways on a CPU: calls of the compiled passes."""
+"""The backward pass of PReLU and both passes of RReLU on a CPU: calls of the compiled code."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def prelu_backward(
 ) -> Tensor:
     """Write the gradient of `x` to `out`; return that of `weight`.
 
-    All but `weight` lie in memory in one order, and element number ``i`` of it belongs to
-    channel ``i // inner % channels``; `out` may be `gradient` or `x`.
+    All but `weight` have their elements in the same order in memory, where element ``i`` belongs
+    to channel ``i // inner % channels``; `out` may be `gradient` or `x`.
     """
     weight = weight.contiguous()
     grad_weight = torch.empty_like(weight)
@@ -37,7 +37,7 @@ def prelu_backward(
 
 
 def rrelu(factor: Tensor, x: Tensor, out: Tensor, lower: float, upper: float, *seeds: int) -> None:
-    """Write `factor` to `out`, times a slope drawn by a seed where `x` is not positive.
+    """Write `factor` to `out`, times a slope drawn from a seed where `x` is not positive.
 
     With several seeds, each is for one of as many equal parts, in the order of memory.
     """

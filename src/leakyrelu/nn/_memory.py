@@ -1,4 +1,4 @@
-"""Which tensors are plain memory: a pass knows where its numbers begin, and no more."""
+"""Which tensors are plain memory: a pass gets the address of the numbers and nothing else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _keys(*names: str) -> int:
     return functools.reduce(operator.or_, sets).raw_repr()
 
 
-# What PyTorch dispatches plain tensors by, in inference mode and outside. All others have a key
-# more: zeros that take no memory, views that are negated or conjugated when they are read, what
-# the transforms of torch.func wrap, fake, sparse and nested tensors, subclasses that dispatch.
+# The dispatch keys of plain tensors, in inference mode and outside. All others have another key:
+# zeros that take no memory, views that are negated or conjugated when read, wrappers of the
+# transforms of torch.func, fake, sparse and nested tensors, and subclasses that dispatch.
 _PLAIN = frozenset(
     keys
     for device in ("CPU", "CUDA")
@@ -31,19 +31,19 @@ _PLAIN = frozenset(
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Say whether a tensor is memory of the CPU or a GPU that is read as it stands."""
+    """Whether a tensor is memory of the CPU or a GPU that can be read as it is."""
     return torch._C._dispatch_keys(tensor).raw_repr() in _PLAIN
 
 
 def addresses(device: int, dtype: torch.dtype, each: Sequence[tuple[Tensor, int]]) -> list[int]:
-    """Return where tensors begin in memory; from there on each has so many elements of `dtype`.
+    """Return the addresses of tensors, each with its number of elements of `dtype` from there.
 
-    The device is a number of a GPU, or -1 for the CPU.
+    The device is the number of a GPU, or -1 for the CPU.
 
     Raises
     ------
     RuntimeError
-        If a tensor has not: its storage was freed, or it is of a kind that has no memory.
+        If a tensor has fewer: its storage was freed, or it is of a kind without memory.
     """
     itemsize, found = dtype.itemsize, []
     for tensor, elements in each:

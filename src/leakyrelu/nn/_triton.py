@@ -1,7 +1,7 @@
-"""PReLU's way back and RReLU's both ways on a GPU, in Triton.
+"""The backward pass of PReLU and both passes of RReLU on a GPU, in Triton.
 
-What a program sums up it stores, for PyTorch to add: nothing depends on who comes first, so
-each run has the same result.
+Each program stores its sums, and PyTorch adds them up: the result does not depend on the order in
+which programs run.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["prelu_backward", "rrelu"]
 
 _SHORTEST_ROW = 64
 _LONGEST_BLOCK = 4096
-_GROUPS = 1024  # of periods, at most: several for each multiprocessor
+_GROUPS = 1024  # of periods, at most: several per multiprocessor
 
 
 @triton.jit
 def _by_rows(gradient, x, weight, out, sums, channels, inner, segments, BLOCK: tl.constexpr):
-    """Compute a segment of a row, which is of one channel."""
+    """Compute a segment of a row, which belongs to one channel."""
     item = tl.program_id(0).to(tl.int64)
     row = item // segments
     position = item % segments * BLOCK + tl.arange(0, BLOCK)
@@ -74,7 +74,7 @@ def prelu_backward(
 ) -> Tensor:
     """Write the gradient of `x` to `out`; return that of `weight`.
 
-    As `leakyrelu.nn._cpu.prelu_backward`. Sums are in float32, or float64 for that dtype.
+    Like `leakyrelu.nn._cpu.prelu_backward`. Sums are in float32, or in float64 for float64.
     """
     n = out.numel()
     computed = torch.promote_types(x.dtype, torch.float32)

@@ -203,9 +203,9 @@ def test_a_column_of_targets_is_as_good_as_a_row():
     [
         ([f"{1 + i % 5}.1.2024" for i in range(30)], r"dates or times such as '1.1.2024'"),
         ([f"1/{1 + i % 5}/24" for i in range(30)], "dates or times"),
-        (["2024-02-30"] * 30, "the date '2024-02-30', which is none"),
+        (["2024-02-30"] * 30, "the date '2024-02-30', which does not exist"),
         (["soon"] + ["2024-02-03"] * 29, "dates and texts such as 'soon' .row 0"),
-        ([f"{1 + i % 5},500" for i in range(30)], "'1,500', which may be 1500 or 1.5"),
+        ([f"{1 + i % 5},500" for i in range(30)], "'1,500', which may mean 1500 or 1.5"),
         (["1.5", "1,5"] * 15, "decimal points and with decimal commas"),
         (["$5", "€5"] * 15, "several units: '.5', '.5'"),
         ([[1, 2]] * 30, "values of type list"),
@@ -273,7 +273,7 @@ def test_dates_and_times_are_days(column, days):
     expected = load_task(table.assign(when=days + 0.25), "y")
     assert np.allclose(load_task(table, "y").X, expected.X, atol=1e-5)
     for each in (task, load_task(table, "y")):
-        assert any("taken as numbers, in days" in note for note in each.notes)
+        assert any("used as numbers of days" in note for note in each.notes)
 
 
 def test_rows_without_a_target_are_left_out():

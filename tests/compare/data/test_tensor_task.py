@@ -92,7 +92,7 @@ def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
         ((X, CLASSES * 0), {}, "one class only"),
         ((X, CLASSES, CLASSES), {}, r"tuple of 3, but should be \(X, y\)"),
         ((X, CLASSES - 1), {}, "numbers to predict need kind='regression'"),
-        ((X, [[1], [1, 2]] * 20), {}, "y can't be made an array, .* need one shape"),
+        ((X, [[1], [1, 2]] * 20), {}, "y can't become an array, .* need the same shape"),
         ((X.astype(str), CLASSES), {}, "X should be numbers"),
         ([1, 2, 3], {}, r"items of the data set should be \(x, y\), but one is a 1"),
         ([(1, 2, 3)] * 30, {}, r"should be \(x, y\), but one is a tuple of 3"),

@@ -16,7 +16,7 @@ from torch import Tensor
 from leakyrelu._compare.data.repeats import Numbers, alike, joined, sized_for_a_split
 from leakyrelu._compare.data.task import Kind, Task, check_kind
 from leakyrelu._data.columns import MISSING, Column, decimal_mark, shown, understand
-from leakyrelu._data.tables import READERS, Table, as_array, as_table
+from leakyrelu._data.reading import READERS, Table, as_array, as_table
 from leakyrelu._errors import InputError
 
 __all__ = ["TOO_RARE", "TWO_PARTS", "load_task", "refuse_two_parts", "together"]
@@ -53,7 +53,7 @@ def load_task(
     ----------
     data : None, path, data frame or (X, y), default None
         None is scikit-learn's handwritten digits. A path is that of a table, as
-        `leakyrelu._data.tables.read_table` reads it. A data frame is one of pandas or any other
+        `leakyrelu._data.reading.read_table` reads it. A data frame is one of pandas or any other
         library that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of
         scikit-learn.
     target : str, optional
@@ -101,7 +101,7 @@ def load_task(
         y = _target_of(found.frame, target)
         found.frame = found.frame.drop(columns=[target])
         return _make_task(found, y, kind, drop, target)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{name}{error}") from error
 
 
@@ -248,7 +248,7 @@ def _make_task(
             raise _unknown(name, list(table.frame.columns))
     frame = table.frame.drop(columns=list(drop)).reset_index(drop=True)
     written = pd.concat([frame, y.reset_index(drop=True)], axis=1)
-    mark = decimal_mark(written) or ("." if table.separator == "," else None)
+    mark = decimal_mark(written, table.separator)
     notes = list(table.notes)
     if mark == ",":
         notes.append("Decimal commas were found and read as such.")

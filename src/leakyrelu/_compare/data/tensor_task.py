@@ -20,7 +20,7 @@ from leakyrelu._compare.data.table_task import TOO_RARE, load_task, refuse_two_p
 from leakyrelu._compare.data.task import Kind, Task, check_kind, left_out_by, name_of
 from leakyrelu._compare.fingerprint import learn_changes
 from leakyrelu._data.loading import called
-from leakyrelu._data.tables import as_array
+from leakyrelu._data.reading import as_array
 from leakyrelu._errors import InputError
 
 __all__ = ["make_task", "tensor_task"]

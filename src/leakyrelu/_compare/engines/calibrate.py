@@ -6,9 +6,10 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,6 +30,13 @@ SECONDS = 0.2  # for which each way is measured, but for at least so many steps
 STEPS = 3
 STACKS_GAIN = 0.9  # a stack that takes more of the time alone is not worth its memory
 MEMORY_SHARE = 0.25  # of this machine's, for what trains at once
+# Where Linux tells the limit of a container (cgroups, version 2 and 1), and what is assumed if
+# nothing tells how much there is.
+CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+UNKNOWN_MEMORY = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -185,5 +193,11 @@ def _bytes_saved() -> Iterator[list[int]]:
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that this process may use: those of the machine, or of its container."""
+    limits = []
+    with suppress(AttributeError, ValueError, OSError):  # not on Windows
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in CONTAINER_LIMITS:
+        with suppress(ValueError, OSError):  # "max", or no such file
+            limits.append(int(Path(file).read_text()))
+    return min(limits, default=UNKNOWN_MEMORY)

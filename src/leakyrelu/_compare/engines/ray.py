@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import logging
 import os
 import signal
@@ -17,23 +18,21 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-import leakyrelu
 from leakyrelu._compare.engines.calibrate import calibrate, told
 from leakyrelu._compare.engines.engine import Results, in_worker, train_batch
 from leakyrelu._compare.settings import Batch
 from leakyrelu._compare.training.train import Experiment
 from leakyrelu._compare.trial import Key
-from leakyrelu._errors import InputError
+from leakyrelu._errors import InputError, needed_for
 
-try:
+with needed_for("engine ray", "ray"):
     import ray
     from ray import cloudpickle
     from ray.exceptions import OwnerDiedError, RayError, RayTaskError
-except ImportError as error:
-    raise ImportError("engine ray needs Ray: pip install 'leakyrelu[ray]'", name="ray") from error
 
 __all__ = ["RayEngine"]
 
+VERSION = importlib.metadata.version("leakyrelu")
 # A worker that dies, with its machine or without, is replaced so often for one batch.
 RETRIES = 3
 SECONDS_TO_REACH = 5.0
@@ -113,7 +112,7 @@ class RayEngine:
 
     def _submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
         call = ray.remote(num_cpus=1, max_retries=RETRIES)(_on_worker)
-        return call.remote(leakyrelu.__version__, work, self._experiment, *arguments)
+        return call.remote(VERSION, work, self._experiment, *arguments)
 
 
 def _connect(address: str | None) -> None:
@@ -168,9 +167,9 @@ def _result(finished: Any) -> Any:
 def _on_worker(
     version: str, work: Callable[..., Any], experiment: Experiment, *arguments: Any
 ) -> Any:
-    if version != leakyrelu.__version__:
+    if version != VERSION:
         raise InputError(
-            f"leakyrelu is {leakyrelu.__version__}, but {version} where the experiment was "
+            f"leakyrelu is {VERSION}, but {version} where the experiment was "
             "started; install the same on every machine"
         )
     try:

@@ -12,7 +12,7 @@ import torch
 
 from leakyrelu.activations import Activation
 from leakyrelu.health._counts import FiringCounts
-from leakyrelu.nn import functional
+from leakyrelu.nn import _passes, functional
 
 __all__ = ["Batches", "Look", "Networks", "Parameters", "StackedMLP", "generator_for"]
 
@@ -209,7 +209,7 @@ class StackedMLP:
             return functional.prelu(flat, self.slopes[layer].flatten()).view_as(x)
         if self.activation.name == "rrelu" and self.training:
             lower, upper = self.activation.parameters
-            return functional.rrelu_of_seeds(x, lower, upper, self._seeds[layer])
+            return _passes.rrelu_of_seeds(x, lower, upper, self._seeds[layer])
         result: torch.Tensor = self.module(x)
         return result
 

@@ -1,0 +1,205 @@
+"""The passes of PReLU and RReLU: when one can be used, and how autograd uses it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leakyrelu.nn import _cpu
+from leakyrelu.nn._memory import is_plain
+
+__all__ = [
+    "DTYPES",
+    "NO_SUBCLASS",
+    "fits",
+    "is_dense",
+    "passes_for",
+    "prelu",
+    "rrelu",
+    "rrelu_of_seeds",
+]
+
+# Elements below which PyTorch, which is C++ throughout, is faster: see benchmarks/README.md. The
+# number for GPUs is a guess.
+_SMALLEST = {"cpu": 1 << 14, "cuda": 1 << 22}
+
+DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+NO_SUBCLASS = frozenset({Tensor, torch.nn.Parameter})
+
+
+def passes_for(x: Tensor, *others: Tensor, of_any_size: bool = False) -> ModuleType | None:
+    """Return the module with the passes for these tensors, if they are all plain memory."""
+    if (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or x.dtype not in DTYPES
+    ):
+        return None
+    dtype, device = x.dtype, x.get_device()
+    for tensor in (x, *others):
+        if not (
+            type(tensor) in NO_SUBCLASS
+            and is_plain(tensor)
+            and tensor.dtype is dtype
+            and tensor.get_device() == device
+        ):
+            return None
+    is_large = x.numel() >= _SMALLEST["cpu" if x.is_cpu else "cuda"]
+    if x.is_cpu:
+        return _cpu if is_large or of_any_size else None
+    # A CUDA graph would repeat the same seed.
+    return _triton() if is_large and not torch.cuda.is_current_stream_capturing() else None
+
+
+def fits(weight: Tensor, x: Tensor) -> bool:
+    channels = weight.numel()
+    return weight.dim() <= 1 and (channels == 1 or (x.dim() > 1 and x.shape[1] == channels))
+
+
+@functools.cache
+def _triton() -> ModuleType | None:
+    try:
+        from leakyrelu.nn import _triton
+    except ImportError:
+        return None
+    return _triton
+
+
+# --- The order of elements in memory -------------------------------------------------------
+
+
+def is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _in_order_of(out: Tensor, *tensors: Tensor) -> list[Tensor]:
+    """Return `tensors` with their elements in memory in the order of `out`, which is dense.
+
+    The first that needs a copy is copied to `out` itself: a pass may overwrite what it reads.
+    """
+    free = [out]
+    return [
+        tensor
+        if tensor.stride() == out.stride()
+        else (free.pop() if free else torch.empty_like(out)).copy_(tensor)
+        for tensor in tensors
+    ]
+
+
+# --- PReLU ---------------------------------------------------------------------------------
+
+
+def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """Compute PReLU of tensors for which there are passes, with a weight that fits."""
+    result: Tensor = _PReLU.apply(x, weight)
+    return result
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if x.itemsize == 2 and x.device.type == "cpu" and weight.numel() > 1:
+            out = torch.empty_like(x)
+            if 1 < out.stride(1) < 64:
+                # PyTorch computes short rows of 16-bit floats one by one. The backward pass,
+                # given x as the gradient, is the forward pass.
+                (x,) = _in_order_of(out, x)
+                _cpu.prelu_backward(x, x, weight, out, weight.numel(), out.stride(1))
+                return out
+        return torch.prelu(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors  # or what a hook made of them
+        passes = None if torch.is_grad_enabled() else passes_for(x, weight, gradient)
+        if passes is None or gradient.shape != x.shape or not fits(weight, x):
+            return _differentiable_backward(ctx, x, weight, gradient)
+        out = torch.empty_like(x)
+        gradient, x = _in_order_of(out, gradient, x)
+        channels = weight.numel()
+        inner = out.stride(1) if channels > 1 else out.numel()
+        return out, passes.prelu_backward(gradient, x, weight, out, channels, inner)
+
+
+def _differentiable_backward(
+    ctx: Any, x: Tensor, weight: Tensor, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return PyTorch's gradients, which can be differentiated again."""
+    needed = ctx.needs_input_grad
+    of_gradients = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = torch.prelu(x, weight)
+    wanted = [tensor for tensor, is_needed in zip((x, weight), needed, strict=True) if is_needed]
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=of_gradients))
+    return tuple(next(found) if is_needed else None for is_needed in needed)
+
+
+# --- RReLU ---------------------------------------------------------------------------------
+
+
+def rrelu(
+    x: Tensor, inplace: bool, passes: ModuleType, lower: float, upper: float, *seeds: int
+) -> Tensor:
+    """Compute RReLU in training, by the given passes."""
+    drawn: Tensor = _RReLU.apply(x, inplace, passes.rrelu, (lower, upper, *seeds))
+    return drawn
+
+
+class _RReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, inplace: bool, rrelu: Callable[..., None], drawn: tuple[float, ...]
+    ) -> Tensor:
+        out = x if inplace else torch.empty_like(x)
+        if inplace:
+            ctx.mark_dirty(x)
+        ctx.save_for_backward(out if inplace else x)  # either one: they have the same signs
+        ctx.strides, ctx.drawn, ctx.rrelu = out.stride(), drawn, rrelu
+        (x,) = _in_order_of(out, x)
+        rrelu(x, x, out, *ctx.drawn)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        dtype, device = gradient.dtype, gradient.device
+        out = torch.empty_strided(gradient.shape, ctx.strides, dtype=dtype, device=device)
+        passes = None if torch.is_grad_enabled() else passes_for(x, gradient, of_any_size=True)
+        if passes is None or gradient.shape != x.shape:
+            out.copy_(x.detach())  # a copy, as a hook may make x a tensor of any kind
+            ctx.rrelu(torch.ones_like(out), out, out, *ctx.drawn)
+            return gradient * out, None, None, None
+        gradient, x = _in_order_of(out, gradient, x)
+        ctx.rrelu(gradient, x, out, *ctx.drawn)
+        return out, None, None, None
+
+
+def rrelu_of_seeds(input: Tensor, lower: float, upper: float, seeds: Sequence[int]) -> Tensor:
+    """Compute RReLU in training, for equal parts of a CPU tensor, each with its own seed.
+
+    Parameters
+    ----------
+    input : torch.Tensor, shape (parts, ...)
+        Contiguous.
+    lower, upper : float
+        The interval that the slope of each element is drawn from.
+    seeds : sequence of int, length parts
+        0 to 2^64 - 1.
+
+    Examples
+    --------
+    >>> x = torch.full((2, 3), -1.0)
+    >>> both = rrelu_of_seeds(x, 0.1, 0.3, [5, 6])
+    >>> bool((both[1] == rrelu_of_seeds(x[1:], 0.1, 0.3, [6])).all())
+    True
+    """
+    return rrelu(input, False, _cpu, lower, upper, *seeds)
