@@ -82,7 +82,7 @@ def main() -> None:
         )
         rows.append([label, *begin, *cells])
     print(harness.header(["leakyrelu", "torch", "ray"]))
-    print(f"{trials} trials in stacks of {STACK}, one thread for each worker.\n")
+    print(f"{trials} trials in stacks of {STACK}, one thread per worker.\n")
     columns = ["where", "Ray starts", "until it trains", "time a trial", "gain", "tiny batch"]
     print(harness.table(columns, rows))
 

@@ -165,7 +165,7 @@ def default_network() -> None:
         for name, (_, trials) in contestants.items()
     ]
     print(f"24 x 32 relu, {EPOCHS} epochs. `compare` chose {tool.way}. ", end="")
-    print(f"JAX compiled for {compiling:.1f} s, which is left out.\n")
+    print(f"JAX compiled for {compiling:.1f} s, which is excluded.\n")
     print(harness.table(["trained by", "trials", "time a trial", "over `compare`'s"], rows))
 
 
@@ -244,10 +244,10 @@ def all_of_it() -> None:
     same = sum(alone[spec] for spec in trained)
     every = sum(alone.values()) * found.settings.trials / len(alone)
     print(
-        f"`leakyrelu {' '.join(['compare', *options])}`, all of it (start, measurements, "
+        f"`leakyrelu {' '.join(['compare', *options])}`, all of it (start, calibration, "
         f"{len(trained)} trials, report): {whole:.1f} s. The loop over the same trials, from one "
         f"network of each activation: {same:.0f} s, {same / whole:.1f} times as long; over all "
-        f"{found.settings.trials} that rounds did not need: {every:.0f} s, "
+        f"{found.settings.trials}, without early stopping: {every:.0f} s, "
         f"{every / whole:.1f} times."
     )
 

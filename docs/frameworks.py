@@ -1,4 +1,4 @@
-"""Where frameworks differ in Leaky ReLU, found by asking each: the table of frameworks.md.
+"""Where frameworks differ in Leaky ReLU, as each one answers: the table of frameworks.md.
 
 pip install ".[all,bench]" && python docs/frameworks.py > docs/frameworks.md
 """
@@ -34,13 +34,13 @@ class Framework:
     Attributes
     ----------
     name : str
-        For the head of a column.
+        Column heading.
     default : str
         Its default slope.
     value : callable
-        ``f(x, slope)`` for a NumPy array, with one back.
+        ``f(x, slope)``, from NumPy array to NumPy array.
     derivative : callable, optional
-        ``f'(x, slope)``, by the framework's own differentiation.
+        ``f'(x, slope)``, by the framework's own automatic differentiation.
     """
 
     name: str
@@ -113,7 +113,7 @@ FRAMEWORKS = [
 
 
 def ask(function: Function | None, x: float, slope: float, dtype: type = np.float32) -> str:
-    """Return f(x) as it is written in the table."""
+    """Return f(x) as shown in the table."""
     if function is None:
         return "none"
     with warnings.catch_warnings():
@@ -140,8 +140,8 @@ def main() -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print("# Where the frameworks differ\n")
     print(
-        "All compute `x if x > 0 else a * x`, and still not the same. Each was asked, in float32\n"
-        "where nothing else is said; derivatives are by its own differentiation.\n"
+        "All compute `x if x > 0 else a * x`, yet they differ. These are their own answers, in\n"
+        "float32 unless stated otherwise; derivatives by their own automatic differentiation.\n"
     )
     print(f"`python docs/frameworks.py > docs/frameworks.md`: {versions}\n")
     print(f"| | {' | '.join(framework.name for framework in FRAMEWORKS)} |")
@@ -152,18 +152,18 @@ def main() -> None:
 
 
 READING = """
-What to know before moving a model from one to another:
+Before moving a model from one to another:
 
-- **Default slope**: Keras has 0.3 or 0.2; name the slope and nobody has to know.
-- **Derivative at 0**: PyTorch and this package take the left one, `a`; JAX the right one, 1.
+- **Default slope**: Keras has 0.3 or 0.2; pass the slope explicitly.
+- **Derivative at 0**: PyTorch and this package use the left derivative, `a`; JAX the right one, 1.
   It matters where many pre-activations are exactly 0, as after another ReLU or with padding.
-- **Slopes above 1**: `max(a*x, x)`, the form in the article, is another function there.
-- **Minus infinity with slope 0** is `0 * inf`, NaN, for all who multiply; `leakyrelu.relu`
-  gives 0. The form with the maximum makes NaN of plus infinity too.
-- **The smallest numbers**: JAX on the CPU flushes to zero what is below 1.2e-38.
-- **16 bits**: as in NumPy's arithmetic the slope is rounded to the dtype of `x` first (0.01 is
-  0.01000214 in float16), while PyTorch keeps a slope of higher precision and rounds once. The
-  results differ in the last place at most.
+- **Slopes above 1**: there `max(a*x, x)`, the form in the article, is a different function.
+- **Minus infinity with slope 0** is `0 * inf`, NaN, wherever the slope is multiplied;
+  `leakyrelu.relu` gives 0. The maximum form also turns plus infinity into NaN.
+- **Subnormal numbers**: JAX on the CPU flushes values below 1.2e-38 to zero.
+- **16 bits**: as in NumPy's arithmetic, the slope is first rounded to the dtype of `x` (0.01 is
+  0.01000214 in float16), while PyTorch keeps the slope in higher precision and rounds once. The
+  results differ by at most one unit in the last place.
 """
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def make_cnn() -> nn.Module:
 
 
 class Transformer(nn.Module):
-    """Two encoder layers over rows of an image, and the mean of what comes out."""
+    """Two encoder layers over the rows of an image, averaged over positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Transformer(nn.Module):
         self.head = nn.Linear(32, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (examples, 8, 8) to (examples, 10)."""
+        """Map (examples, 8, 8) to (examples, 10)."""
         encoded: Tensor = self.encoder(self.embedding(x) + self.position)
         output: Tensor = self.head(encoded.mean(1))
         return output

@@ -68,7 +68,7 @@ def test_columns_are_dropped(tmp_path):
     rows = "\n".join(f"{i % 7},name {i % 55},{i % 2}" for i in range(60))
     (tmp_path / "data.csv").write_text(f"a,name,b\n{rows}\n")
     arguments = (*SMALL, "--data", tmp_path / "data.csv", "--target", "b")
-    assert "leave them out: --drop name" in run("compare", *arguments).output
+    assert "drop them: --drop name" in run("compare", *arguments).output
     result = run("compare", *arguments, "--drop", "name")
     assert result.exit_code == 0
     assert "data.csv: 60 examples" in result.output
@@ -88,7 +88,7 @@ def test_columns_are_dropped(tmp_path):
         (["--target", "y"], "without data"),
         (["--kind", "clustering"], "'classification' or 'regression'"),
         (["--output", "/proc/nothing/here"], "can't be written to"),
-        (["--output", "/etc"], "holds something else"),
+        (["--output", "/etc"], "holds no leakyrelu experiment"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message):

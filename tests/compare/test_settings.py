@@ -41,7 +41,7 @@ def test_a_network_of_the_user_has_its_own_shape():
     own = settings(depth=None, width=None, model="nets:make")
     assert (own.network, own.depth) == ("nets:make", None)
     assert settings().network == "2 hidden layers of 8 units"
-    with pytest.raises(ValueError, match="depth and width are of the networks made here"):
+    with pytest.raises(ValueError, match="depth and width are for the built-in network"):
         settings(model="nets:make")
 
 
@@ -71,8 +71,8 @@ def test_reference_is_relu_or_the_first():
         ({"seeds": [-1]}, "whole numbers from 0 to"),
         ({"seeds": [2**32]}, "whole numbers from 0 to"),
         ({"seeds": 2.0}, "whole numbers from 0 to"),
-        ({"activations": None}, "activations is None, but a comparison needs two or more"),
-        ({"activations": 5}, "activations is 5, but a comparison needs two or more"),
+        ({"activations": None}, "activations is None, but should be a list of two or more"),
+        ({"activations": 5}, "activations is 5, but should be a list of two or more"),
         ({"epochs": "3"}, "epochs is '3', but must be a whole number"),
         ({"learning_rates": "fast"}, "positive numbers"),
         ({"activations": ["relu"]}, "needs two or more"),

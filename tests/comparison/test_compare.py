@@ -143,16 +143,16 @@ def test_own_model_on_the_command_line(own_module, tmp_path):
     (tmp_path / "my_models.py").write_text(OWN.replace("Linear(8, 2)", "Linear(8, 2, bias=False)"))
     changed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert changed.returncode == 2
-    assert "holds an experiment with" in changed.stderr
+    assert "holds another experiment: " in changed.stderr
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"my_models:data": "my_models:wrong"}, "outputs have shape (2,) for each example, but"),
+        ({"my_models:data": "my_models:wrong"}, "outputs have shape (2,) per example, but"),
         ({"my_models:Model": "my_models:Modle"}, "did you mean 'Model'"),
         ({"my_models:Model": "my_models:data"}, "returned a tuple, but should return a new"),
-        ({"--seeds": "--depth"}, "depth and width are of the networks made here"),
+        ({"--seeds": "--depth"}, "depth and width are for the built-in network"),
         ({"my_models:data": "nothing.csv"}, "there is no file nothing.csv"),
     ],
 )
@@ -251,7 +251,7 @@ def test_a_changed_setting_is_refused_and_nothing_lost(uninterrupted):
     changed = [*arguments(output), "--epochs", "7"]
     done = subprocess.run(changed, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "holds an experiment with epochs 6, not 7" in done.stderr
+    assert "holds another experiment: epochs 6, not 7" in done.stderr
     assert "Traceback" not in done.stderr
     assert table_of(output) == before
 

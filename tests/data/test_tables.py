@@ -209,7 +209,7 @@ def test_other_ways_to_write_a_table(tmp_path, text):
     (tmp_path / "t.csv").write_text(text, newline="")
     task = load_task(tmp_path / "t.csv", "y", drop="t" if '"a, ' in text else ())
     assert task.fingerprint == expected.fingerprint
-    assert "'y', which begins with a, b, a." in task.notes[0]
+    assert "target 'y' (a, b, a, ...)." in task.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,9 @@ def test_comments_are_no_rows_and_rows_no_comments(tmp_path):
         (b"", "it is empty"),
         (b"\n \n", "it is empty"),
         (b"\0\1\2\xd8" * 50, "it is not text"),
-        ("x,x,y\n" + PLAIN[6:], "several columns 'x'"),
+        ("x,x,y\n" + PLAIN[6:], "several columns are named 'x'"),
         (PLAIN.replace("y", "z", 1), "no column 'y'"),
-        (PLAIN[6:], "write a line with the names of the columns above them"),
+        (PLAIN[6:], "add a header line with the column names above them"),
         (PLAIN.replace("\n", "\n?,1,a\n", 1), r"'x' has numbers and texts such as '\?' \(line 2\)"),
         (PLAIN.replace("\n", "\ninf,1,a\n", 1), r"'x' has infinite values \(line 2\)"),
         ("x,n,y\n", "the data has no rows"),
@@ -358,7 +358,7 @@ def test_frames_that_were_written_twice_with_their_index(tmp_path):
     pd.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
     task = load_task(tmp_path / "twice.csv", "y")
     assert np.array_equal(task.X, load_task(table, "y").X)
-    assert sum("counts the rows and was left out" in note for note in task.notes) == 2
+    assert sum("numbers the rows and was dropped" in note for note in task.notes) == 2
 
 
 def test_whole_numbers_with_gaps_stay_whole(tmp_path):

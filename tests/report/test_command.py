@@ -88,7 +88,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(stored, several, tmp_path):
     (tmp_path / "foreign" / FILE_NAME).write_text("no database" * 20)
     for arguments, message in (
         ([tmp_path / "nothing"], "holds no experiment"),
-        ([tmp_path / "foreign"], "is damaged or no experiment"),
+        ([tmp_path / "foreign"], "is damaged or not a leakyrelu experiment"),
         ([young], "holds none of up to 24 trials"),
         ([stored[0], "--rope", -1], "must be a difference of scores"),
         ([stored[0], "--export", "a.txt"], "should end in .csv"),

@@ -1,4 +1,4 @@
-"""How and where an experiment is trained: names and versions that are stored with its trials."""
+"""How and where an experiment is trained: the names and versions stored with its trials."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from leakyrelu._compare.networks.recipe import Recipe, default_optimizer, defaul
 
 __all__ = ["OPTIMIZER", "SCHEDULE", "environment"]
 
-OPTIMIZER, SCHEDULE = "Adam", "cosine decay to 0"  # if the user gives none
+OPTIMIZER, SCHEDULE = "Adam", "cosine decay to 0"  # the defaults
 LOSSES = {"classification": "cross-entropy", "regression": "mean squared error"}
 PACKAGES = ("leakyrelu", "torch", "numpy", "scipy", "scikit-learn")
 
 
 def environment(task: Task, recipe: Recipe) -> dict[str, str]:
-    """Return how it is trained, and the versions and machine that numbers depend on."""
+    """Return the optimizer, schedule, loss and metric, and the versions and machine."""
     is_default = recipe.optimizer is default_optimizer, recipe.schedule is default_schedule
     return {
         "optimizer": OPTIMIZER if is_default[0] else _named(recipe.optimizer),
@@ -37,11 +37,11 @@ def environment(task: Task, recipe: Recipe) -> dict[str, str]:
 
 
 def _named(function: Callable[..., Any]) -> str:
-    """Name a function, and what a partial of it fills in: ``SGD(momentum=0.9)``."""
+    """Name a function, with the arguments of a partial: ``SGD(momentum=0.9)``."""
     inner = getattr(function, "func", function)
     module = str(getattr(inner, "__module__", None) or "__main__")
     name = name_of(function)
-    if not module.startswith(("torch.", "__main__")):  # others may have that name, too
+    if not module.startswith(("torch.", "__main__")):  # others may share that name
         name = f"{module}.{name}"
     if isinstance(function, functools.partial):
         given = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]

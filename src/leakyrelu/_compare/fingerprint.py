@@ -1,7 +1,7 @@
-"""A hash of code and values, by which results are known to be of this code and no other.
+"""A hash of code and values, which ties results to the code that gave them.
 
-Pickles won't do: those of `joblib.hash` name functions and don't look into them, and those of
-cloudpickle have line numbers, file names and memory addresses in them.
+Hashing pickles won't do: `joblib.hash` takes functions by name and does not look into them, and
+cloudpickle includes line numbers, file names and memory addresses.
 """
 
 from __future__ import annotations
@@ -28,36 +28,35 @@ from torch import Tensor, nn
 __all__ = ["hash_in_use", "hash_of", "learn_changes"]
 
 _PLAIN = {type(None), bool, int, float, complex, str, bytes}
-# Where these stand is chance, or changes while they are used.
+# Their state is arbitrary, or changes in use.
 _GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _LIBRARIES = {"torch", "numpy", "leakyrelu"}
-# Large ones, by name and version.
+# Large libraries, hashed by name and version.
 _WELL_KNOWN = {
     *("PIL", "cv2", "datasets", "h5py", "joblib", "matplotlib", "pandas", "polars", "pyarrow"),
     *("scipy", "sklearn", "tokenizers", "torchaudio", "torchvision", "transformers", "xarray"),
 }
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 _TAKES_OR_IS = 0x4 | 0x8 | 0x20 | 0x80 | 0x200  # flags of code: *args, **kwargs, generators
-# What Python keeps of the text of classes and modules.
+# What Python keeps of the source text of classes and modules.
 _REMARKS = {"__annotations__", "__doc__", "__file__", "__firstlineno__", "__static_attributes__"}
-# Larger arrays are known by so many stretches of so many bytes: a hash takes a second a gigabyte.
+# Bytes. Of larger arrays, only STRETCHES stretches are hashed: a hash takes a second per gigabyte.
 LARGE, STRETCHES, STRETCH = 1 << 28, 256, 1 << 20
 
-# What has a state with names: whose it is, and a name in it.
+# A place in a state: the owner's name, and a name in the state.
 _Place = tuple[str, str]
-# Found to change in this process. A cache that is full changes no more, but is a cache still.
+# Places seen to change in this process: a cache that is full no longer changes, but still is one.
 _changing: set[_Place] = set()
 
 
 def hash_of(thing: Any) -> str:
-    """Hash what a thing is made of, the same in each process.
+    """Hash what a thing is made of; the hash is the same in every process.
 
-    Of functions and classes that is the code that runs, not its text, with what it refers to:
-    defaults, variables around it, globals. Code that is installed is looked at, but not what it
-    refers to, which its version stands for; large libraries count by name and version; PyTorch,
-    NumPy, this package and the standard library by name alone. So does what can't be looked into,
-    by the name of its type.
+    For functions and classes that is their bytecode, not their source text, with all it refers to:
+    defaults, closures, globals. Installed code is hashed without what it refers to, for which its
+    version stands; large libraries by name and version; PyTorch, NumPy, this package and the
+    standard library by name alone. Opaque objects are hashed by the name of their type.
 
     Parameters
     ----------
@@ -74,10 +73,10 @@ def hash_of(thing: Any) -> str:
 
 
 def hash_in_use(thing: Any, use: Callable[[], object]) -> str:
-    """Hash a thing by what of it does not change while it is used.
+    """Hash those parts of a thing that do not change in use.
 
-    So counters, caches and files that are opened when they are needed are no part of it, be they
-    attributes, globals or variables around a function.
+    This excludes counters, caches and lazily opened files, whether they are attributes, globals or
+    closure variables.
 
     Parameters
     ----------
@@ -105,7 +104,7 @@ def hash_in_use(thing: Any, use: Callable[[], object]) -> str:
 
 
 def learn_changes(thing: Any, use: Callable[[], object]) -> None:
-    """Find out what of a thing changes while it is used; later hashes leave it out."""
+    """Find out which parts of a thing change in use; later hashes exclude them."""
     before = _states(thing)
     use()
     after = _states(thing)
@@ -113,7 +112,7 @@ def learn_changes(thing: Any, use: Callable[[], object]) -> None:
 
 
 def _states(thing: Any) -> dict[_Place, str]:
-    """Hash what is found under each name in whatever a thing reaches, one by one."""
+    """Hash each named value in everything that a thing reaches, one by one."""
 
     def without_contents(part: Any) -> tuple[Any, ...]:
         if isinstance(part, (Tensor, np.ndarray)):
@@ -139,23 +138,23 @@ def _hash(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> str:
 
 
 def _lines(thing: Any, parts: Callable[[Any], tuple[Any, ...]]) -> Iterator[tuple[Any, str]]:
-    """Yield all that a thing reaches, each with what it is made of in writing."""
+    """Yield everything that a thing reaches, each with a text of what it is made of."""
     things, numbers = [thing], {id(thing): 0}
 
     def named(part: Any) -> str:
-        """Write down a part in full if it is plain, else by the number that it is found under."""
+        """Return a part's text in full if it is plain, else a reference by number."""
         if type(part) in _PLAIN:
             return repr(part)
-        if type(part) is tuple:  # equal ones may be one object or two, as the compiler likes
+        if type(part) is tuple:  # the compiler may make equal ones one object or two
             if _is_plain(part):
                 return repr(part)  # there may be millions
             return f"({','.join(map(named, part))})"
         if id(part) not in numbers:
             numbers[id(part)] = len(things)
-            things.append(part)  # which keeps it alive, so that no other gets its id
+            things.append(part)  # kept alive, so that no other object gets its id
         return f"#{numbers[id(part)]}"
 
-    for each in things:  # more are added on the way; calls would go too deep
+    for each in things:  # grows on the way; recursion would go too deep
         yield each, f"{_name(type(each))}{named(parts(each))}\n"
 
 
@@ -173,14 +172,14 @@ def _parts(thing: Any, left_out: Collection[_Place]) -> tuple[Any, ...]:
 
 
 def _head_and_state(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
-    """Return what a thing is made of, and apart from it what it keeps under names, if it does."""
+    """Return what a thing is made of and, separately, its named state if it has one."""
     if type(thing) in _PLAIN:
         return (thing,), None
     if type(thing) in (tuple, list):
         return tuple(thing), None
     if type(thing) is dict:
         items = list(thing.items())
-        if all(type(key) in _PLAIN for key in thing):  # equal ones may be in another order
+        if all(type(key) in _PLAIN for key in thing):  # equal dicts may differ in order
             items.sort(key=lambda item: (type(item[0]).__name__, repr(item[0])))
         return tuple(items), None
     if type(thing) in (set, frozenset):
@@ -211,13 +210,13 @@ def _head_and_state(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]
         return (type(thing), codes, thing.state_dict(keep_vars=True)), None
     if isinstance(thing, nn.Module):
         return (type(thing),), _state_of_module(thing)
-    if "__wrapped__" in getattr(thing, "__dict__", ()):  # as by functools.cache
+    if "__wrapped__" in getattr(thing, "__dict__", ()):  # such as by functools.cache
         return (type(thing), thing.__wrapped__), None
     return _reduced(thing)
 
 
 def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
-    """Return what a pickle would have of a thing, or else its attributes."""
+    """Return what a pickle would hold of a thing, or else its attributes."""
     try:
         registered = copyreg.dispatch_table.get(type(thing))
         reduced = registered(thing) if registered else thing.__reduce_ex__(2)
@@ -227,7 +226,7 @@ def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
             if not isinstance(thing, OrderedDict):
                 by_key = dict(by_key)
             head = type(thing), function, arguments, tuple(items or ()), by_key
-    except Exception:  # whatever an object raises that is not to be pickled
+    except Exception:  # whatever an object that can't be pickled raises
         state = getattr(thing, "__dict__", None)
         return (type(thing),), dict(state) if isinstance(state, dict) else None
     if not isinstance(reduced, tuple):
@@ -238,12 +237,12 @@ def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
 
 
 def _kept(thing: Any, name: str) -> bool:
-    """Whether an attribute is what a cached property has once computed."""
+    """Whether an attribute is the value of a cached property."""
     return isinstance(getattr(type(thing), name, None), functools.cached_property)
 
 
 def _values(thing: Any) -> tuple[Any, ...] | None:
-    """Return type, shape and a hash of the values of an array, None if it has no plain values."""
+    """Return an array's type, shape and a hash of its values; None if it has no plain values."""
     try:
         if isinstance(thing, Tensor):
             kind = str(thing.dtype), tuple(thing.shape), thing.requires_grad
@@ -252,7 +251,7 @@ def _values(thing: Any) -> tuple[Any, ...] | None:
         if type(thing) in (np.ndarray, np.memmap) and not thing.dtype.hasobject:
             array = np.ascontiguousarray(thing).reshape(-1).view(np.uint8)
             return str(thing.dtype), thing.shape, _hash_of_bytes(array)
-    except Exception:  # sparse, quantized, of another device
+    except Exception:  # sparse, quantized, on another device
         return None
     return None
 
@@ -267,17 +266,17 @@ def _hash_of_bytes(values: Any) -> bytes:
 
 
 def _instructions(code: CodeType) -> list[dis.Instruction]:
-    """Return what is done, without what only numbers and marks it."""
+    """Return a code's instructions, without bookkeeping ones."""
     without = ("CACHE", "EXTENDED_ARG", "NOP", "RESUME")
     return [each for each in dis.get_instructions(code) if each.opname not in without]
 
 
 def _parts_of_code(code: CodeType) -> tuple[Any, ...]:
-    """Return what code does, whatever its variables and constants are numbered or remarked."""
+    """Return what code does, whatever the numbers of its variables and constants, or its docs."""
     does: list[tuple[str, Any]] = []
     for each in _instructions(code):
         if each.opname == "STORE_NAME" and each.argval in _REMARKS:
-            does.pop()  # the remark, just loaded
+            does.pop()  # which loaded the remark
             continue
         is_variable = each.opcode in dis.haslocal or each.opcode in dis.hasfree
         does.append((each.opname, each.arg if is_variable else each.argval))
@@ -290,7 +289,7 @@ def _parts_of_function(function: FunctionType) -> tuple[tuple[Any, ...], dict[st
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             around[f"{name} around"] = cell.cell_contents
-        except ValueError:  # nothing is in it yet
+        except ValueError:  # the cell is still empty
             around[f"{name} around"] = None
     whose = _whose(function.__module__)
     if whose == "library":
@@ -307,14 +306,14 @@ def _parts_of_class(cls: type) -> tuple[tuple[Any, ...], dict[str, Any]]:
     contents = {
         name: value
         for name, value in sorted(vars(cls).items())
-        # Of other names with underscores most are Python's own remarks, such as line numbers.
+        # Most other dunder names are Python's own remarks, such as line numbers.
         if not name.startswith("__") or (callable(value) and "annotate" not in name)
     }
     return (_name(cls), cls.__bases__, _origin(cls.__module__)), contents
 
 
 def _state_of_module(module: nn.Module) -> dict[str, Any]:
-    # Hooks are numbered by how many there were before in this process.
+    # Hooks are numbered by how many this process has made so far.
     return {
         name: list(value.values()) if "hook" in name and isinstance(value, Mapping) else value
         for name, value in vars(module).items()
@@ -322,7 +321,7 @@ def _state_of_module(module: nn.Module) -> dict[str, Any]:
 
 
 def _used_by(function: FunctionType) -> dict[str, Any]:
-    """Return the global variables that a function uses; of the user's modules, what it uses."""
+    """Return the globals that a function uses; of the user's modules, what it uses of them."""
     codes = list(_codes_in(function.__code__))
     each_code = [_instructions(code) for code in codes]
     loaded = {i.argval for own in each_code for i in own if i.opname.startswith(_LOADS)}
@@ -338,14 +337,14 @@ def _used_by(function: FunctionType) -> dict[str, Any]:
 
 
 def _imported(name: str, package: str | None) -> ModuleType | None:
-    """Import a module that a function is going to import, if it is one of the user's."""
+    """Import a module that a function will import, if it is the user's own."""
     try:
         name = importlib.util.resolve_name(name, package)
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.origin or _whose_file(Path(spec.origin)) != "user":
             return None
         return importlib.import_module(name)
-    except Exception:  # whatever the module raises, or there is none
+    except Exception:  # the module may raise anything, or be missing
         return None
 
 
@@ -376,7 +375,7 @@ def _owner(thing: Any) -> str:
 
 
 def _origin(module: str | None) -> str:
-    """Return what stands for code that can't be looked into: its version, or a hash of its file."""
+    """Return what stands for code that is not hashed: its version, or a hash of its file."""
     whose, top = _whose(module), str(module).partition(".")[0]
     if whose == "installed" or top in _WELL_KNOWN:
         return _version(top)
@@ -397,8 +396,8 @@ def _version(package: str) -> str:
 
 
 def _whose(module: str | None) -> Literal["library", "installed", "user"]:
-    """Tell whether a module is well known, or else installed: it may still be one's own."""
-    if module == "__main__":  # as of a notebook, whatever runs it
+    """Tell whether a module is a known library, another installed one, or the user's own."""
+    if module == "__main__":  # such as a notebook, whatever runs it
         return "user"
     top = str(module).partition(".")[0]
     if top in _LIBRARIES | _WELL_KNOWN or top in sys.builtin_module_names:

@@ -1,4 +1,4 @@
-"""What a comparison trains: its settings, and the trials in batches that train together."""
+"""A comparison's settings, and its trials in batches that train together."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ DEFAULT_ACTIVATIONS = (
     "silu",
 )
 
-CANDIDATES = ("activations", "learning_rates")  # fields of settings that may grow later
-DEPTH, WIDTH = 24, 32  # of the networks made here
+CANDIDATES = ("activations", "learning_rates")  # fields of settings that may change later
+DEPTH, WIDTH = 24, 32  # of the built-in networks
 WHOLE = (int, np.integer)
 
 
@@ -50,7 +50,7 @@ class Batch:
     ----------
     activation : Activation
     learning_rates, seeds : tuple
-        Of each trial; trials of one learning rate stand together.
+        One per trial; trials with the same learning rate are adjacent.
     """
 
     activation: Activation
@@ -63,7 +63,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the numbers of a comparison; make it with `make_settings`."""
+    """Everything that decides a comparison's numbers; built by `make_settings`."""
 
     data: str
     activations: tuple[Activation, ...]
@@ -71,17 +71,17 @@ class Settings:
     epochs: int
     learning_rates: tuple[float, ...]
     batch_size: int = 64
-    # Of the networks that are made here; None for a user's own.
+    # Of the built-in networks; None with the user's own model.
     depth: int | None = None
     width: int | None = None
-    # The user's own network, loss and so on: a name for people, and a hash of what they are.
+    # The user's model, loss and so on: a readable name, and a hash of their code.
     model: str | None = None
     recipe: str | None = None
-    # Raised when a change to the training makes other numbers of the same settings.
+    # Raised when a change to the training changes the numbers that the same settings give.
     protocol: int = 3
 
     def to_json(self) -> str:
-        """Return the settings as text, the same for the same settings."""
+        """Return the settings as text; equal settings give equal text."""
         return json.dumps(self._as_text(), sort_keys=True)
 
     @classmethod
@@ -99,50 +99,50 @@ class Settings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the numbers of a trial: not which others there are."""
+        """All that decides a trial's numbers, which other trials don't."""
         return {n: v for n, v in self._as_text().items() if n not in CANDIDATES}
 
     @property
     def fingerprint(self) -> str:
-        """Short hash that names the experiment."""
+        """Short hash that identifies the experiment."""
         text = json.dumps(self.identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def cover(self, key: Key) -> bool:
-        """Whether a trial is one of these."""
+        """Whether a trial belongs to these settings."""
         return key[0] in self.activations and key[1] in self.learning_rates and key[2] in self.seeds
 
     @property
     def reference(self) -> Activation:
-        """The activation that all others are compared with: relu, or else the first."""
+        """The activation that all others are compared with: relu if present, else the first."""
         relu = parse("relu")
         return relu if relu in self.activations else self.activations[0]
 
     @property
     def network(self) -> str:
-        """What is trained, in words."""
+        """The network, in words."""
         return self.model or f"{self.depth} hidden layers of {self.width} units"
 
     @property
     def candidates(self) -> str:
-        """What is compared, in words."""
+        """The candidates, in words."""
         rates = ", ".join(f"{rate:g}" for rate in self.learning_rates)
-        return f"{', '.join(map(str, self.activations))} at the learning rates {rates}"
+        return f"{', '.join(map(str, self.activations))} at learning rates {rates}"
 
     @property
     def trials(self) -> int:
-        """How many networks are trained."""
+        """How many networks are trained at most."""
         return len(self.activations) * len(self.learning_rates) * len(self.seeds)
 
 
 def batches(keys: Iterable[Key], most: int) -> list[Batch]:
-    """Divide trials into batches of one activation each and at most so many trials."""
+    """Divide trials into batches of one activation each and at most `most` trials."""
     by_activation: dict[Activation, list[tuple[float, int]]] = {}
     for activation, rate, seed in keys:
         by_activation.setdefault(activation, []).append((rate, seed))
     found = []
     for activation, each in by_activation.items():
-        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even, not 29 and 1
+        size = math.ceil(len(each) / math.ceil(len(each) / most))  # even sizes, not 29 and 1
         found += [
             Batch(activation, *zip(*sorted(each[start : start + size]), strict=True))
             for start in range(0, len(each), size)
@@ -163,24 +163,24 @@ def make_settings(
     model: str | None = None,
     recipe: str | None = None,
 ) -> Settings:
-    """Check settings as a user gives them.
+    """Check the user's settings.
 
     Raises
     ------
     InputError
-        With one sentence that says what was given and what is expected.
+        In one sentence: what was given and what is expected.
     """
     if isinstance(activations, (str, Activation)):
         activations = [activations]
     if not isinstance(activations, Iterable):
         raise InputError(
-            f"activations is {activations!r}, but a comparison needs two or more, such as "
+            f"activations is {activations!r}, but should be a list of two or more, such as "
             "['relu', 'elu']"
         )
     parsed = tuple(map(parse, activations))
     if len(parsed) < 2:
         raise InputError(
-            f"{len(parsed)} activations were given, but a comparison needs two or more"
+            f"the number of activations is {len(parsed)}, but a comparison needs two or more"
         )
     _refuse_repeats("activation", parsed)
     if isinstance(seeds, WHOLE):
@@ -198,7 +198,7 @@ def make_settings(
         width = WIDTH if width is None else width
     elif depth is not None or width is not None:
         raise InputError(
-            f"depth and width are of the networks made here, but the model is {model}; leave them "
+            f"depth and width are for the built-in network, but the model is {model}; leave them "
             "out"
         )
     shape = {} if model else {"depth": depth, "width": width}
@@ -231,7 +231,7 @@ def make_settings(
 
 
 def check_rope(rope: float) -> None:
-    """Refuse what is no smallest difference that matters."""
+    """Refuse a rope that is not a finite number, 0 or more."""
     if not isinstance(rope, (int, float, np.number)) or not 0 <= rope < math.inf:
         raise InputError(f"rope must be a difference of scores, 0 or more, but is {rope!r}")
 
@@ -239,4 +239,4 @@ def check_rope(rope: float) -> None:
 def _refuse_repeats(what: str, values: Sequence[Any]) -> None:
     for value in values:
         if list(values).count(value) > 1:
-            raise InputError(f"{what} {value} was given twice; name each once")
+            raise InputError(f"{what} {value} was given twice; give each once")

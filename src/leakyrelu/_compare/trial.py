@@ -1,4 +1,4 @@
-"""What is kept of one trained network."""
+"""The record of one trained network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from leakyrelu.activations import Activation
 
 __all__ = ["LOOK_EXAMPLES", "Checkpoint", "Key", "Trial", "is_possible"]
 
-# How many training examples a look takes at the most. A unit that fires for none of them fires for
-# less than 0.6%, with 95% confidence.
+# How many training examples a checkpoint is measured on, at most. A unit that fires for none of
+# them fires for less than 0.6%, with 95% confidence.
 LOOK_EXAMPLES = 512
 
-# Names a trial: activation, learning rate, seed.
+# Identifies a trial: activation, learning rate, seed.
 Key = tuple[Activation, float, int]
 
 
@@ -22,23 +22,21 @@ Key = tuple[Activation, float, int]
 class Checkpoint:
     """State of one trial after some epochs.
 
-    A loss that is not finite is NaN, and so is its score; beside a finite loss a score is NaN
-    where it is not defined.
+    A non-finite loss is NaN, and so is its score; with a finite loss, a NaN score is undefined.
 
     Attributes
     ----------
     epoch : int
         0 is before the first step.
     train_loss, validation_score : float
-        Over the training examples looked at, up to `LOOK_EXAMPLES`, and the whole validation part.
+        On up to `LOOK_EXAMPLES` training examples, and on the whole validation part.
     never_fired : list of float
-        Per layer of activations, the share of units that fire for none of these training
-        examples.
+        Per activation layer, the share of units that fire for none of these training examples.
     gradient : list of float
-        Per weight matrix or kernel, first to last, the root mean square of the gradient of the
-        training loss with respect to it, of some of these examples.
+        Per weight matrix or kernel, first to last, the root mean square gradient of the training
+        loss on some of these examples.
     slopes : list of float
-        Per PReLU, the mean of its slopes; empty for other activations.
+        Per PReLU, its mean slope; empty for other activations.
     """
 
     epoch: int
@@ -59,14 +57,14 @@ class Trial:
     learning_rate : float
     seed : int
     validation_score, test_score : float
-        After the last epoch; NaN if it diverged, or where the score is not defined.
+        After the last epoch; NaN if it diverged, or if the score is undefined.
     seconds : float
-        Its share of the time that its batch took.
+        Its share of its batch's training time.
     layers : list of str
-        The layers of activations, as `Checkpoint.never_fired` counts them.
+        The activation layers, in the order of `Checkpoint.never_fired`.
     history : list of Checkpoint
     undefined : bool
-        A score is missing though the losses of training, validation and test examples are finite.
+        A score is missing although training, validation and test losses are finite.
     """
 
     activation: Activation
@@ -86,16 +84,16 @@ class Trial:
 
     @property
     def diverged(self) -> bool:
-        """Whether a score is missing because the loss was not finite."""
+        """Whether a score is missing because a loss is not finite."""
         return not (self.is_scored or self.undefined)
 
     @property
     def key(self) -> Key:
-        """What names the trial in its experiment."""
+        """What identifies the trial in its experiment."""
         return self.activation, self.learning_rate, self.seed
 
 
 def is_possible(trial: Trial, metric: Metric) -> bool:
-    """Whether the scores of a trial are such as the metric can give; NaN is."""
+    """Whether the metric can give a trial's scores; NaN is possible."""
     looks = (checkpoint.validation_score for checkpoint in trial.history)
     return all(map(metric.allows, (trial.validation_score, trial.test_score, *looks)))

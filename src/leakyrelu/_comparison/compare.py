@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-LONGEST_NAME = 100  # of a directory's letters that are of the data's name
+LONGEST_NAME = 100  # characters of the data's name in a directory's name
 
 
 def compare(
@@ -43,72 +43,70 @@ def compare(
     output: str | Path | None = None,
     progress: bool = True,
 ) -> Comparison:
-    """Find which activation is best on a task, by a paired experiment over several seeds.
+    """Find the best activation for a task, by a paired experiment over several seeds.
 
     Every activation trains the same networks: with the same seed they get the same split, the
-    same batches and the same initial weights up to the activation's gain. Each chooses its
-    learning rate from the same grid by validation data and is judged on test data.
+    same batches and the same initial weights, up to the activation's gain. Each chooses its
+    learning rate from the same grid on validation data, and is scored on test data.
 
     Parameters
     ----------
     model : callable, optional
-        Returns a new `torch.nn.Module` each time. Its rectifiers are swapped for each of
-        `activations` as `leakyrelu.replace` does it, and the weights that feed them are scaled
-        by the gain of the new one over that of the old. By default multilayer perceptrons of
-        `depth` and `width`.
+        Returns a new `torch.nn.Module` each time. Its activations are replaced by each of
+        `activations`, as by `leakyrelu.replace`, and the weights that feed them are scaled by the
+        ratio of the new gain to the old. By default multilayer perceptrons of `depth` and `width`.
     data : None, path, data frame, (X, y) or data set
-        A table: a path, of a .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or
+        A table: the path of a .csv, .tsv, .xlsx, .json, .jsonl, .parquet, .feather, .arrow, .npy or
         .npz file, text also compressed; or a data frame of pandas, Polars, PyArrow or any library
-        that speaks Arrow, a dict of columns, a Dataset of Hugging Face or a Bunch of scikit-learn.
-        Text columns of up to 50 different values become one column a value, dates become numbers;
-        missing values get the training mean and a column that says so; all are scaled. Or a folder
-        with a sub-folder of images for each class, in any format that Pillow reads: a `model` gets
-        them as float32 from 0 to 255, of shape (examples, 1 or 3 channels, height, width). With a
-        `model`, (X, y) are tensors or arrays of shape (examples, ...) that it gets as they are
-        (float64 and uint8 as float32), or a map-style data set has items (x, y). None, without a
-        model, is scikit-learn's handwritten digits (1,797 images). Or a function that returns any
-        of these.
+        that speaks Arrow, a dict of columns, a Hugging Face Dataset or a scikit-learn Bunch. Text
+        columns with up to 50 distinct values are one-hot encoded, dates become numbers; missing
+        values get the training mean and an indicator column; all are scaled. Or a folder of images,
+        one sub-folder per class, in any format that Pillow reads: a `model` gets them as float32
+        from 0 to 255, of shape (examples, 1 or 3 channels, height, width). With a `model`, (X, y)
+        are tensors or arrays of shape (examples, ...), passed on unchanged (float64 and uint8 as
+        float32), or a map-style data set has items (x, y). None, without a model, means
+        scikit-learn's handwritten digits (1,797 images). Or a function that returns any of these.
     target : str, optional
-        The column to predict; needed with a table, but for (X, y).
+        The column to predict; required with a table, except with (X, y).
     kind : {"classification", "regression"}, optional
-        What is scored, accuracy or R², and the loss that goes with it, cross-entropy or mean
-        square error. R² of several values an example is that of all of them, each about its own
-        mean (scikit-learn's ``variance_weighted``). Found from the target by default; with a
-        `loss` of your own, the score is minus that loss.
+        Decides the score, accuracy or R², and the loss, cross-entropy or mean squared error. With
+        several values per example, R² is taken over all of them, each about its own mean
+        (scikit-learn's ``variance_weighted``). Inferred from the target by default; with your own
+        `loss`, the score is minus that loss.
     drop : str or sequence of str, optional
         Columns of the table to leave out.
     loss : callable, optional
-        Given outputs and targets of a batch, returns the mean loss. Both have one shape where they
-        only differ by axes of one value: (examples,) for (examples, 1) and (examples,). The values
-        of a table are scaled to mean 0 and standard deviation 1.
+        Given outputs and targets of a batch, returns the mean loss. Both have the same shape where
+        they differ only by axes of size 1: (examples,) for (examples, 1) and (examples,). A table's
+        regression targets are scaled to mean 0 and standard deviation 1.
     metric : str or callable, optional
-        A metric of scikit-learn by name, such as ``"f1_macro"``, ``"roc_auc"`` or ``"mae"`` (the
-        error with a minus), for which outputs of classes are logits. Or given outputs and targets
-        of all examples of a part, in the unit of the data and shaped as for a loss, returns the
-        score, where higher is better.
+        The name of a scikit-learn metric, such as ``"f1_macro"``, ``"roc_auc"`` or ``"mae"``
+        (errors are negated); for classes, outputs are logits. Or a function that, given outputs
+        and targets of all examples of a part, in the data's unit and shaped as for a loss, returns
+        the score, where higher is better.
     optimizer : callable, optional
-        Called with parameter groups and ``lr=``, as ``torch.optim.AdamW`` or
-        ``functools.partial(torch.optim.SGD, momentum=0.9)``. By default Adam. Slopes of PReLUs
-        are a group without weight decay.
+        Called with parameter groups and ``lr=``, such as ``torch.optim.AdamW`` or
+        ``functools.partial(torch.optim.SGD, momentum=0.9)``. By default Adam. PReLU's slopes are a
+        group without weight decay.
     schedule : callable, optional
-        Given the optimizer and the number of steps, returns what is stepped after each, such as
-        ``torch.optim.lr_scheduler.CosineAnnealingLR``, the default.
+        Given the optimizer and the number of steps, returns a scheduler that is stepped after each
+        of them, such as ``torch.optim.lr_scheduler.CosineAnnealingLR``, the default.
     activations : iterable of specs
-        Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
-        ``relu``, or with the first where relu is not among them.
+        Two or more, as in `leakyrelu.activations.parse`. All are compared with ``relu``, or with
+        the first if relu is not among them.
     seeds : int or sequence of int, default 20
-        How many seeds (0, 1, 2, ...), or which, at the most. They are added in rounds, of 5, 10
-        and 20 seeds: after each one, learning rates that are clearly worse by validation data get
-        no more of them, nor do activations that can't be the best and are decided.
+        How many seeds (0, 1, 2, ...) at most, or which ones. They are added in rounds, of 5, 10
+        and 20 seeds: after each round, learning rates that are clearly worse on validation data
+        get no more, nor do activations that are decided and can't be the best.
     depth : int, default 24
-        Hidden layers, without a `model`. Deep and narrow is where ReLU units die; give those of
-        the network you have in mind.
+        Number of hidden layers, without a `model`. Deep and narrow is where ReLU units die; give
+        the depth of the network you have in mind.
     width : int, default 32
-        Units in each of them.
+        Units per hidden layer.
     epochs : int, default 30
         Passes over the training part.
     batch_size : int, default 64
-        Examples in a step; those left over at the end of an epoch wait for the next one.
+        Examples per step; an incomplete last batch is dropped, and each epoch reshuffles.
     lr : float or sequence of float, default (0.001, 0.003, 0.01)
         The grid of initial learning rates.
     rope : float, default 0
@@ -118,12 +116,12 @@ def compare(
     engine : {"local", "ray"}, default "local"
         Where trials are trained: on this machine, or on a Ray cluster.
     address : str, optional
-        Of the Ray cluster; by default that of ``RAY_ADDRESS`` or one that runs here, else one is
-        started.
+        Address of the Ray cluster; by default the one in ``RAY_ADDRESS`` or one running here, else
+        one is started.
     output : path, optional
-        Directory that keeps every finished trial; the same call resumes there, and one with other
+        Directory that stores every finished trial; the same call resumes there, and one with other
         activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
-        a name made of data and settings.
+        a name made from data and settings.
     progress : bool, default True
         Show a progress bar on standard error.
 
@@ -137,7 +135,7 @@ def compare(
     InputError
         If model, data or settings can't be used, or `output` holds something else.
     FileNotFoundError
-        If there is no such file.
+        If the data's file does not exist.
     OSError
         If `output` can't be written to.
     MissingDependencyError
@@ -145,13 +143,13 @@ def compare(
 
     See Also
     --------
-    leakyrelu.examine : Dead units of a model of your own.
+    leakyrelu.examine : Dead units of your own model.
 
     Notes
     -----
-    Trials train as stacks of networks, one at a time or in several processes: a short
-    measurement at the start tells what is fastest on this machine. They get the same numbers in
-    each way up to rounding, which training magnifies.
+    Trials train as stacks of networks, one at a time or in several processes: a short measurement
+    at the start finds what is fastest on this machine. The numbers are the same in each case up to
+    rounding, which training magnifies.
 
     Examples
     --------
@@ -193,11 +191,11 @@ def compare(
     if engine not in ("local", "ray"):
         raise InputError(f"engine must be 'local' or 'ray', but is {engine!r}")
     if output is None:
-        name = task.slug[:LONGEST_NAME].rstrip("-")  # the rest of it is in the fingerprint
+        name = task.slug[:LONGEST_NAME].rstrip("-")  # the fingerprint makes it unique
         output = Path("leakyrelu-runs") / f"{name}-{settings.fingerprint}"
     directory = Path(output)
     task.notes.extend(recipe.notes)
-    task = dataclasses.replace(task, source=None)  # no worker needs it, and it may not be picklable
+    task = dataclasses.replace(task, source=None)  # unneeded, and maybe not picklable
     with (
         Store(directory, settings, task.info, environment(task, recipe)) as store,
         LiveProgress(settings, task.score, shown=progress) as listener,

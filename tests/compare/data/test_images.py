@@ -72,7 +72,7 @@ def test_as_torchvision_reads_them(tmp_path, ending):
     assert found.X.dtype == np.uint8
     assert found.y.tolist() == [label for _, label in items]
     assert np.array_equal(found.X, np.stack([pixels for pixels, _ in items]))
-    assert found.notes == ["The classes are the sub-folders: 10 (6), 9 (6), Cat (6), dog (6)."]
+    assert found.notes == ["Classes are the sub-folders: 10 (6), 9 (6), Cat (6), dog (6)."]
 
 
 def test_networks_get_bytes_as_those_of_arrays(tmp_path):
@@ -167,7 +167,7 @@ def test_what_is_transparent_is_white(tmp_path, ending):
     expected = alpha * pixels[..., :3] + (1 - alpha) * 255
     found = read_images(tmp_path)
     assert np.abs(found.X[0].transpose(1, 2, 0) - expected).max() <= 1
-    assert "Transparent images were laid on white (1 of 24)." in found.notes
+    assert "Transparent images were put on a white background (1 of 24)." in found.notes
     pixels[..., 3] = 255
     save(tmp_path / "a" / f"00.{ending}", pixels, **options)
     found = read_images(tmp_path)
@@ -211,7 +211,7 @@ def test_several_sizes_become_one(tmp_path):
     for place, image in enumerate(found.X):
         assert set(image.ravel().tolist()) == {10 * (2 * place if place < 10 else 2 * place - 19)}
     assert found.notes[1] == (
-        "The images have 3 sizes, from 3 x 4 to 12 x 16; all were stretched to 6 x 8 (width x "
+        "The images have 3 sizes, from 3 x 4 to 12 x 16; all were resized to 6 x 8 (width x "
         "height)."
     )
     fill(tmp_path / "more", (20, 20), height=16, width=16)
@@ -235,7 +235,7 @@ def test_the_first_of_several_images_is_taken(tmp_path):
     save(tmp_path / "a" / "20.tiff", frames[0], save_all=True, append_images=frames[1:])
     found = read_images(tmp_path)
     assert np.array_equal(found.X[12].transpose(1, 2, 0), np.asarray(frames[0]))
-    assert "the first image was taken (1 of 25)" in found.notes[-1]
+    assert "Only the first frame or page of multi-image files was used (1 of 25)" in found.notes[-1]
 
 
 def test_what_is_hidden_or_no_image_is_left_out(tmp_path):
@@ -254,7 +254,7 @@ def test_what_is_hidden_or_no_image_is_left_out(tmp_path):
     found = read_images(tmp_path)
     assert np.array_equal(found.X, before.X)
     names = ", ".join(str(tmp_path / "b" / f"{i}.txt") for i in range(5))
-    assert found.notes[1] == f"Left out, as they are no images: {names} and 2 more."
+    assert found.notes[1] == f"Skipped, not images: {names} and 2 more."
 
 
 def test_links_are_followed(tmp_path):
@@ -308,17 +308,17 @@ def test_folders_that_are_no_classes_are_refused(tmp_path):
     save(tmp_path / "flat" / "0.png", noise())
     splits = "train and a test part, but splits can't be given"
     for folder, given, message in (
-        (names("none"), {}, "none is a folder without sub-folders"),
-        (tmp_path / "flat", {}, "flat is a folder without sub-folders"),
-        (tmp_path / "one", {}, "has one sub-folder only, 'a', .*two classes or more$"),
+        (names("none"), {}, "none has no sub-folders"),
+        (tmp_path / "flat", {}, "flat has no sub-folders"),
+        (tmp_path / "one", {}, "has only one sub-folder, 'a', .*at least two$"),
         (tmp_path / "wrapped", {}, "are the classes in .*wrapped/photos?"),
         (tmp_path / "gap", {}, "gap/c has no images"),
         (tmp_path / "few", {}, "7 examples are too few"),
         (names("s1/train", "s1/val"), {}, f"s1 has train/ and val/: .*{splits}"),
         (names("s2/Train", "s2/Test", "s2/valid"), {}, splits),
         (names("s3/train", "s3/test", "s3/labels"), {}, splits),
-        (tmp_path / "full", {"target": "a"}, "target and drop are of tables, but .*full"),
-        (tmp_path / "full", {"drop": ["a"]}, "target and drop are of tables, but .*full"),
+        (tmp_path / "full", {"target": "a"}, "target and drop are for tables, but .*full"),
+        (tmp_path / "full", {"drop": ["a"]}, "target and drop are for tables, but .*full"),
         (tmp_path / "full", {"kind": "regression"}, "'regression', but the sub-folders of"),
     ):
         for is_table in (True, False):
@@ -375,7 +375,7 @@ def test_images_that_are_alike_stay_in_one_part_and_rare_classes_are_told(tmp_pa
     every = fill(tmp_path, (20, 20, 2))
     save(tmp_path / "a" / "again.png", every["a"][0])
     task = task_of(tmp_path)
-    assert any("2 of 43 examples have the same inputs" in note for note in task.notes)
+    assert any("2 of 43 examples have duplicate inputs" in note for note in task.notes)
     assert TOO_RARE in task.notes
     assert task.groups is not None
     assert Counter(task.groups.tolist()).most_common(1)[0][1] == 2
@@ -401,6 +401,6 @@ def test_compare_takes_a_folder(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["compare", "--data", "photos/", "--depth", "2", *options])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("photos: 40 examples")
-    assert "The classes are the sub-folders: a (20), b (20)." in done.stdout
+    assert "Classes are the sub-folders: a (20), b (20)." in done.stdout
     done = CliRunner().invoke(app, ["compare", "--data", "photos/a"])
     assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1)

@@ -72,7 +72,7 @@ def test_metrics_of_classes_are_those_of_an_estimator(name, classes):
         value = expected(name, Classifier(logits), y)
     except ValueError:
         assert math.isnan(metric(torch.from_numpy(logits), torch.from_numpy(y)))
-        with pytest.raises(ValueError, match=f"^metric {name} is not of these targets: "):
+        with pytest.raises(ValueError, match=f"^metric {name} does not fit these targets: "):
             make_task((np.zeros((60, 2)), y), None, None, None, name, is_table=True)
     else:
         found = metric(torch.from_numpy(logits).float(), torch.from_numpy(y))
@@ -163,7 +163,7 @@ def test_names_that_people_use(given, name):
         ("f1_marco", r"^there is no metric 'f1_marco'; did you mean 'f1_macro'\?"),
         ("balanced_acuracy", "did you mean 'balanced_accuracy'"),
         ("neg_log_los", "did you mean 'neg_log_loss'"),
-        ("qwertyuiop", r"^there is no metric 'qwertyuiop'\. Known are"),
+        ("qwertyuiop", r"^there is no metric 'qwertyuiop'\. Give a"),
         ("adjusted_rand_score", "there is no metric 'adjusted_rand_score'"),
     ],
 )
@@ -175,11 +175,11 @@ def test_unknown_names_are_told(given, message):
 @pytest.mark.parametrize(
     ("y", "name", "message"),
     [
-        (RNG.integers(0, 2, 60), "mae", "of numbers to predict, but the targets are classes"),
-        (RNG.normal(size=60), "f1_macro", "of classes, but the targets are numbers to predict"),
-        (RNG.normal(size=60) - 9, "msle", "is not of these targets: .*(negative|less than)"),
-        (RNG.integers(0, 3, 60), "f1", "is not of these targets: .*; take f1_macro$"),
-        (RNG.integers(0, 3, 60), "roc_auc", "is not of these targets: .*; take roc_auc_ovr$"),
+        (RNG.integers(0, 2, 60), "mae", "for regression, but the targets are classes"),
+        (RNG.normal(size=60), "f1_macro", "for classification, but the targets are for regression"),
+        (RNG.normal(size=60) - 9, "msle", "does not fit these targets: .*(negative|less than)"),
+        (RNG.integers(0, 3, 60), "f1", "does not fit these targets: .*; use f1_macro$"),
+        (RNG.integers(0, 3, 60), "roc_auc", "does not fit these targets: .*; use roc_auc_ovr$"),
     ],
 )
 @pytest.mark.parametrize("is_table", [True, False])
@@ -199,7 +199,7 @@ def test_a_name_is_explained_and_survives_a_pickle():
 
     task = make_task((np.zeros((60, 2)), RNG.normal(size=60)), None, None, None, "mae", True)
     assert task.score.name == "neg_mean_absolute_error"
-    assert any("in the unit of the target, 0 at best. Higher is better" in n for n in task.notes)
+    assert any("in the target's unit; 0 is best); higher is better" in n for n in task.notes)
     copied = pickle.loads(pickle.dumps(task.metric))
     assert isinstance(copied, NamedMetric)
     assert copied.__name__ == "neg_mean_absolute_error"
@@ -257,8 +257,8 @@ class Error:
             "takes targets first.* 'f1'",
         ),
         (sklearn.metrics.hamming_loss, "takes targets first.* such as 'mae'"),
-        *((own, "the lowest is the best") for own in (F.mse_loss, F.cross_entropy, Error())),
-        *((own, "the lowest is the best") for own in (torch.nn.L1Loss(), torch.nn.NLLLoss())),
+        *((own, "is lower-is-better") for own in (F.mse_loss, F.cross_entropy, Error())),
+        *((own, "is lower-is-better") for own in (torch.nn.L1Loss(), torch.nn.NLLLoss())),
     ],
 )
 def test_errors_of_libraries_are_no_scores(metric, message):

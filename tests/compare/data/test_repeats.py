@@ -120,7 +120,7 @@ def test_rows_that_are_alike_stay_together(task):
     for seed in range(3):
         parts = [set(order[part]) for part in dataclasses.astuple(task.split(seed))]
         assert len(set.union(*parts)) == sum(map(len, parts)) == 60
-    assert any("300 of 300" in note and "stay in one part" in note for note in task.notes)
+    assert any("300 of 300" in note and "kept in one part" in note for note in task.notes)
 
 
 def test_labels_of_noise_are_not_learned():
@@ -148,8 +148,8 @@ def test_what_is_nearly_all_the_same_is_split_at_random_and_told(values):
     task = load_task(table, "y")
     assert task.groups is None
     assert len(task.split(0).test) == 18
-    (note,) = (note for note in task.notes if "can't be kept apart" in note)
-    assert f"90 of 90 rows have the same inputs as another one ({values} different)" in note
+    (note,) = (note for note in task.notes if "too many to keep" in note)
+    assert f"90 of 90 rows have duplicate inputs ({values} are distinct)" in note
 
 
 def test_ids_count_more_than_rows_that_happen_to_be_alike():
@@ -158,8 +158,8 @@ def test_ids_count_more_than_rows_that_happen_to_be_alike():
     table = pd.DataFrame({"user_id": ids, "a": rng.integers(0, 4, 180).astype(str), "y": ids % 2})
     task = load_task(table, "y")
     assert len(np.unique(task.groups)) == 60
-    assert "Those of one 'user_id' stay in one part of each split." in task.notes
-    assert any("180 of 180" in note and "can't be kept apart" in note for note in task.notes)
+    assert "Rows with the same 'user_id' are kept in one part of each split." in task.notes
+    assert any("180 of 180" in note and "too many to keep" in note for note in task.notes)
     few = table.assign(user_id=np.repeat(np.arange(9), 20))
     assert load_task(few, "y").groups is None
 

@@ -88,7 +88,8 @@ def test_frame_and_arrays_give_the_same_task():
 def test_kind_is_found_from_the_target(target, kind):
     task = load_task((np.arange(60.0), np.array(target)))
     assert task.kind == kind
-    assert f"Taken as {kind}" in task.notes[0]
+    assert task.notes[0].startswith("Treated as ")
+    assert kind in task.notes[0]
 
 
 def test_kind_can_be_told():
@@ -106,9 +107,9 @@ def ends_with(column, values):
 @pytest.mark.parametrize(
     ("table", "target", "message"),
     [
-        (people(), None, "target is not named; choose one of the columns: age, born"),
+        (people(), None, "no target was given; choose one of the columns: age, born"),
         (people(), "incom", "no column 'incom'; did you mean 'income'"),
-        (ends_with("answer", ["yes"] * 60), "answer", "one class only"),
+        (ends_with("answer", ["yes"] * 60), "answer", "only one class"),
         (ends_with("income", [1.5] * 60), "income", "the same value in every row"),
         (ends_with("answer", [f"a{i}" for i in range(60)]), "answer", "60 classes for 60 examples"),
         (ends_with("income", [np.nan] * 60), "income", "target is empty"),
@@ -118,23 +119,23 @@ def ends_with(column, values):
         (
             ends_with("city", [f"c{i}" for i in range(59)] + ["c0"]),
             "income",
-            "'city' has 59 different texts.* --drop city",
+            "'city' has 59 distinct texts.* --drop city",
         ),
         (
             ends_with("age", ["?"] + ["1.5"] * 59),
             "income",
             "'age' has numbers and texts such as '?'",
         ),
-        (people().rename(columns={"age": "city"}), "income", "several columns 'city'"),
+        (people().rename(columns={"age": "city"}), "income", "several columns are named 'city'"),
         (people(), 3, "no column 3"),
         (people(), "AGE", "no column 'AGE'; did you mean 'age'"),
         (people(), ["age", "income"], r"no column \['age', 'income'\]"),
         (ends_with("born", np.arange(60) * 1j), "born", "target has complex numbers"),
-        (people()[["income"]], "income", "no feature beside the target"),
+        (people()[["income"]], "income", "the target is the only usable column"),
         (people(10), "income", "10 examples are too few"),
         (people(0), "answer", "no rows"),
         (people().rename(columns={"age": 7}), "7", "no column '7'; did you mean 7[?]"),
-        (people().set_index("income"), "income", "'income' is the index .*reset_index"),
+        (people().set_index("income"), "income", "'income' is the table's index, .*reset_index"),
         (ends_with("age", np.linspace(-1, 1, 60) * 1e308), "income", "'age' has values such as 1e"),
         (ends_with("income", np.arange(60) * 1e306), "income", "target has values such as 5.9e"),
         (ends_with("income", np.arange(60) * 1e-320), "income", "target has values such as 5.9e"),
@@ -171,7 +172,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 @pytest.mark.parametrize("data", [3, [1, 2], {"a": 1}])
 def test_data_of_another_type(data):
-    with pytest.raises(ValueError, match="is not understood; give a path"):
+    with pytest.raises(ValueError, match="is not supported; give a path"):
         load_task(data)
 
 
@@ -234,7 +235,7 @@ def test_numbers_and_texts_may_be_told_to_be_classes():
 
 def test_names_of_several_levels_are_refused():
     table = pd.DataFrame(np.ones((30, 2)), columns=pd.MultiIndex.from_product([["a"], ["b", "y"]]))
-    with pytest.raises(ValueError, match="several levels"):
+    with pytest.raises(ValueError, match="multi-level names"):
         load_task(table, "y")
 
 
@@ -280,7 +281,7 @@ def test_rows_without_a_target_are_left_out():
     table = people()
     table["answer"] = table["answer"].mask(np.arange(60) % 3 == 0)
     task = load_task(table, "answer")
-    assert "20 of 60 rows have no target; left out." in task.notes
+    assert "20 of 60 rows have no target and were dropped." in task.notes
     expected = load_task(table.dropna(), "answer")
     assert task.fingerprint == expected.fingerprint
 
@@ -288,11 +289,10 @@ def test_rows_without_a_target_are_left_out():
 def test_what_is_predicted_is_told(tmp_path):
     people().to_csv(tmp_path / "people.csv", index=False)
     first = ", ".join(people()["answer"][:3])
-    assert (
-        f"the target, 'answer', which begins with {first}."
-        in load_task(tmp_path / "people.csv", "answer").notes[0]
-    )
-    assert load_task(people(), "answer", "classification").notes[0].endswith(f"with {first}.")
+    inferred = f"inferred from target 'answer' ({first}, ...)."
+    assert load_task(tmp_path / "people.csv", "answer").notes[0].endswith(inferred)
+    named = f"The target is 'answer' ({first}, ...)."
+    assert load_task(people(), "answer", "classification").notes[0] == named
 
 
 @pytest.mark.parametrize("drop", ["city", ["city", "born"]])
@@ -307,7 +307,7 @@ def test_columns_may_be_dropped(drop):
     [
         ("citi", "no column 'citi'; did you mean 'city'"),
         ("income", "both the target and dropped"),
-        (["age", "born", "city", "member", "answer"], "no feature beside the target"),
+        (["age", "born", "city", "member", "answer"], "the target is the only usable column"),
     ],
 )
 def test_what_can_not_be_dropped(drop, message):
@@ -345,7 +345,7 @@ def test_a_column_that_counts_the_rows_is_left_out(start):
     for column in (count, count.astype(float), count.astype(str)):
         table = numbered(n=column)
         task = load_task(table, "y")
-        assert "Column 'n' counts the rows and was left out." in task.notes
+        assert "Column 'n' numbers the rows and was dropped." in task.notes
         assert task.fingerprint == load_task(table, "y", drop="n").fingerprint
     holes = numbered(n=count).assign(y=lambda t: t["y"].where(t.index % 4 != 1))
     assert load_task(holes, "y").X.shape == (45, 1)
@@ -356,7 +356,7 @@ def test_a_column_that_counts_the_rows_is_left_out(start):
 def test_a_count_that_is_all_there_is_stays():
     task = load_task(pd.DataFrame({"t": range(60), "y": np.arange(60) ** 2 % 7}), "y")
     assert task.X.shape == (60, 1)
-    assert "Column 't' counts the rows: it tells their order." in task.notes
+    assert "Column 't' numbers the rows, so it encodes their order." in task.notes
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_count_that_is_all_there_is_stays():
 def test_what_names_each_row_is_left_out(ids):
     task = load_task(numbered(patient_id=ids), "y")
     assert task.X.shape == (60, 1)
-    assert "Column 'patient_id' has another value in each row, so it was left out." in task.notes
+    assert "Column 'patient_id' has a different value in every row and was dropped." in task.notes
     assert task.groups is None
 
 
@@ -379,7 +379,7 @@ def test_rows_of_one_id_stay_together(name):
     ids = np.random.default_rng(0).permutation(np.repeat(np.arange(100, 140), 3))
     task = load_task(numbered(120, **{name: ids}), "y")
     assert task.X.shape == (120, 1)
-    assert f"Those of one {name!r} stay in one part of each split." in task.notes
+    assert f"Rows with the same {name!r} are kept in one part of each split." in task.notes
     for seed in range(5):
         parts = dataclasses.astuple(task.split(seed))
         each = [set(ids[part]) for part in parts]
@@ -457,7 +457,7 @@ def test_words_for_nothing_are_gaps_among_numbers_and_texts_among_texts(word):
     assert any("'n' is missing in 1 rows" in note for note in task.notes)
     task = load_task(table, "t")
     assert sorted(task.classes) == sorted(["DE", word])
-    assert f"{word!r} is a class of the target, not taken for a missing value." in task.notes
+    assert f"{word!r} is a class of the target, not treated as missing." in task.notes
 
 
 def test_frames_of_other_libraries_are_tables():

@@ -81,31 +81,31 @@ def test_a_table_may_go_to_a_model_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (None, {}, "needs data"),
+        (None, {}, "without data"),
         (5, {}, "data is a int, but should be"),
         ({"x": X}, {}, "data is a dict"),
-        ((X, CLASSES[:7]), {}, "X has 40 examples, but y 7"),
+        ((X, CLASSES[:7]), {}, "X has 40 examples, but y has 7"),
         ((X[:5], CLASSES[:5]), {}, "5 examples are too few"),
         ((X, np.where(CLASSES, np.nan, 1.0)), {}, "NaN or infinite"),
-        ((X, CLASSES - 1), {}, "class numbers, 0 and up, but are int64 from -1 on"),
-        ((X, X[:, 0, 0] + 0.5), {"kind": "classification"}, "class numbers"),
-        ((X, CLASSES * 0), {}, "one class only"),
+        ((X, CLASSES - 1), {}, "class indices, 0 and up, but are int64 from -1 up"),
+        ((X, X[:, 0, 0] + 0.5), {"kind": "classification"}, "class indices"),
+        ((X, CLASSES * 0), {}, "only one class"),
         ((X, CLASSES, CLASSES), {}, r"tuple of 3, but should be \(X, y\)"),
-        ((X, CLASSES - 1), {}, "numbers to predict need kind='regression'"),
+        ((X, CLASSES - 1), {}, "for regression give kind='regression'"),
         ((X, [[1], [1, 2]] * 20), {}, "y can't become an array, .* need the same shape"),
         ((X.astype(str), CLASSES), {}, "X should be numbers"),
         ([1, 2, 3], {}, r"items of the data set should be \(x, y\), but one is a 1"),
         ([(1, 2, 3)] * 30, {}, r"should be \(x, y\), but one is a tuple of 3"),
         ([{"x": 1, "y": 2}] * 30, {}, r"should be \(x, y\), but one is a dict of 2"),
-        ([((X[0], 1), 1)] * 30, {}, "x of the items .* is a tuple, but models get one tensor"),
-        ([({"ids": X[0]}, 1)] * 30, {}, "x of the items .* is a dict, but models get one tensor"),
-        ([(1, "dog")] * 30, {}, r"no numbers, but such as .*'dog'.*; give class numbers"),
+        ([((X[0], 1), 1)] * 30, {}, "x in the items .* is a tuple, but a model gets one tensor"),
+        ([({"ids": X[0]}, 1)] * 30, {}, "x in the items .* is a dict, but a model gets one tensor"),
+        ([(1, "dog")] * 30, {}, r"not numbers, but values such as 'dog'; give class indices"),
         ([(1, [1] * (1 + i % 2)) for i in range(30)], {}, "different shapes"),
-        (torch.ones(30, 2), {}, r"one array, of shape \(30, 2\), without targets"),
-        ((X, CLASSES.astype(str)), {}, "y is text such as '0'; give class numbers"),
+        (torch.ones(30, 2), {}, r"one array of shape \(30, 2\), without targets"),
+        ((X, CLASSES.astype(str)), {}, "y is text such as '0'; give class indices"),
         ((X, CLASSES), {"kind": "clasification"}, "kind must be .* but is 'clasification'"),
-        ((X, CLASSES), {"loss": torch.nn.MSELoss}, r"loss is the class MSELoss; .*MSELoss\(\)"),
-        ((X, CLASSES), {"target": "b"}, "names a column, but data is no table"),
+        ((X, CLASSES), {"loss": torch.nn.MSELoss}, r"loss is the class MSELoss, .*MSELoss\(\)"),
+        ((X, CLASSES), {"target": "b"}, "names a column, but data is not a table"),
         ((X, CLASSES), {"loss": "mse"}, "loss .*'mse'"),
         ((X, CLASSES), {"metric": 3}, "metric .*3"),
         (lambda: 1 / 0, {}, r"<lambda>\(\) failed: ZeroDivisionError"),
@@ -134,7 +134,7 @@ def test_what_is_odd_in_the_inputs_is_told():
     images = X.astype(np.uint8)
     for data in ((images, CLASSES), list(zip(images, CLASSES, strict=True))):
         task = tensor_task(data)
-        assert task.notes == ["X is made float32 of uint8, not scaled."]
+        assert task.notes == ["uint8 inputs were converted to float32, not scaled."]
         taken = Examples(task, [0]).take(torch.tensor([[1, 5]]))[0]
         assert (taken.dtype, taken[0].tolist()) == (torch.float32, images[[1, 5]].tolist())
     broken = X.copy()
@@ -189,7 +189,9 @@ def test_sparse_inputs_become_dense(sparse):
 @pytest.mark.parametrize("items", [[np.ones(2), np.ones(3)] * 20, [None] * 40])
 def test_items_that_make_no_batch_are_told(items):
     task = tensor_task(list(zip(items, CLASSES, strict=True)))
-    with pytest.raises(ValueError, match=r"should be tensors or arrays of one shape, failed: "):
+    with pytest.raises(
+        ValueError, match=r"should be tensors or arrays of the same shape, failed: "
+    ):
         Examples(task, [0]).take(torch.arange(2)[None])
 
 
@@ -280,7 +282,7 @@ def test_columns_are_dropped_of_tables_only():
     table = pd.DataFrame({"a": X[:, 0, 0], "b": X[:, 0, 1] ** 2, "y": CLASSES})
     task = make_task(table, "y", None, None, None, False, drop="a")
     assert task.X.shape == (40, 1)
-    with pytest.raises(ValueError, match="drop 'a' names columns, but data is no table"):
+    with pytest.raises(ValueError, match="drop 'a' names columns, but data is not a table"):
         make_task((X, CLASSES), None, None, None, None, False, drop="a")
 
 

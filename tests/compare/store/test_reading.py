@@ -59,7 +59,9 @@ def test_entries_of_another_kind_are_damage(directory, table, column, value):
         assert found.trials == []
         assert len(found.damaged) == 1
         return
-    with pytest.raises(ValueError, match="is damaged: not all of it is what was stored") as caught:
+    with pytest.raises(
+        ValueError, match="is damaged: its contents don't match their checksums"
+    ) as caught:
         read(directory)
     for internal in ("__init__", "Checkpoint", "sqlite3", "NoneType", "column"):
         assert internal not in str(caught.value)
@@ -67,5 +69,5 @@ def test_entries_of_another_kind_are_damage(directory, table, column, value):
 
 def test_a_directory_of_that_name_is_none(tmp_path):
     (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(ValueError, match=f"{FILE_NAME} is a directory, not the file of"):
+    with pytest.raises(ValueError, match=f"{FILE_NAME} is a directory, not an experiment's file"):
         read(tmp_path)

@@ -223,7 +223,7 @@ def test_other_settings_are_refused(tmp_path):
     with opened(tmp_path) as store:
         store.add([TRIAL])
     changed = dataclasses.replace(SETTINGS, epochs=7, learning_rates=(0.01, 0.1), data="xyz")
-    message = r"holds an experiment with other data; epochs 1, not 7"
+    message = r"holds another experiment: other data; epochs 1, not 7"
     with pytest.raises(ValueError, match=message):
         opened(tmp_path, changed)
 
@@ -233,7 +233,7 @@ def test_an_attempt_without_trials_makes_room_for_another(tmp_path):
     with opened(tmp_path) as first, opened(tmp_path, others) as second:
         assert second.settings == others
         second.add([TRIAL])
-        with pytest.raises(ValueError, match="was taken by another experiment"):
+        with pytest.raises(ValueError, match="was taken over by another experiment"):
             first.add(seeds_from(1, 3))
         assert [trial.seed for trial in second.trials()] == [0]
     with pytest.raises(ValueError, match=r"epochs 2, not 1; another model, loss, metric"):
@@ -242,7 +242,7 @@ def test_an_attempt_without_trials_makes_room_for_another(tmp_path):
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="holds no leakyrelu experiment"):
         opened(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no experiment"):
         read(tmp_path)
@@ -253,7 +253,7 @@ def test_a_foreign_database_is_refused(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("CREATE TABLE recipes (name)")
         connection.commit()
-    refused(tmp_path, "database of another program")
+    refused(tmp_path, "is another program's database")
 
 
 def test_a_foreign_database_with_work_undone_is_refused(tmp_path):
@@ -266,7 +266,7 @@ def test_a_foreign_database_with_work_undone_is_refused(tmp_path):
     left = tmp_path.with_name("left")
     shutil.copytree(tmp_path, left)
     connection.close()
-    refused(left, "database of another program")
+    refused(left, "is another program's database")
 
 
 DAMAGES = {

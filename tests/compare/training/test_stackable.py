@@ -18,7 +18,7 @@ from leakyrelu.activations import parse
 
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 EACH = [(0.01, 0), (0.01, 1), (0.003, 1)]
-DIFFERENT = "a stack does not compute what the model does alone"
+DIFFERENT = "a stack does not compute the same as the model alone"
 
 
 def make():
@@ -146,7 +146,7 @@ def test_a_draw_of_its_own_that_is_no_buffer():
         def forward(self, x):
             return self.body(x[:, self.order])
 
-    assert reason(Shuffled) == "order differs from seed to seed, but is no parameter or buffer"
+    assert reason(Shuffled) == "order differs from seed to seed, but is not a parameter or buffer"
 
 
 def test_what_counts_its_calls():
@@ -157,7 +157,7 @@ def test_what_counts_its_calls():
             self.calls += 1
             return self.body(x) * (1 + 1 / self.calls)
 
-    assert reason(Counting) == "it changes calls, which is no parameter or buffer"
+    assert reason(Counting) == "it changes calls, which is not a parameter or buffer"
 
 
 def test_hooks_of_parameters():
@@ -185,7 +185,7 @@ def test_optimizers_of_whole_networks():
         return optimizer
 
     for optimizer in (Clipped, hooked):
-        assert reason(optimizer=optimizer) == "the optimizer does not treat each number by itself"
+        assert reason(optimizer=optimizer) == "the optimizer is not elementwise"
 
 
 def reading(outputs, targets):
@@ -216,4 +216,4 @@ def test_draws_of_other_generators(draw):
         def forward(self, x):
             return self.body(x) * (1.0 if not self.training or draw() < 0.999 else 0.5)
 
-    assert reason(Skipping) == "NumPy's or Python's generator is drawn from while it trains"
+    assert reason(Skipping) == "training draws from NumPy's or Python's generator"

@@ -1,4 +1,4 @@
-"""A folder of images, with a sub-folder for each class, made arrays."""
+"""Reads a folder of images, one sub-folder per class, into arrays."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["Images", "read_images", "tracked"]
 # Folders of these names are parts of a split, not classes.
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 GREY = {"1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N"}  # modes of Pillow
-DEEP = ("I", "F")  # modes of more bits than can be told the meaning of, but for I;16
-SIDEWAYS = 5  # values of EXIF's orientation from here on turn an image by 90 degrees
-MEMORY_SHARE = 0.25  # of this machine's, for the images
+DEEP = ("I", "F")  # 32-bit modes: the range of their values is unknown
+SIDEWAYS = 5  # EXIF orientations from here on turn an image by 90 degrees
+MEMORY_SHARE = 0.25  # of this machine's memory, for the images
 NAMED = 5
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass
 class Images:
-    """Images of one size, and what was decided about them.
+    """Images of one size, and the decisions made in reading them.
 
     Attributes
     ----------
@@ -55,22 +55,22 @@ class Images:
 def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False) -> Images:
     """Read a folder of images: its sub-folders, sorted by name, are the classes.
 
-    Images may be deeper inside these; what is hidden is left out. If they have several sizes, they
-    become one: the median width and height.
+    Images may be nested deeper; hidden files are skipped. Images of different sizes are all resized
+    to the median width and height.
 
     Parameters
     ----------
     directory : Path
     bytes_a_value : int, default 1
-        Memory that a value of a pixel takes in what is made of it.
+        Memory per pixel value in the array that is finally used.
     progress : bool, default False
-        Show how far they are read.
+        Show a progress bar.
 
     Raises
     ------
     InputError
-        If there are no two sub-folders with images, if a file can't be read, or if all are too
-        large for the memory of this machine.
+        If there are fewer than two sub-folders, one has no images, a file can't be read, or the
+        images don't fit into this machine's memory.
     OSError
         If a folder can't be read.
     """
@@ -90,19 +90,19 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     for label, name in enumerate(classes):
         if not counts[label]:
             raise InputError(
-                f"{directory / name} has no images; in a folder of images, each sub-folder is a "
-                "class and has some (for a table, name the file)"
+                f"{directory / name} has no images; each sub-folder is a class and needs some (for "
+                "a table, give the path of its file)"
             )
     named = [f"{name} ({counts[label]:,})" for label, name in enumerate(classes)]
-    notes = [f"The classes are the sub-folders: {_some(named)}."]
+    notes = [f"Classes are the sub-folders: {_some(named)}."]
     if others:
-        notes.append(f"Left out, as they are no images: {_some([str(path) for path in others])}.")
+        notes.append(f"Skipped, not images: {_some([str(path) for path in others])}.")
     sizes = sorted({size for size, _ in headers})
     width, height = (median_low(side) for side in zip(*(size for size, _ in headers), strict=True))
     if len(sizes) > 1:
         notes.append(
             f"The images have {len(sizes):,} sizes, from {_by(sizes[0])} to {_by(sizes[-1])}; all "
-            f"were stretched to {_by((width, height))} (width x height)."
+            f"were resized to {_by((width, height))} (width x height)."
         )
     channels = 1 if all(mode in GREY for _, mode in headers) else 3
     shape = len(found), channels, height, width
@@ -115,14 +115,14 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
         told.update(decided)
         is_grey &= pixels.ndim == 2
         X[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    if is_grey and channels == 3:  # of palettes that have no colours
+    if is_grey and channels == 3:  # palettes that hold greys only
         X = X[:, :1].copy()
     notes += [f"{what} ({number:,} of {len(X):,})." for what, number in told.items()]
     return Images(X, np.array([label for _, label in found], np.int64), classes, notes)
 
 
 def _classes(directory: Path) -> list[str]:
-    """Return the names of the sub-folders, if they can be classes."""
+    """Return the names of the sub-folders; raise if they can't be classes."""
     names = _folders(directory)
     parts = [name for name in names if name.lower() in PARTS]
     if len(parts) > 1:
@@ -130,15 +130,15 @@ def _classes(directory: Path) -> list[str]:
         raise InputError(f"{directory} has {listed}: {TWO_PARTS}")
     if not names:
         raise InputError(
-            f"{directory} is a folder without sub-folders; a folder of images needs one for each "
-            f"class, such as {directory / 'cat'}, and of a table, name the file"
+            f"{directory} has no sub-folders; a folder of images needs one per class, such as "
+            f"{directory / 'cat'} (for a table, give the path of its file)"
         )
     if len(names) == 1:
         inner = directory / names[0]
         hint = f"; are the classes in {inner}?" if len(_folders(inner)) > 1 else ""
         raise InputError(
-            f"{directory} has one sub-folder only, {names[0]!r}, but a folder of images needs one "
-            f"for each of two classes or more{hint}"
+            f"{directory} has only one sub-folder, {names[0]!r}, but a folder of images needs one "
+            f"per class, and at least two{hint}"
         )
     return names
 
@@ -148,11 +148,11 @@ def _folders(directory: Path) -> list[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # which Apple's archives have
+    return name.startswith(".") or name == "__MACOSX"  # in archives made on macOS
 
 
 def _files(directory: Path) -> list[Path]:
-    """Return all files inside a folder; links are followed, but not in a circle."""
+    """Return all files inside a folder; links are followed, but never in a cycle."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -170,32 +170,32 @@ def _files(directory: Path) -> list[Path]:
 
 
 def tracked(things: Sequence[T], what: str, progress: bool) -> Iterable[T]:
-    """Go through things, and show how far that has come, but in a log."""
+    """Iterate with a progress bar, unless the output is a log."""
     console = Console(stderr=True)
     is_shown = progress and (console.is_terminal or console.is_jupyter)
     return track(things, what, console=console, transient=True, disable=not is_shown)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str] | None:
-    """Return the size of an image, upright, and its mode; None if the file is no image."""
+    """Return an image's size when upright, and its mode; None if the file is not an image."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Of TIFF the size is the upright one; a PNG that does not begin with EXIF would be read
-            # as a whole to find it.
+            # A TIFF's size is the upright one already; a PNG without EXIF at its start would have
+            # to be read to the end to find it.
             can_tell = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
             turn = image.getexif().get(ExifTags.Base.Orientation, 1) if can_tell else 1
             return (height, width) if turn >= SIDEWAYS else (width, height), image.mode
     except UnidentifiedImageError as error:
         if not str(mimetypes.guess_type(path.name)[0]).startswith("image/"):
             return None
-        raise InputError(_broken(path, "it is damaged or of an unknown format")) from error
-    except Exception as error:  # Pillow raises all kinds at what is broken
+        raise InputError(_broken(path, "it is damaged or in an unknown format")) from error
+    except Exception as error:  # Pillow raises errors of any type for a damaged file
         raise InputError(_broken(path, error)) from error
 
 
 def _read(path: Path, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """Return the pixels of an image, (height, width) or with 3 channels, and what was decided."""
+    """Return an image's pixels, (height, width) or (height, width, 3), and decisions made."""
     try:
         with Image.open(path) as opened:
             is_sequence = getattr(opened, "is_animated", False) and opened.format != "MPO"
@@ -204,25 +204,25 @@ def _read(path: Path, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], lis
     except Exception as error:  # as above
         raise InputError(_broken(path, error)) from error
     if is_sequence:
-        decided.append("Of animations and files of several pages, the first image was taken")
+        decided.append("Only the first frame or page of multi-image files was used")
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
     return np.asarray(image), decided
 
 
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Make an image one of mode L or RGB, on white where it is transparent."""
+    """Convert an image to mode L or RGB, with a white background where it is transparent."""
     decided = []
     if image.mode in DEEP:
-        raise InputError(f"it has 32 bits a value (mode {image.mode}), of unknown range")
+        raise InputError(f"it has 32-bit values (mode {image.mode}) of unknown range")
     is_grey, has_palette = image.mode in GREY, image.mode in ("P", "PA")
     if image.mode.startswith("I;16"):
-        decided.append("Of 16 bits a pixel, the upper 8 were taken")
+        decided.append("16-bit images were reduced to their upper 8 bits")
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if np.asarray(image)[..., 3].min() < 255:
-            decided.append("Transparent images were laid on white")
+            decided.append("Transparent images were put on a white background")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if has_palette or not is_grey else "L")
     if has_palette:
@@ -233,7 +233,7 @@ def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 def _broken(path: Path, why: Any) -> str:
     told = " ".join(str(why).split()) or type(why).__name__
-    return f"{path} can't be read as an image: {told}; mend it, or take it out of the folder"
+    return f"{path} can't be read as an image: {told}; fix it or remove it from the folder"
 
 
 def _check_memory(directory: Path, shape: tuple[int, ...], bytes_a_value: int) -> None:
@@ -245,7 +245,7 @@ def _check_memory(directory: Path, shape: tuple[int, ...], bytes_a_value: int) -
             f"{directory} has {number:,} images of {channels} x {height} x {width}, which take "
             f"{needed / 2**30:,.1f} GiB, more than a quarter of this machine's memory "
             f"({memory / 2**30:,.1f} GiB); make the images smaller, or give a model and a data set "
-            "that reads them when they are needed"
+            "that loads them on demand"
         )
 
 

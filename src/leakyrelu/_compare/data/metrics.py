@@ -1,4 +1,4 @@
-"""scikit-learn's metrics by name, made scores of the outputs of networks."""
+"""scikit-learn's metrics by name, as scores of network outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from leakyrelu._errors import InputError
 
 __all__ = ["NamedMetric", "check_metric", "named_metric", "refuse_errors"]
 
-# What people also say; and of errors the name without "neg_", and "_score" at the end.
+# Common aliases. Errors are also found without "neg_", and any name with "_score" at its end.
 _SHORT = {
     "mae": "neg_mean_absolute_error",
     "mse": "neg_mean_squared_error",
@@ -39,31 +39,30 @@ _IN_UNITS = {
     "neg_max_error",
 }
 _SCALES = {
-    "neg_mean_squared_error": "the error with a minus, in the target's unit squared, 0 at best",
-    "neg_mean_absolute_percentage_error": "the error with a minus, as a share of the target",
+    "neg_mean_squared_error": "minus the error, in the target's unit squared; 0 is best",
+    "neg_mean_absolute_percentage_error": "minus the error, as a fraction of the target",
     "matthews_corrcoef": "from -1 to 1",
-    "positive_likelihood_ratio": "a ratio, from 0 up",
-    **dict.fromkeys(_IN_UNITS, "the error with a minus, in the unit of the target, 0 at best"),
-    **dict.fromkeys(("r2", "explained_variance"), "1 at best, 0 for the mean, without a unit"),
+    "positive_likelihood_ratio": "a ratio, 0 or more",
+    **dict.fromkeys(_IN_UNITS, "minus the error, in the target's unit; 0 is best"),
+    **dict.fromkeys(("r2", "explained_variance"), "1 is best, 0 is predicting the mean, no unit"),
 }
 
 
 class NamedMetric:
-    """A metric of scikit-learn, of the outputs of a network and their targets.
+    """A metric of scikit-learn, computed from a network's outputs and the targets.
 
     Parameters
     ----------
     name : str
-        As `sklearn.metrics.get_scorer_names` gives it: of errors the negative, so that higher is
-        better.
+        As in `sklearn.metrics.get_scorer_names`: errors are negated, so that higher is better.
     loss : callable, optional
-        By which the network is trained. It says which class number is of no class, and whether
-        outputs are probabilities.
+        The training loss. It tells which class index to ignore, and whether outputs are
+        probabilities.
 
     Notes
     -----
-    Outputs are taken for logits: of a value for each class on the second axis, or of one value for
-    each target of 0 or 1. For numbers to predict they are the predictions.
+    For classes, outputs are logits: one per class on the second axis, or one per target of 0 or 1.
+    For regression they are the predictions.
     """
 
     def __init__(self, name: str, loss: Any = None) -> None:
@@ -79,7 +78,7 @@ class NamedMetric:
 
     @property
     def is_of_classes(self) -> bool:
-        """Whether it judges classes, not numbers to predict."""
+        """Whether it scores classification, not regression."""
         return not self._scorer._score_func.__module__.endswith("_regression")
 
     @property
@@ -88,20 +87,20 @@ class NamedMetric:
         if self.__name__ in _SCALES:
             return _SCALES[self.__name__]
         if self.__name__.startswith("neg_"):
-            return "with a minus, 0 at best, without a unit"
-        return "1 at best" if self.__name__.startswith("d2_") else "from 0 to 1"
+            return "minus the error, no unit; 0 is best"
+        return "1 is best" if self.__name__.startswith("d2_") else "from 0 to 1"
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the score, NaN where it is not defined."""
+        """Return the score; NaN where it is undefined."""
         try:
             return self.computed(outputs, targets)
         except _RefusedError:
             return math.nan
 
     def computed(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the score; what scikit-learn refuses is an error."""
+        """Return the score; raise if scikit-learn refuses to compute it."""
         scorer = self._scorer
-        words: dict[str, Any] = {"force_finite": False}  # of targets that are all equal
+        words: dict[str, Any] = {"force_finite": False}  # NaN if all targets are equal
         y: npt.NDArray[Any]
         if self.is_of_classes:
             y, logits = self._flat(outputs, targets)
@@ -111,11 +110,11 @@ class NamedMetric:
         elif outputs.shape == targets.shape:
             y, response = (x.double().reshape(len(x), -1).numpy() for x in (targets, outputs))
         else:
-            raise InputError("it needs outputs like the targets")
+            raise InputError("it needs outputs of the same shape as the targets")
         known = inspect.signature(scorer._score_func).parameters
         words = {name: value for name, value in words.items() if name in known}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes that are missing
+            warnings.simplefilter("ignore")  # about missing classes
             try:
                 score = scorer._score_func(y, response, **scorer._kwargs, **words)
             except ValueError as error:
@@ -125,19 +124,19 @@ class NamedMetric:
     def _flat(
         self, outputs: Tensor, targets: Tensor
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return targets, and logits: one for each target of 0 or 1, or one for each class."""
+        """Return targets, and logits: one per target of 0 or 1, or one per class."""
         if outputs.shape == targets.shape:
-            if targets.ndim != 2:  # a class at each position; two axes are examples and labels
+            if targets.ndim != 2:  # one class per position; two axes are examples and labels
                 counts = targets != self.left_out
                 outputs, targets = outputs[counts], targets[counts]
             if not ((targets == 0) | (targets == 1)).all():
-                raise InputError("one output for each target is of targets 0 and 1 only")
+                raise InputError("with one output per target, targets must be 0 or 1")
             single = outputs.double()
             if self.takes_probabilities:
                 single = single.logit(eps=1e-12)
             return targets.long().numpy(), single.numpy()
         if outputs.ndim < 2 or (len(outputs), *outputs.shape[2:]) != targets.shape:
-            raise InputError("it needs outputs with a value for each class on the second axis")
+            raise InputError("it needs outputs with the classes on the second axis")
         y = targets.flatten()
         logits = outputs.double().movedim(1, -1).reshape(len(y), -1)
         counts = y != self.left_out
@@ -162,12 +161,12 @@ def _response(
 
 
 def named_metric(name: str, loss: Any = None) -> NamedMetric:
-    """Return the metric of a name, for networks that are trained by a loss.
+    """Return the metric with this name, for networks trained with this loss.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no such metric.
 
     Examples
     --------
@@ -188,9 +187,10 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
     nearest = difflib.get_close_matches(plain, everything, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     raise InputError(
-        f"there is no metric {name!r}{hint} Known are those of sklearn.metrics.get_scorer_names() "
-        "for classes or numbers, such as f1_macro, balanced_accuracy, roc_auc, log_loss, mae or "
-        "rmse; or give a function of outputs and targets (on the command line, module:function)"
+        f"there is no metric {name!r}{hint} Give a classification or regression metric of "
+        "sklearn.metrics.get_scorer_names(), such as f1_macro, balanced_accuracy, roc_auc, "
+        "log_loss, mae or rmse, or a function of outputs and targets (on the command line, "
+        "module:function)"
     )
 
 
@@ -199,9 +199,9 @@ def _is_of_clusters(name: str) -> bool:
 
 
 def refuse_errors(metric: Any) -> None:
-    """Refuse functions of libraries that would be taken for what they are not.
+    """Refuse library functions that don't fit as a score.
 
-    Those of scikit-learn take targets first, and of a loss the lowest is the best.
+    scikit-learn's take targets first, and a loss is lower-is-better.
     """
     own = getattr(metric, "func", metric)
     name, module = name_of(metric), str(getattr(own, "__module__", ""))
@@ -209,25 +209,25 @@ def refuse_errors(metric: Any) -> None:
         known = [each for each in get_scorer_names() if get_scorer(each)._score_func is own]
         by_name = f"give it by name, {known[0]!r}" if known else "give one by name, such as 'mae'"
         raise InputError(
-            f"metric {name} of scikit-learn takes targets first, and may be an error; {by_name}, "
-            "or a function of outputs and targets that is higher where they fit better"
+            f"metric {name} of scikit-learn takes targets first and may be an error; {by_name}, "
+            "or give a function of outputs and targets where higher is better"
         )
     is_loss = module == "torch.nn.functional" and ("loss" in name or "entropy" in name)
     is_loss |= type(own).__module__ == "torch.nn.modules.loss"
-    if is_loss or getattr(own, "higher_is_better", None) is False:  # as torchmetrics tells it
+    if is_loss or getattr(own, "higher_is_better", None) is False:  # torchmetrics has this
         raise InputError(
-            f"of metric {name} the lowest is the best, but of a score the highest: give a function "
-            "that returns it with a minus, or a name, such as 'mae', 'rmse' or 'log_loss'"
+            f"metric {name} is lower-is-better, but a score must be higher-is-better; give a "
+            "function that returns its negative, or a name such as 'mae', 'rmse' or 'log_loss'"
         )
 
 
 def check_metric(task: Task) -> None:
-    """Note what the metric of a task means, if it was given by name.
+    """Note what a task's metric means, if it was given by name.
 
     Raises
     ------
     InputError
-        If it is of another kind than the targets.
+        If it does not fit the targets.
     """
     metric = task.metric
     if not isinstance(metric, NamedMetric):
@@ -236,13 +236,13 @@ def check_metric(task: Task) -> None:
     is_whole = y.dtype.kind in "iu"
     if metric.is_of_classes and not (is_whole or np.isin(task.y, (0, 1)).all()):
         raise InputError(
-            f"metric {name} is of classes, but the targets are numbers to predict; take one such "
-            "as r2, mae or rmse"
+            f"metric {name} is for classification, but the targets are for regression; use one "
+            "such as r2, mae or rmse"
         )
     if not metric.is_of_classes and is_whole:
         raise InputError(
-            f"metric {name} is of numbers to predict, but the targets are classes; take one such "
-            "as f1_macro, balanced_accuracy or log_loss, or kind='regression'"
+            f"metric {name} is for regression, but the targets are classes; use one such as "
+            "f1_macro, balanced_accuracy or log_loss, or kind='regression'"
         )
     targets = torch.from_numpy(y if metric.is_of_classes else task.center + task.scale * y)
     try:
@@ -250,21 +250,19 @@ def check_metric(task: Task) -> None:
     except _RefusedError as error:
         others = [f"{name}_{ending}" for ending in ("macro", "ovr")]
         known = get_scorer_names()
-        hint = "".join(f"; take {other}" for other in others if other in known)
-        raise InputError(f"metric {name} is not of these targets: {error}{hint}") from error
+        hint = "".join(f"; use {other}" for other in others if other in known)
+        raise InputError(f"metric {name} does not fit these targets: {error}{hint}") from error
     parameters = inspect.signature(metric._scorer._score_func).parameters
     is_of_one = len(task.classes) == 2 and "_" not in name.removeprefix("neg_")
     of = f" of class {task.classes[1]!r}" if is_of_one and "pos_label" in parameters else ""
-    task.notes.append(
-        f"The score is {name}{of}, as scikit-learn computes it: {metric.scale}. Higher is better."
-    )
+    task.notes.append(f"The score is scikit-learn's {name}{of} ({metric.scale}); higher is better.")
 
 
-MOST_TRIED = 2000  # examples with which it is tried whether a metric is of such targets
+MOST_TRIED = 2000  # examples on which a metric is tried
 
 
 def _perfect(metric: NamedMetric, targets: Tensor) -> Tensor:
-    """Return the outputs of a network that knows the targets."""
+    """Return the outputs of a network that is always right."""
     if not metric.is_of_classes:
         return targets
     if targets.is_floating_point():

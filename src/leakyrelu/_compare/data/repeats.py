@@ -1,7 +1,6 @@
-"""Examples that belong together: those that are alike, and those of one person or thing.
+"""Examples that belong together: duplicates, and those of one person or thing.
 
-Were one of them trained on and another tested on, memory would pass for skill. So a split keeps
-each group in one part.
+Training on one and testing on another would be leakage, so a split keeps each group in one part.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ __all__ = ["alike", "grouped_split", "joined", "sized_for_a_split"]
 
 Numbers = npt.NDArray[np.int64]
 
-# A group of more than this share of the rows is always trained on: a test part would hardly have
-# anything else in it. If such groups are many rows, no split is like the data.
+# A group of more than this share of the rows always goes to training: it would fill most of a test
+# part. If such groups make up too many rows, no split resembles the data.
 LARGEST = 0.1
 MOST_IN_LARGE = 0.2
 ROWS_AT_A_TIME = 4096
 
 
 def alike(X: npt.NDArray[Any]) -> Numbers | None:
-    """Give rows of the same values the same number.
+    """Give identical rows the same number.
 
     Returns
     -------
     ndarray or None
-        None if no two are the same. NaN is like NaN, and -0.0 like 0.0.
+        None if there are no duplicates. NaN equals NaN here, and -0.0 equals 0.0.
     """
     rows = X.reshape(len(X), -1)
     numbers: dict[int, int] = {}
@@ -43,7 +42,7 @@ def alike(X: npt.NDArray[Any]) -> Numbers | None:
 
 
 def joined(one: Numbers | None, other: Numbers | None) -> Numbers | None:
-    """Give rows that share a number in either the same number."""
+    """Give rows that share a number in either grouping the same number."""
     if one is None or other is None:
         return other if one is None else one
     from scipy.sparse import coo_array
@@ -56,7 +55,7 @@ def joined(one: Numbers | None, other: Numbers | None) -> Numbers | None:
 
 
 def sized_for_a_split(groups: Numbers) -> bool:
-    """Whether groups are small and many enough to divide them without a change of the data."""
+    """Whether groups are small enough to be split without distorting the data."""
     sizes = np.bincount(groups)
     large = sizes > LARGEST * len(groups)
     return bool(sizes[large].sum() <= MOST_IN_LARGE * len(groups))
@@ -65,30 +64,30 @@ def sized_for_a_split(groups: Numbers) -> bool:
 def grouped_split(
     groups: Numbers, labels: Numbers | None, size: int, seed: int
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Divide rows so that those of one group are in one part.
+    """Split rows so that each group is in one part.
 
     Parameters
     ----------
     groups : ndarray
-        Number of the group of each row, from 0, without gaps.
+        Group number of each row, from 0, without gaps.
     labels : ndarray, optional
-        Class of each row: parts are to have the classes in the same shares, as groups allow it.
+        Class of each row; the split is stratified as far as groups allow.
     size : int
-        Rows of the validation part, and as many of the test part.
+        Number of rows in the validation part, and in the test part.
     seed : int
 
     Returns
     -------
     tuple of ndarray
-        Rows of train, validation and test. All seeds have the same numbers of rows: where no group
-        fits, one is cut, the rest of its rows left out, and so many rows trained on twice.
+        Rows of train, validation and test, equally many for all seeds: where no group fits, one is
+        cut, the rest of its rows left out, and as many training rows repeated.
     """
     draw = np.random.default_rng(seed)
     counts = np.bincount(groups)
     firsts = np.unique(groups, return_index=True)[1]
     classes = np.zeros(len(counts), np.int64) if labels is None else labels[firsts]
-    # The groups of each class stand at random, evenly over 0 to 1; going along, all classes come
-    # in their shares.
+    # The groups of each class are placed at random, evenly over 0 to 1; in this order, every class
+    # keeps its share.
     place = np.empty(len(counts))
     for each in np.unique(classes):
         own = draw.permutation(np.flatnonzero(classes == each))

@@ -22,25 +22,25 @@ __all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "na
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
 ITEMS_HASHED = 16  # of a data set, which may be large
-LONGEST_SLUG = 80  # letters; file systems take 255 with what is added to it
+LONGEST_SLUG = 80  # characters; file systems allow 255, and more is appended
 
 Kind = Literal["classification", "regression", "custom"]
 
 
 def check_kind(kind: str | None) -> None:
-    """Refuse what is no kind that a user may ask for."""
+    """Refuse a kind that a user can't ask for."""
     if kind not in (None, "classification", "regression"):
         raise InputError(f"kind must be 'classification' or 'regression', but is {kind!r}")
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a function, or of the function that a partial is of."""
+    """Return the name of a function, or of the function inside a partial."""
     inner = getattr(function, "func", function)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def left_out_by(loss: Any) -> int:
-    """Return the class number that a loss leaves out, PyTorch's -100 if it names none.
+    """Return the class index that a loss ignores: PyTorch's -100 unless it sets another.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def left_out_by(loss: Any) -> int:
 
 
 def _shape_of(X: Any) -> str:
-    """Say in words what one example is: ``"inputs of 1 x 8 x 8"``."""
+    """Describe one example: ``"inputs of 1 x 8 x 8"``."""
     first = X[0] if isinstance(X, np.ndarray) else X[0][0]
     shape = np.shape(first)
     return f"inputs of {' x '.join(map(str, shape))}" if shape else "inputs of one number"
@@ -62,7 +62,7 @@ def _shape_of(X: Any) -> str:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What a report says of a task; kept with its trials, as the examples are not.
+    """What a report says about a task; stored with its trials, unlike the examples.
 
     Attributes
     ----------
@@ -75,10 +75,9 @@ class TaskInfo:
     description : str
         What the examples are, in a few words: ``"64 features, 10 classes"``.
     notes : list of str
-        What was decided about the data, in plain sentences.
+        Decisions made about the data, in sentences.
     baseline : float or None
-        The score of who looks at no features, and always guesses the majority class or the mean;
-        None where it is not known.
+        The score of always predicting the majority class or the mean; None where it is unknown.
     """
 
     name: str
@@ -90,7 +89,7 @@ class TaskInfo:
     baseline: float | None = None
 
     def to_json(self) -> str:
-        """Return it as text."""
+        """Return the text that `from_json` reads."""
         return json.dumps({**vars(self), "metric": self.metric.name})
 
     @classmethod
@@ -118,27 +117,28 @@ class Task:
     name : str
         Shown in the report.
     kind : {"classification", "regression", "custom"}
-        By what the score is, and the loss unless one is given: accuracy and cross-entropy, R² and
-        mean square error, or minus the loss.
+        Decides the score, and the loss unless one is given: accuracy and cross-entropy, R² and
+        mean squared error, or minus the loss.
     X : ndarray, shape (examples, ...), or map-style data set
-        Of a table (`is_table`), float32 of shape (examples, features): NaN where a value is
-        missing; scaled only as far as float32 needs it. Of a data set, its items are read when
-        they are needed, and X of them taken.
+        A table (`is_table`) is float32 of shape (examples, features), NaN where a value is
+        missing, and scaled only as far as float32 needs. A data set's items ``(x, y)`` are read on
+        demand, and only x is used.
     y : ndarray, shape (examples, ...)
-        int64 class numbers, or values.
+        int64 class indices, or values.
     center, scale : float
-        The values of a table's regression are these in the user's unit: ``center + scale * y``.
+        A table's regression targets are ``center + scale * y`` in the user's unit.
     classes : list of str
         Names of the classes; empty for regression.
     notes : list of str
-        What was decided about the data, in plain sentences.
+        Decisions made about the data, in sentences.
     is_table : bool
-        Each trial scales the features by its own training part; else networks get them as given.
+        Whether each trial scales the features by its own training part; else networks get them as
+        given.
     loss, metric : callable, optional
-        The user's own: mean loss, and score of outputs and targets.
+        The user's own: mean loss, and score, given outputs and targets.
     groups : ndarray, optional
-        The number of the group of each example, if some belong together: a split keeps each group
-        in one part.
+        The group number of each example, if some belong together: a split keeps each group in one
+        part.
     source : callable, optional
         The function that the data came from.
     """
@@ -175,7 +175,7 @@ class Task:
 
     @property
     def info(self) -> TaskInfo:
-        """What a report says of it."""
+        """What a report says about it."""
         goals = {"classification": f"{len(self.classes)} classes", "regression": "regression"}
         inputs = f"{self.X.shape[1]} features" if self.is_table else _shape_of(self.X)
         loss = "" if self.loss is None else f"loss {name_of(self.loss)}"
@@ -192,17 +192,17 @@ class Task:
 
     @property
     def baseline(self) -> float | None:
-        """The score of always guessing the majority class, or the mean; of others None."""
+        """The score of always predicting the majority class or the mean; None for other scores."""
         if self.metric is not None or self.kind == "custom":
             return None
         if self.kind == "regression":
             return 0.0
-        counted = self.y[self.y >= 0]  # others are to be ignored
+        counted = self.y[self.y >= 0]  # negative indices mark ignored positions
         return float(np.bincount(counted).max() / counted.size) if counted.size else None
 
     @property
     def slug(self) -> str:
-        """The name as part of a file name."""
+        """The name, safe for use in a file name."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower())
         return slug[:LONGEST_SLUG].strip("-") or "data"
 
@@ -210,9 +210,8 @@ class Task:
     def fingerprint(self) -> str:
         """Hash of the data: the same data gives the same text.
 
-        A data set is known by its code and its state, with those of all it refers to, such as
-        transforms; by the function that made it; and by some of its items, unless they are drawn
-        anew each time.
+        A data set is identified by its code and state, including all it refers to, such as
+        transforms; by the function that made it; and by some of its items, unless these are random.
         """
         unit = "" if (self.center, self.scale) == (0, 1) else f"{self.center} {self.scale}"
         digest = hashlib.sha256(f"{self.kind}{unit}".encode())
@@ -236,7 +235,7 @@ class Task:
         return digest.hexdigest()[:16]
 
     def split(self, seed: int) -> Split:
-        """Divide the examples 60/20/20 into train, validation and test, by class if they allow."""
+        """Split the examples 60/20/20 into train, validation and test, stratified if possible."""
         from sklearn.model_selection import train_test_split
 
         by_class = self.y if self.can_stratify else None
@@ -257,7 +256,7 @@ class Task:
 
     @property
     def can_stratify(self) -> bool:
-        """Whether examples have classes, each one for each part, and each part room for each."""
+        """Whether each class has enough examples, and each part enough room, to stratify."""
         if self.kind != "classification" or self.y.ndim != 1:
             return False
         counts = np.unique(self.y, return_counts=True)[1]

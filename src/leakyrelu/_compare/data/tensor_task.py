@@ -1,4 +1,4 @@
-"""The user's tensors or data set, made into a task as they are: images, sequences, anything."""
+"""Turns the user's tensors or data set into a task, as they are: images, sequences, anything."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from leakyrelu._errors import InputError
 __all__ = ["make_task", "tensor_task"]
 
 LEAST_EXAMPLES = 20
-MOST_TRIED = 20  # items, to see whether a data set's targets are those of its items
-UNSCALED = "X is made float32 of uint8, not scaled."
+MOST_TRIED = 20  # items tried, to see whether they have the targets that a data set holds
+UNSCALED = "uint8 inputs were converted to float32, not scaled."
 
 
 def make_task(
@@ -40,7 +40,7 @@ def make_task(
     drop: str | Sequence[str] = (),
     progress: bool = False,
 ) -> Task:
-    """Make a `Task` of whatever the user has given: of a table, or of tensors as they are."""
+    """Make a `Task` from whatever the user gave: a table, or tensors as they are."""
     check_kind(kind)
     own = named_metric(metric, loss) if isinstance(metric, str) else metric
     refuse_errors(own)
@@ -62,8 +62,8 @@ def _task_of(
     for name, function in (("loss", loss), ("metric", metric)):
         if isinstance(function, type):
             raise InputError(
-                f"{name} is the class {function.__name__}; give a function of outputs and targets, "
-                f"such as {function.__name__}()"
+                f"{name} is the class {function.__name__}, but should be a function of outputs and "
+                f"targets, such as {function.__name__}()"
             )
         if function is not None and not callable(function):
             raise InputError(
@@ -75,12 +75,14 @@ def _task_of(
         task = _task_of(made[0], target, kind, loss, metric, is_table, drop, progress)
         return dataclasses.replace(task, name=name_of(data), source=data)
     if not is_table and data is None:
-        raise InputError("a model of your own needs data: (X, y), a data set, or a table's path")
+        raise InputError(
+            "a model was given without data; give (X, y), a data set, or the path of a table"
+        )
     if isinstance(data, (str, Path)) and os.path.isdir(data):
         if target is not None or drop:
             raise InputError(
-                f"target and drop are of tables, but {data} is a folder, with a sub-folder of "
-                "images for each class"
+                f"target and drop are for tables, but {data} is a folder of images, one sub-folder "
+                "per class; leave them out"
             )
         return _image_task(Path(data), kind, loss, metric, is_table, progress)
     if is_table or _is_table(data, target):
@@ -88,9 +90,9 @@ def _task_of(
         scored = "custom" if loss and kind is None else task.kind
         return dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
     if target is not None:
-        raise InputError(f"target {target!r} names a column, but data is no table")
+        raise InputError(f"target {target!r} names a column, but data is not a table")
     if drop:
-        raise InputError(f"drop {drop!r} names columns, but data is no table")
+        raise InputError(f"drop {drop!r} names columns, but data is not a table")
     return tensor_task(data, kind, loss, metric, progress=progress)
 
 
@@ -102,7 +104,7 @@ def _image_task(
     is_table: bool,
     progress: bool,
 ) -> Task:
-    """Make a `Task` of a folder of images; as a table, each value of a pixel is a feature."""
+    """Make a `Task` from a folder of images; as a table, each pixel value is a feature."""
     if kind == "regression":
         raise InputError(f"kind is 'regression', but the sub-folders of {directory} are classes")
     found = read_images(directory, 4 if is_table else 1, progress)
@@ -111,17 +113,16 @@ def _image_task(
     X: npt.NDArray[Any] = found.X
     if is_table:
         X = X.reshape(len(X), -1).astype(np.float32)
-        notes.append("Without a model of your own, each value of a pixel is a feature.")
+        notes.append("Without a model, each pixel value is a feature.")
     else:
         notes.append(
-            "Values of pixels are float32 from 0 to 255, not scaled; a network may begin by "
-            "dividing them."
+            "Pixel values are float32 from 0 to 255, not scaled; the model may divide them first."
         )
     return dataclasses.replace(task, X=X, classes=found.classes, notes=notes, is_table=is_table)
 
 
 def _is_table(data: Any, target: str | None) -> bool:
-    """Whether data is a table even if a model of the user's is to get it."""
+    """Whether data is a table even when the user gives a model."""
     speaks_of_tables = hasattr(data, "to_pandas") or hasattr(data, "__arrow_c_stream__")
     has_target = target is not None and isinstance(data, dict)
     return isinstance(data, (str, Path, pd.DataFrame)) or speaks_of_tables or has_target
@@ -135,20 +136,20 @@ def tensor_task(
     name: str = "own data",
     progress: bool = False,
 ) -> Task:
-    """Make a `Task` of tensors, arrays or a data set, whose examples go to the model as they are.
+    """Make a `Task` from tensors, arrays or a data set; the model gets the examples as they are.
 
     Parameters
     ----------
     data : (X, y) or map-style data set
         Arrays or tensors of shape (examples, ...); float64 and uint8 become float32. Or an object
-        with ``len`` and items ``(x, y)``, which are read when they are needed; of a
-        `torch.utils.data.DataLoader` its data set is taken.
+        with ``len`` and items ``(x, y)``, which are read on demand; a
+        `torch.utils.data.DataLoader` stands for its data set.
     kind : {"classification", "regression"}, optional
-        What the score is. By default classification if the targets are whole numbers, else
-        regression; and with a loss of your own, minus that loss.
+        What is scored. By default classification if the targets are integers, else regression;
+        with your own loss, minus that loss.
     loss, metric : callable, optional
     progress : bool, default False
-        Show how far the targets of a data set are read.
+        Show a progress bar while the targets of a data set are read.
 
     Raises
     ------
@@ -158,12 +159,12 @@ def tensor_task(
     if isinstance(data, DataLoader):
         data = data.dataset
     if isinstance(data, dict) and {"data", "target"} <= set(data):
-        data = data["data"], data["target"]  # a Bunch of scikit-learn's
+        data = data["data"], data["target"]  # a scikit-learn Bunch
     refuse_two_parts(data)
     X, y = _parts(data, progress)
     if len(y) < LEAST_EXAMPLES:
         raise InputError(
-            f"{len(y)} examples are too few to split three ways; {LEAST_EXAMPLES} are the least"
+            f"{len(y)} examples are too few to split three ways; give at least {LEAST_EXAMPLES}"
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise InputError("the targets have NaN or infinite values; drop these examples")
@@ -187,13 +188,13 @@ def tensor_task(
         numbers = y if loss is None else y[y != left_out_by(loss)]
         if not is_whole or numbers.min(initial=0) < 0:
             raise InputError(
-                "the targets of a classification should be class numbers, 0 and up, but are "
-                f"{y.dtype} from {y.min():g} on; numbers to predict need kind='regression', and "
-                "for positions of no class, such as -100, give loss=torch.nn.CrossEntropyLoss()"
+                "classification targets should be class indices, 0 and up, but are "
+                f"{y.dtype} from {y.min():g} up; for regression give kind='regression', and to "
+                "ignore positions marked -100 give loss=torch.nn.CrossEntropyLoss()"
             )
         classes = [str(label) for label in np.unique(numbers).tolist()]
         if len(classes) < 2:
-            raise InputError("the targets are of one class only, so there is nothing to learn")
+            raise InputError("the targets have only one class, so there is nothing to learn")
     elif kind == "regression":
         y = y.astype(np.float32)
     held = X if isinstance(X, np.ndarray) else _held(X, "inputs")
@@ -214,11 +215,11 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
     if isinstance(data, (tuple, list)) and len(data) == 2:
         X, y = (_array(part, name) for part, name in zip(data, "Xy", strict=True))
         if len(X) != len(y):
-            raise InputError(f"X has {len(X)} examples, but y {len(y)}; each needs its target")
+            raise InputError(f"X has {len(X)} examples, but y has {len(y)}; give as many of each")
         return X, _targets(y)
     if isinstance(data, (torch.Tensor, np.ndarray)):
         raise InputError(
-            f"data is one array, of shape {tuple(data.shape)}, without targets; give (X, y)"
+            f"data is one array of shape {tuple(data.shape)}, without targets; give (X, y)"
         )
     if isinstance(data, tuple):
         raise InputError(f"data is a tuple of {len(data)}, but should be (X, y)")
@@ -237,19 +238,19 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
         targets = [_target_of(data, row) for row in rows]
         if len({target.shape for target in targets}) > 1:
             raise InputError(
-                "the targets of the data set have different shapes; pad them to one shape"
+                "the targets of the data set have different shapes; pad them to the same shape"
             )
         y = np.stack(targets) if targets else np.zeros(0)
     if y.dtype.kind not in "fiub":
         raise InputError(
-            f"the targets of the data set are no numbers, but such as {str(y.flat[0])!r}; give "
-            "class numbers, 0 and up"
+            f"the targets of the data set are not numbers, but values such as {str(y.flat[0])!r}; "
+            "give class indices, 0 and up"
         )
     return data, _targets(y)
 
 
 def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | None:
-    """Return the inputs or the targets of all items, if a data set holds them as one array."""
+    """Return all inputs or all targets, if a data set holds them as one array."""
     if isinstance(data, Subset):
         whole = _held(data.dataset, part)
         return None if whole is None else whole[np.asarray(data.indices, np.int64)]
@@ -263,7 +264,7 @@ def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | N
         found = getattr(data, "targets", getattr(data, "labels", None))
     else:
         found = getattr(data, "data", None)
-        if str(getattr(found, "dtype", "")).removeprefix("torch.") != "uint8":  # no images
+        if str(getattr(found, "dtype", "")).removeprefix("torch.") != "uint8":  # not images
             return None
     if not isinstance(found, (torch.Tensor, np.ndarray, list)) or isinstance(found, np.memmap):
         return None
@@ -275,9 +276,9 @@ def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | N
 
 
 def _held_targets(data: Any, examples: int) -> npt.NDArray[Any] | None:
-    """Return the targets that a data set holds beside its items, if they are those of its items.
+    """Return the targets that a data set holds as one array, if its items have the same.
 
-    That is tried on an item of each class, and some more.
+    That is tried on one item of each class, and a few more.
     """
     y = _held(data, "targets")
     if y is None or len(y) != examples or examples == 0:
@@ -294,11 +295,11 @@ def _target_of(data: Any, row: int) -> npt.NDArray[Any]:
     item = called(lambda: data[row], f"item {row} of the data set")
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         found = f"{type(item).__name__} of {len(item)}" if hasattr(item, "__len__") else repr(item)
-        raise InputError(f"the items of the data set should be (x, y), but one is a {found}")
+        raise InputError(f"items of the data set should be (x, y), but one is a {found}")
     if isinstance(item[0], (tuple, list, dict)):
         raise InputError(
-            f"x of the items of the data set is a {type(item[0]).__name__}, but models get one "
-            "tensor; stack its parts into one, and let a module around the model take them apart"
+            f"x in the items of the data set is a {type(item[0]).__name__}, but a model gets one "
+            "tensor; stack its parts into one, and unstack them in a module around the model"
         )
     return np.asarray(item[1])
 
@@ -307,15 +308,15 @@ def _array(part: Any, name: str) -> npt.NDArray[Any]:
     array = as_array(part, name)
     if name == "y" and array.dtype.kind in "UO" and all(isinstance(v, str) for v in array.flat):
         raise InputError(
-            f"y is text such as {str(array.flat[0])!r}; give class numbers, 0 and up, as "
-            "sklearn.preprocessing.LabelEncoder makes them"
+            f"y is text such as {str(array.flat[0])!r}; give class indices, 0 and up, as made by "
+            "sklearn.preprocessing.LabelEncoder"
         )
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise InputError(
-            f"{name} should be numbers of shape (examples, ...), but is "
+            f"{name} should be numbers of shape (examples, ...), but is a "
             f"{type(part).__name__} of {array.dtype} with shape {array.shape}"
         )
-    # float64 is what NumPy makes unasked, but few models take it.
+    # float64 is NumPy's default, but few models take it.
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
 
 

@@ -1,4 +1,4 @@
-"""Which way of training is the fastest on this machine: measured, for a second or two."""
+"""Finds the fastest way to train on this machine by measuring for a second or two."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from leakyrelu.activations import Activation
 __all__ = ["Way", "calibrate", "seconds_a_step", "told"]
 
 STACKS = (4, 16, 64)
-SECONDS = 0.2  # for which each way is measured, but for at least so many steps
+SECONDS = 0.2  # how long each way is measured, but for at least STEPS
 STEPS = 3
-STACKS_GAIN = 0.9  # a stack that takes more of the time alone is not worth its memory
-MEMORY_SHARE = 0.25  # of this machine's, for what trains at once
-# Where Linux tells the limit of a container (cgroups, version 2 and 1), and what is assumed if
-# nothing tells how much there is.
+STACKS_GAIN = 0.9  # a stack slower than this fraction of the time alone is not worth its memory
+MEMORY_SHARE = 0.25  # of the available memory, for what trains at once
+# Where Linux states a container's memory limit (cgroups, version 2 and 1), and what is assumed if
+# the memory is unknown.
 CONTAINER_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -46,15 +46,15 @@ class Way:
     Attributes
     ----------
     stack : int
-        How many networks train as one; 1 is one at a time.
+        How many networks train as one stack; 1 means one at a time.
     seconds : float
-        Measured: of a step, by the networks that train at a time.
+        Measured time per step per network.
     seconds_alone : float
-        Of a step of one network that trains alone, with all threads.
+        Time per step of one network that trains alone, with all threads.
     note : str
         Why networks are not stacked, if they can't be.
     workers : int
-        How many processes train at a time, of one thread each if there are several.
+        How many processes train at the same time; with several, each has one thread.
     where : str
         These processes, in words.
     """
@@ -74,11 +74,10 @@ class Way:
     def __str__(self) -> str:
         networks = f"stacks of {self.stack}" if self.stacked else "one at a time"
         where = f" {self.where}" if self.where else ""
+        is_alone = self.seconds == self.seconds_alone
+        alone = "" if is_alone else f", {_time(self.seconds_alone)} alone"
         note = f" ({self.note})" if self.note else ""
-        return (
-            f"{networks}{where}: {_time(self.seconds)} a step and network; "
-            f"alone it takes {_time(self.seconds_alone)}{note}"
-        )
+        return f"{networks}{where}: {_time(self.seconds)} per step per network{alone}{note}"
 
 
 def _time(seconds: float) -> str:
@@ -103,7 +102,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
         has_whole = task.loss is not None and task.y.dtype.kind == "i"
         hint = "; does the loss need y as float?" if has_whole and "dtype" in str(error) else ""
         raise InputError(
-            f"{what} can't be trained on this data, as it was asked: {told(error)}{hint}"
+            f"{what} can't be trained on this data with these settings: {told(error)}{hint}"
         ) from error
     best = Way(1, alone, alone, reason_against(experiment, activation, each))
     most = _memory() * MEMORY_SHARE / max(memory, 1)
@@ -119,7 +118,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
 
 
 def _look_before(experiment: Experiment, batch: Batch) -> None:
-    """Judge a network, look at it and take a step, as later on; refuse what tells nothing."""
+    """Evaluate a network, measure it and take a step; refuse one that can't show a difference."""
     with kept_generators():
         training = Training(experiment, batch, stacked=False)
         own = training.networks
@@ -130,23 +129,23 @@ def _look_before(experiment: Experiment, batch: Batch) -> None:
         training.test()
         (look,) = training.look()[0]
         next(training.epoch())
-    if not swapped:  # the networks made here call it
+    if not swapped:  # built-in networks always call it
         return
     names, verb = ", ".join(swapped), "is" if len(swapped) == 1 else "are"
     if not called:
         raise InputError(
-            f"{names} {verb} made but never called in forward, so every activation would train the "
-            "same network; call what is to be compared there"
+            f"{names} {verb} never called in forward, so every activation would train the same "
+            "network; call the activations to compare there"
         )
     if not look.layers:
         raise InputError(
-            f"{names} {verb} called in training mode only, but networks are judged in evaluation "
-            "mode; call what is to be compared in both"
+            f"{names} {verb} called only in training mode, but networks are scored in evaluation "
+            "mode; call the activations to compare in both"
         )
 
 
 def told(error: BaseException) -> str:
-    """Say in a line what the user's own code has raised; an InputError is a sentence already."""
+    """Describe in one line what the user's code raised; an InputError already is a sentence."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
@@ -157,13 +156,13 @@ def _batch(activation: Activation, each: Sequence[tuple[float, int]], size: int)
 
 
 def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float:
-    """Measure a step of a batch, and return what of it falls to each network."""
+    """Measure the seconds per step per network of a batch."""
     return _measure(experiment, batch, stacked)[0]
 
 
 def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float, float]:
-    """Return seconds a step and network, and bytes of each network."""
-    # However many steps are measured, the schedule has not come to its end.
+    """Return seconds per step per network, and bytes per network."""
+    # The schedule must not end, however many steps are measured.
     endless = dataclasses.replace(experiment.settings, epochs=10**6)
     experiment = dataclasses.replace(experiment, settings=endless)
     with kept_generators():
@@ -181,7 +180,7 @@ def _measure(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[float
 
 @contextmanager
 def _bytes_saved() -> Iterator[list[int]]:
-    """Collect how many bytes are kept for the way back."""
+    """Collect how many bytes are saved for the backward pass."""
     found: list[int] = []
 
     def pack(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an engine is: it trains batches of trials, and yields each as it finishes."""
+"""The interface of engines, which train batches of trials and yield each as it finishes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Results = Generator[tuple[Batch, list[Trial]], None, None]
 
 
 class Engine(Protocol):
-    """Trains batches somewhere; each is one file beside this one, and one line in `run`."""
+    """Trains batches somewhere; an engine is one file beside this one, and one line in `run`."""
 
     way: Way
 
@@ -29,36 +29,36 @@ class Engine(Protocol):
         """Train batches, and yield each with its trials as it finishes."""
 
     def close(self) -> object:
-        """Give back what it holds: connections, processes."""
+        """Release what it holds: connections, processes."""
 
 
 class Listener(Protocol):
     """Follows a run; see `leakyrelu._report.progress.LiveProgress`."""
 
     def resumed(self, trials: list[Trial]) -> None:
-        """Take note of the trials that were found in the store."""
+        """Receive the trials that were found in the store."""
 
     def damage_found(self, trials: list[str]) -> None:
-        """Take note of trials that are damaged in the store, and will be trained again."""
+        """Receive trials that are damaged in the store and will be trained again."""
 
     def trainer_chosen(self, way: str) -> None:
-        """Take note of how trials are trained."""
+        """Receive how trials are trained."""
 
     def epoch_finished(self, batch: Batch, epoch: int, validation_score: float) -> None:
-        """Take note of how far the batch in flight has come."""
+        """Receive the progress of the running batch."""
 
     def batch_finished(self, batch: Batch, trials: list[Trial]) -> None:
-        """Take note that the trials of a batch are stored."""
+        """Receive the trials of a batch, once they are stored."""
 
 
 def in_worker(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do some work in a process that is one of several, with one thread."""
+    """Do some work in one of several processes, with one thread."""
     torch.set_num_threads(1)
-    # joblib and Ray share arrays among processes, which none may write to; none does.
+    # joblib and Ray share arrays between processes as read-only; none writes to them.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     return work(*arguments)
 
 
 def train_batch(experiment: Experiment, batch: Batch, stacked: bool) -> tuple[Batch, list[Trial]]:
-    """Train a batch, and return it with its trials: batches end in any order."""
+    """Train a batch, and return it with its trials, since batches finish in any order."""
     return batch, train(experiment, batch, stacked)

@@ -1,4 +1,4 @@
-"""Training on this machine: in this process, or in several if that is measured to be faster."""
+"""Training on this machine: in this process, or in several if that measures faster."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WORTH_RATIO = 1.2
 
 
 class LocalEngine:
-    """Trains in this process, or in several of this machine if that is measured to be faster."""
+    """Trains in this process, or in several on this machine if that measures faster."""
 
     def __init__(self, experiment: Experiment, keys: Sequence[Key], listener: Listener) -> None:
         self._experiment = experiment
         self._listener = listener
         self.way = calibrate(experiment, keys)
-        # As many processes as this one may use threads.
+        # As many processes as this one has threads.
         processes = min(torch.get_num_threads(), len(keys))
         if processes > 1:
             self._try_processes(processes, keys)
@@ -51,7 +51,7 @@ class LocalEngine:
         if self.way.seconds < WORTH_RATIO * hoped or saved < WORTH_SECONDS:
             return
         call = joblib.delayed(in_worker)(seconds_a_step, self._experiment, batch, stacked)
-        # Each measures while the others do, as they will train.
+        # All measure at the same time, as they will train.
         each = list(_pool(processes)(call for _ in range(processes)))
         seconds = sum(each) / processes**2
         if self.way.seconds > WORTH_RATIO * seconds:
@@ -77,7 +77,7 @@ class LocalEngine:
             yield from _pool(self.way.workers)(calls)
 
     def close(self) -> None:
-        """Nothing is held between batches: joblib ends its processes by itself."""
+        """Do nothing: joblib ends its processes by itself."""
 
 
 def _pool(processes: int) -> joblib.Parallel:

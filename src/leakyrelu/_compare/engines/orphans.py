@@ -1,6 +1,6 @@
 """Worker processes end with the process that started them, however that one ends.
 
-This module imports nothing that takes time: workers watch from their start.
+This module imports nothing slow, so that workers watch from the start.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 __all__ = ["end_with"]
 
-SECONDS = 0.5  # between two looks
+SECONDS = 0.5  # between two checks
 
 
 def end_with(parent: int) -> None:
-    """Let this process end, with those that it has started, once its parent has.
+    """Make this process, and those it has started, end when its parent does.
 
-    Who is killed can't tell its children, and those of a pool would go on for as long as there is
-    work in the queue. Linux could send them a signal, but does so as well when only the thread that
+    A killed process can't tell its children, and those of a pool would go on as long as there is
+    work in the queue. Linux could send them a signal, but it also does so when only the thread that
     started them ends.
 
     Parameters
@@ -31,7 +31,7 @@ def end_with(parent: int) -> None:
         The process that started this one.
     """
     # A terminal, `timeout` and schedulers send these to all processes of a group. The parent, which
-    # gets them too, ends its workers in order; one that is gone before looks to it like a failure.
+    # gets them too, ends its workers in order; one that ends earlier would look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
@@ -47,7 +47,7 @@ def _watch(parent: int) -> None:
 
 
 def _children(process: int) -> Iterator[int]:
-    """Yield the children of a process and all of theirs, where Linux tells of them."""
+    """Yield all descendants of a process, where Linux lists them."""
     with suppress(OSError):
         for listed in Path(f"/proc/{process}/task").glob("*/children"):
             for child in map(int, listed.read_text().split()):

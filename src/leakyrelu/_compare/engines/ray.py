@@ -1,4 +1,4 @@
-"""Training on a Ray cluster: the same batches, on whichever machine is free."""
+"""Training on a Ray cluster: the same batches, on whatever machine is free."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ with needed_for("engine ray", "ray"):
 __all__ = ["RayEngine"]
 
 VERSION = importlib.metadata.version("leakyrelu")
-# A worker that dies, with its machine or without, is replaced so often for one batch.
+# How often a batch is retried when its worker, or the worker's machine, dies.
 RETRIES = 3
 SECONDS_TO_REACH = 5.0
 KEPT = "finished trials are kept, and the same command resumes"
 
 
 class RayEngine:
-    """The workers of a Ray cluster, of one core each.
+    """The workers of a Ray cluster, with one core each.
 
     Parameters
     ----------
     experiment : Experiment
-        Sent to each machine once; with it goes the code of the user's own modules, which other
-        machines need not have.
+        Sent to each machine once, with the code of the user's own modules, which other machines
+        need not have.
     keys : sequence of Key
-        What is to be trained, for the measurement of how.
+        The trials to train, used to measure the fastest way.
     address : str, optional
-        Of a cluster that runs. By default it is found as `ray.init` finds it: in ``RAY_ADDRESS``,
-        or running on this machine; if there is none, one is started here. A cluster that this
-        process is connected to already is taken in any case.
+        Address of a running cluster. By default it is found as by `ray.init`: in ``RAY_ADDRESS``,
+        or running on this machine; if there is none, one is started here. If this process is
+        already connected to a cluster, that one is used.
 
     Attributes
     ----------
     way : Way
         Measured on one of the workers.
     close : callable
-        Leaves the cluster, and ends it if it was started here.
+        Disconnects from the cluster, and stops it if it was started here.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class RayEngine:
         self._is_guest = ray.is_initialized()
         if not self._is_guest:
             _connect(address)
-            # Also when nobody calls it, so that no process is left behind.
+            # Runs even if nobody calls it, so that no process is left behind.
             self.close = weakref.finalize(self, ray.shutdown)
         try:
             self._prepare(experiment, keys)
@@ -83,13 +83,13 @@ class RayEngine:
             raise
 
     def _prepare(self, experiment: Experiment, keys: Sequence[Key]) -> None:
-        """Send the experiment to the workers, and measure on one of them how to train."""
+        """Send the experiment to the workers, and calibrate on one of them."""
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         with _user_code_sent_along():
             try:
                 self._experiment = ray.put(experiment)
-            except Exception as error:  # whatever the user's objects raise when they are pickled
-                why = told(error.__cause__ or error)  # Ray's own words repeat all of the data
+            except Exception as error:  # whatever the user's objects raise when pickled
+                why = told(error.__cause__ or error)  # Ray's own message repeats all of the data
                 raise InputError(f"model and data can't be sent to the workers: {why}") from error
         share = list(keys[: max(1, len(keys) // workers)])
         way = _result(self._submit(calibrate, share))
@@ -104,10 +104,10 @@ class RayEngine:
                 (finished,), waiting = ray.wait(waiting)
                 yield _result(finished)
         finally:
-            # Leaving the cluster ends them, too; and Ray aborts a process that cancels a task whose
-            # result is just on its way.
+            # Disconnecting ends them too; and Ray aborts a process that cancels a task whose
+            # result is just arriving.
             for each in waiting if self._is_guest else []:
-                with suppress(RayError):  # it may be the cluster that has ended
+                with suppress(RayError):  # the cluster may be gone
                     ray.cancel(each, force=True)
 
     def _submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -124,14 +124,14 @@ def _connect(address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, RayError) as error:
         which = f"the Ray cluster at {named!r}" if named else "a Ray cluster"
         raise OSError(
-            f"{which} can't be reached: {error}; it should run there, with the same versions of "
-            "Ray and Python, and if it asks for a token, with RAY_AUTH_MODE=token set here"
+            f"{which} can't be reached: {error}; check that it is running with the same versions "
+            "of Ray and Python, and if it asks for a token, set RAY_AUTH_MODE=token here"
         ) from error
 
 
 @contextmanager
 def _own_answer_to_sigterm() -> Iterator[None]:
-    """Keep what this process does when it is asked to end: Ray would abort it."""
+    """Keep this process's SIGTERM handler: Ray's would abort it."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread() and before is not None:
@@ -139,21 +139,21 @@ def _own_answer_to_sigterm() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Fail soon where nobody listens: Ray itself tries for minutes, and then ends the process."""
+    """Fail fast if nothing listens: Ray would retry for minutes, then end the process."""
     url = urlsplit(address if "://" in address else f"ray://{address}")
     if url.hostname and url.port:
         socket.create_connection((url.hostname, url.port), SECONDS_TO_REACH).close()
 
 
 def _result(finished: Any) -> Any:
-    """Return what a worker has returned, or say in a sentence what went wrong."""
+    """Return a worker's result, or raise with one sentence on what went wrong."""
     try:
         return ray.get(finished)
     except RayTaskError as error:
-        if isinstance(error.cause, OwnerDiedError):  # nobody died: it was not let in
+        if isinstance(error.cause, OwnerDiedError):  # nothing died: it was denied access
             raise OSError(
-                "a Ray worker can't read what this process has sent; both need the same token and "
-                f"RAY_AUTH_MODE, so name the cluster by --address and set both here; {KEPT}"
+                "a Ray worker can't read what this process sent; both need the same token and "
+                f"RAY_AUTH_MODE, so give the cluster's --address and set both here; {KEPT}"
             ) from error
         raise InputError(f"on a Ray worker, {told(error.cause)}; {KEPT}") from error
     except RayError as error:
@@ -169,12 +169,12 @@ def _on_worker(
 ) -> Any:
     if version != VERSION:
         raise InputError(
-            f"leakyrelu is {VERSION}, but {version} where the experiment was "
-            "started; install the same on every machine"
+            f"leakyrelu is version {VERSION} here, but {version} where the experiment was "
+            "started; install the same version on every machine"
         )
     try:
         return in_worker(work, experiment, *arguments)
-    except Exception as error:  # the user's own code may raise anything, also what can't be sent
+    except Exception as error:  # the user's code may raise anything, even what can't be pickled
         raise InputError(told(error)) from error
 
 
@@ -197,11 +197,11 @@ def _user_code_sent_along() -> Iterator[None]:
 
 
 def _is_users(name: str, module: ModuleType) -> bool:
-    """Whether a module is Python that nobody has installed: other machines may not have it."""
+    """Whether a module is Python code that is not installed: other machines may lack it."""
     file = getattr(module, "__file__", None) or ""
     return (
         file.endswith(".py")
-        and getattr(module, "__name__", "") == name  # __main__ has several
+        and getattr(module, "__name__", "") == name  # __main__ has several names
         and name.partition(".")[0] not in {"leakyrelu", *sys.stdlib_module_names}
         and not {"site-packages", "dist-packages"} & set(Path(file).parts)
     )

@@ -1,4 +1,4 @@
-"""Running an experiment: what is trained where, batch by batch, into a store."""
+"""Runs an experiment: which trials an engine trains, batch by batch, into a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(
     address: str | None = None,
     rope: float = 0.0,
 ) -> None:
-    """Train every trial that is wanted and not in the store yet; store each batch as it ends."""
+    """Train every wanted trial that is not yet stored; store each batch as it finishes."""
     settings = experiment.settings
 
     def finished() -> list[Trial]:
@@ -36,7 +36,7 @@ def run(
     if stored:
         listener.resumed(stored)
     if repr(float(rope)) != store.environment.get("rope"):
-        store.note("rope", repr(float(rope)))  # a report of the same differences asks for it
+        store.note("rope", repr(float(rope)))  # the default of later reports
     step = experiment.task.score_step
     keys = wanted(settings, stored, step, rope)
     if not keys:
@@ -46,7 +46,7 @@ def run(
         listener.trainer_chosen(str(way))
         store.note("trainer", str(way))
         while keys:
-            most = max(1, min(way.stack, len(keys) // way.workers))  # no worker is to stand idle
+            most = max(1, min(way.stack, len(keys) // way.workers))  # no worker should be idle
             results = workers.train(batches(keys, most))
             with closing(results):
                 for batch, trials in results:

@@ -1,1 +1,1 @@
-"""The networks that are trained: those made here, and those of the user."""
+"""The networks that are trained: the built-in ones, and the user's own."""

@@ -1,4 +1,4 @@
-"""Many networks of one shape, computed together as one stack."""
+"""Many networks of the same shape, computed together as one stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leakyrelu.nn import _passes, functional
 
 __all__ = ["Batches", "Look", "Networks", "Parameters", "StackedMLP", "generator_for"]
 
-# A look takes gradients of the first so many examples it is given.
+# Gradients are measured on the first so many examples.
 GRADIENT_EXAMPLES = 128
 
 # Inputs and targets, (networks, examples, ...) each.
@@ -26,7 +26,7 @@ LossOfEach = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Look(NamedTuple):
-    """What is seen of one network: see `leakyrelu._compare.trial.Checkpoint`."""
+    """Measurements of one network; see `leakyrelu._compare.trial.Checkpoint`."""
 
     loss: float
     never_fired: list[float]
@@ -36,7 +36,7 @@ class Look(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What an optimizer steps on; slopes are those of PReLUs, which are not to decay."""
+    """What an optimizer updates; `slopes` are PReLU's, which get no weight decay."""
 
     weights: list[torch.Tensor]
     slopes: list[torch.Tensor]
@@ -45,27 +45,27 @@ class Parameters(NamedTuple):
 class Networks(Protocol):
     """Networks that train together: `StackedMLP`, or those of `leakyrelu._compare.networks.models`.
 
-    What they are given and return is of all networks, one behind the other on the first axis.
+    All inputs and outputs are stacked: the first axis is the network.
     """
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer steps on, of some of the networks."""
+        """Return what an optimizer updates, for some of the networks."""
 
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
-        """Give the parameters the gradients of a batch."""
+        """Compute the gradients of a batch."""
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Compute outputs, in evaluation mode."""
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, units that never fire, gradients and slopes of each."""
+        """Return loss, share of units that never fire, gradients and slopes of each."""
 
 
 class _Piece:
-    """Parameters of several networks in one piece of memory, and their gradients in another.
+    """Parameters of several networks in one block of memory, and their gradients in another.
 
-    So the optimizer steps on a few large tensors. These must be contiguous: the fused Adam goes
-    through parameter and gradient in order of memory.
+    So the optimizer updates a few large tensors. They must be contiguous: fused Adam walks through
+    parameter and gradient in memory order.
     """
 
     def __init__(self, networks: int, size: int) -> None:
@@ -76,7 +76,7 @@ class _Piece:
         self._used = 0
 
     def part(self, *shape: int) -> torch.Tensor:
-        """Return the next so many parameters of each network, as a tensor of its own."""
+        """Return the next parameters of each network, as a tensor of this shape."""
         own = slice(self._used, self._used + math.prod(shape))
         self._used = own.stop
         self.gradients.append(self._gradient[:, own].view(-1, *shape))
@@ -90,10 +90,10 @@ class _Piece:
 
 
 class StackedMLP:
-    """Multilayer perceptrons of one shape, one a trial, computed together.
+    """Multilayer perceptrons of the same shape, one per trial, computed together.
 
-    `ModelStack` could train them as well. Batched by hand, a backward pass of the default network
-    takes about half the time: ``python benchmarks/training.py stacks``.
+    `ModelStack` could train them as well, but batched by hand, a backward pass of the default
+    network takes about half the time: ``python benchmarks/training.py stacks``.
 
     Parameters
     ----------
@@ -102,13 +102,13 @@ class StackedMLP:
     sizes : list of int
         Features, hidden widths, outputs.
     seeds : tuple of int
-        One network each. A seed's initial weights are the same draw for every activation,
-        times the activation's gain.
+        One per network. A seed's initial weights are the same draw for every activation, times
+        the activation's gain.
 
     Attributes
     ----------
     weights, biases, slopes : list of Tensor
-        One a layer, for all networks; slopes are those of PReLU.
+        One per layer, for all networks; slopes are PReLU's.
     """
 
     def __init__(self, activation: Activation, sizes: list[int], seeds: tuple[int, ...]) -> None:
@@ -135,12 +135,12 @@ class StackedMLP:
                 slope.fill_(activation.parameters[0])
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer steps on, of some of the networks."""
+        """Return what an optimizer updates, for some of the networks."""
         slopes = [self._slopes.of(own)] if self.slopes else []
         return Parameters([self._matrices.of(own)], slopes)
 
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
-        """Fill the gradients: of each network that of its own mean loss."""
+        """Compute the gradients of each network's own mean loss."""
         self.training = True
         if self.activation.name == "rrelu":
             self.draw_slopes()
@@ -151,7 +151,7 @@ class StackedMLP:
             gradient.copy_(found)
 
     def draw_slopes(self) -> None:
-        """Draw the slopes of RReLU for the next batch: a seed for each layer and network."""
+        """Draw RReLU's slopes for the next batch: one seed per layer and network."""
         hidden = len(self.weights) - 1
         seeds = [torch.empty(hidden, dtype=torch.int64).random_(generator=g) for g in self.noise]
         self._seeds = torch.stack(seeds, dim=1).tolist()
@@ -162,7 +162,7 @@ class StackedMLP:
         return self(x)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, units that never fire, gradients and slopes of each network."""
+        """Return loss, share of units that never fire, gradients and slopes of each network."""
         self.training = False
         hidden = len(self.weights) - 1
         counts = [FiringCounts(unit_axes=(0, 2), example_axis=1) for _ in range(hidden)]
@@ -190,7 +190,7 @@ class StackedMLP:
     def __call__(
         self, x: torch.Tensor, observe: Callable[[int, torch.Tensor], None] | None = None
     ) -> torch.Tensor:
-        """Compute (networks, examples, features) to (networks, examples, outputs).
+        """Map (networks, examples, features) to (networks, examples, outputs).
 
         `observe` is called with each hidden layer's number and pre-activation.
         """
@@ -204,7 +204,7 @@ class StackedMLP:
         return x
 
     def _activate(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        if self.activation.name == "prelu":  # a slope per network: the channels of torch.prelu
+        if self.activation.name == "prelu":  # one slope per network: they are torch's channels
             flat = x.reshape(1, len(x), -1)
             return functional.prelu(flat, self.slopes[layer].flatten()).view_as(x)
         if self.activation.name == "rrelu" and self.training:
@@ -215,6 +215,6 @@ class StackedMLP:
 
 
 def generator_for(seed: int, purpose: str) -> torch.Generator:
-    """Return a random generator that only a seed and a purpose decide."""
+    """Return a random generator determined by a seed and a purpose."""
     words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))

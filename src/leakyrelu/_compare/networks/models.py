@@ -1,4 +1,4 @@
-"""Networks of the user's own: one as its user would train it, or several as one stack."""
+"""The user's own networks: one, trained as the user would, or several as one stack."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["ModelStack", "SingleModel"]
 
 
 def _noise_seed(seed: int) -> int:
-    """Return the seed of what is random while a network trains, such as dropout."""
+    """Return the seed of randomness in training, such as dropout."""
     return generator_for(seed, "noise").initial_seed()
 
 
 def _slopes_of(model: nn.Module) -> list[str]:
-    """Names of the slopes of PReLUs, which weight decay would pull to ReLU's."""
+    """Names of PReLU's slopes, which weight decay would pull towards ReLU's."""
     return [
         f"{path}.weight".removeprefix(".")
         for path, module in model.named_modules()
@@ -44,7 +44,7 @@ def _slopes_of(model: nn.Module) -> list[str]:
 
 
 def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEach) -> Look:
-    """Look at one network of a stack, by itself and in evaluation mode."""
+    """Measure one network of a stack, by itself and in evaluation mode."""
     model.eval()
     counts: dict[str, FiringCounts] = {}
     layers: dict[str, str] = {}  # their names; two functions called in one module share it
@@ -88,11 +88,11 @@ class SingleModel:
 
     @property
     def swapped(self) -> dict[str, nn.Module]:
-        """The modules of the activation that is compared, by name."""
+        """The modules of the compared activation, by name."""
         return replaced_modules(self.model)
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer steps on: weights, and slopes of PReLUs."""
+        """Return what an optimizer updates: weights, and slopes of PReLU."""
         slopes = set(_slopes_of(self.model))
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         return Parameters(
@@ -101,7 +101,7 @@ class SingleModel:
         )
 
     def differentiate(self, x: Tensor, y: Tensor, loss_of: LossOfEach) -> None:
-        """Give the parameters their gradients."""
+        """Compute the gradients."""
         self.model.train()
         self.model.zero_grad()
         loss_of(self._compute(x), y).sum().backward()  # type: ignore[no-untyped-call]
@@ -115,27 +115,27 @@ class SingleModel:
         output = self.model(x[0])
         if not isinstance(output, Tensor):
             raise InputError(
-                f"it returns a {type(output).__name__}, but should return one tensor; let a module "
-                "around it pick that"
+                f"it returns a {type(output).__name__}, but should return one tensor; wrap it in a "
+                "module that does"
             )
         return output.unsqueeze(0)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, units that never fire, gradients and slopes."""
+        """Return loss, share of units that never fire, gradients and slopes."""
         return [_look_at(self.model, batches, 0, loss_of)]
 
 
 class ModelStack:
-    """Networks of one shape, one a seed, whose parameters are stacked and computed together.
+    """Networks of the same shape, one per seed, with parameters stacked and computed together.
 
-    Each has its own BatchNorm statistics, and draws dropout and the slopes of RReLU as it would
-    alone. What else is random in a model, or can't be computed for several networks at once,
-    `torch.func.vmap` refuses with a RuntimeError or ValueError.
+    Each has its own BatchNorm statistics, and draws dropout and RReLU's slopes as it would alone.
+    Other randomness, or what can't be computed for several networks at once, makes
+    `torch.func.vmap` raise a RuntimeError or ValueError.
     """
 
     def __init__(self, recipe: Recipe, activation: Activation, seeds: Iterable[int]) -> None:
         models = [recipe.build(activation, seed) for seed in seeds]
-        self._model = copy.deepcopy(models[0])  # the code; its own values are not used
+        self._model = copy.deepcopy(models[0])  # for its code; its values are not used
         self._noise = [torch.Generator().manual_seed(_noise_seed(seed)) for seed in seeds]
         is_trained = {name: p.requires_grad for name, p in models[0].named_parameters()}
         states = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
@@ -147,7 +147,7 @@ class ModelStack:
         self._stepped_on: list[tuple[str, slice, Tensor]] = []
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer steps on, of some networks: weights, and slopes of PReLUs."""
+        """Return what an optimizer updates, for some networks: weights, and slopes of PReLU."""
         slopes = _slopes_of(self._model)
         found = Parameters([], [])
         for name, parameter in self._parameters.items():
@@ -162,7 +162,7 @@ class ModelStack:
         ) -> tuple[Tensor, dict[str, Tensor]]:
             state = parameters | rest
             output = functional_call(self._model, state, (x,))
-            # Buffers that the model has assigned anew are in it now.
+            # `state` now holds the buffers that the model has reassigned.
             return output, {name: state[name].detach() for name in rest}
 
         with OwnNoise(self._noise), _without_fast_path():
@@ -170,14 +170,14 @@ class ModelStack:
         return output
 
     def differentiate(self, x: Tensor, y: Tensor, loss_of: LossOfEach) -> None:
-        """Give the parameters their gradients, each network that of its own mean loss."""
+        """Compute the gradients of each network's own mean loss."""
         self._model.train()
         loss = loss_of(self._compute(x), y).sum()
         found = torch.autograd.grad(loss, list(self._parameters.values()), allow_unused=True)
         gradients = dict(zip(self._parameters, found, strict=True))
         for name, own, part in self._stepped_on:
             gradient = gradients[name]
-            # Contiguous as the parameter is: the fused Adam goes through both in order of memory.
+            # Contiguous like the parameter: fused Adam walks through both in memory order.
             part.grad = None if gradient is None else gradient[own].contiguous()
 
     def predict(self, x: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class ModelStack:
         return self._compute(x)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, units that never fire, gradients and slopes of each network."""
+        """Return loss, share of units that never fire, gradients and slopes of each network."""
         looks = []
         for network in range(len(self._noise)):
             stacked = self._parameters | self._rest
@@ -200,7 +200,7 @@ class ModelStack:
 
 @contextmanager
 def _without_fast_path() -> Iterator[None]:
-    """Keep PyTorch's transformers from a kernel that takes no stacks."""
+    """Keep PyTorch's transformers from using a kernel that can't be stacked."""
     was_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,4 +1,4 @@
-"""What is random: the generators of a network alone, and dropout and RReLU for a stack.
+"""Randomness: generators for a network alone, and dropout, attention and RReLU for a stack.
 
 Each network of a stack draws what it would draw alone.
 """
@@ -22,21 +22,21 @@ __all__ = ["OwnNoise", "kept_generators", "seed_generators", "where_others_stand
 
 
 def seed_generators(seed: int) -> None:
-    """Seed what people draw from unless they make a generator: that of PyTorch and two more."""
+    """Seed the global generators: PyTorch's, NumPy's and Python's."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
 
 def where_others_stand() -> tuple[Any, ...]:
-    """Return the states of NumPy's and Python's generator, to be compared."""
+    """Return the states of NumPy's and Python's generators, for comparison."""
     state: Any = np.random.get_state()
     return state[1].tobytes(), state[2:], random.getstate()
 
 
 @contextmanager
 def kept_generators() -> Iterator[None]:
-    """Leave all three generators as they were."""
+    """Restore all three generators at the end."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):
         try:
@@ -51,7 +51,7 @@ class _Draw(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, draw: Callable[[int, Tensor], Tensor]) -> Tensor:
-        return draw(0, x)  # outside of a stack there is one network
+        return draw(0, x)  # outside vmap there is only one network
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -64,10 +64,10 @@ class _Draw(torch.autograd.Function):
 
 
 class OwnNoise(TorchFunctionMode):
-    """Lets what is random in `torch.nn.functional` draw from a generator of each network.
+    """Makes random functions of `torch.nn.functional` draw from each network's own generator.
 
-    A network alone draws from PyTorch's default generator. With a generator in the same state,
-    it gets the same numbers here. What else is random `torch.func.vmap` refuses to do.
+    A network alone draws from PyTorch's default generator; here it gets the same numbers from a
+    generator in the same state. `torch.func.vmap` refuses all other randomness.
     """
 
     def __init__(self, generators: list[torch.Generator]) -> None:
@@ -83,19 +83,19 @@ class OwnNoise(TorchFunctionMode):
             "scaled_dot_product_attention": self._attend,
         }
         self._own: dict[Any, Any] = {getattr(F, name): each for name, each in own.items()}
-        # PyTorch calls no mode from within a function that a mode has been given: this one calls
-        # dropout and attention, and gets a copy that finds those above in their places.
+        # Inside a function that a mode handles, PyTorch disables the mode. This one calls dropout
+        # and attention, so it is replaced by a copy that calls those above.
         outer = F.multi_head_attention_forward
         copy = FunctionType(outer.__code__, {**vars(F), **own}, None, outer.__defaults__)
         copy.__kwdefaults__ = outer.__kwdefaults__
         self._own[outer] = copy
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function of PyTorch's, or that which stands for it."""
+        """Call a function of PyTorch, or its replacement."""
         return self._own.get(func, func)(*args, **(kwargs or {}))
 
     def _dropping(self, like: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-        """Return a dropout whose noise is shaped like what `like` makes of the input."""
+        """Return a dropout whose noise has the shape of ``like(input)``."""
 
         def drop(
             input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
@@ -142,9 +142,9 @@ class OwnNoise(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Any:
-        # Written out: the fused kernels take no stacks.
+        # Written out, as the fused kernels can't be stacked.
         if enable_gqa:
-            raise NotImplementedError("attention with groups of queries is not stacked")
+            raise NotImplementedError("grouped-query attention is not supported in a stack")
         scores = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()

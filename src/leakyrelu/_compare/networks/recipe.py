@@ -1,4 +1,4 @@
-"""What the user brings beside the data: how a network is made, and how it is trained."""
+"""What the user gives besides the data: how networks are made and trained."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ default_optimizer = functools.partial(torch.optim.Adam, fused=True)
 def default_schedule(
     optimizer: torch.optim.Optimizer, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Let the learning rate go to 0 along a half cosine."""
+    """Decay the learning rate to 0 along a half cosine."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are made and trained; make it with `make_recipe`.
+    """How networks are made and trained; built by `make_recipe`.
 
     Attributes
     ----------
     model : callable or None
-        Returns a new network of the user's; None for the networks that are made here.
+        Returns a new network; None for the built-in ones.
     optimizer : callable
         Given parameter groups and a learning rate, returns the optimizer.
     schedule : callable
-        Given the optimizer and the number of steps, returns what is stepped after each.
+        Given the optimizer and the number of steps, returns a scheduler that is stepped after each
+        of them.
     notes : list of str
-        What should be known about the model, in sentences.
+        What the user should know about the model, in sentences.
     """
 
     model: Callable[[], nn.Module] | None = None
@@ -55,18 +56,18 @@ class Recipe:
     notes: list[str] = field(default_factory=list)
 
     def make(self, seed: int) -> Any:
-        """Call the user's function, with the generators of a seed: PyTorch's and others."""
+        """Call the user's function with the global generators seeded."""
         assert self.model is not None
         with kept_generators():
             seed_generators(seed)
             return self.model()
 
     def build(self, activation: Activation, seed: int) -> nn.Module:
-        """Make a network whose rectifiers are `activation`.
+        """Make a network whose activations are `activation`.
 
         Its initial weights are those that the user's function draws after
-        ``torch.manual_seed(seed)``, and the same of NumPy's and Python's generator. They are the
-        same for every activation up to the gain.
+        ``torch.manual_seed(seed)``, with NumPy's and Python's generators seeded too. They are the
+        same for every activation, up to the gain.
         """
         model = self.make(seed)
         if not isinstance(model, nn.Module):
@@ -75,11 +76,11 @@ class Recipe:
                 "new torch.nn.Module each time"
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said once, by make_recipe
+            warnings.simplefilter("ignore")  # make_recipe has already noted them
             return replace(model, activation, rescale=True, inplace=True)
 
     def make_optimizer(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
-        """Call the user's function, and refuse what can't be stepped by gradients alone."""
+        """Call the user's function; refuse an optimizer that needs more than gradients."""
         _refuse_if_asking("optimizer", getattr(self.optimizer, "func", self.optimizer))
         optimizer = self.optimizer(groups, lr=rate)
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -91,21 +92,21 @@ class Recipe:
         return optimizer
 
     def make_schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-        """Call the user's function, and refuse what does not go by the number of steps."""
+        """Call the user's function; refuse a scheduler not based on the number of steps."""
         _refuse_if_asking("schedule", getattr(self.schedule, "func", self.schedule))
         _refuse_other_numbers(self.schedule)
         schedule = self.schedule(optimizer, steps)
         if not hasattr(schedule, "step"):
             raise InputError(
-                f"the schedule is a {type(schedule).__name__}, but should have a method step(), as "
-                "those of torch.optim.lr_scheduler do"
+                f"the schedule is a {type(schedule).__name__}, but should have a step() method, "
+                "like those of torch.optim.lr_scheduler"
             )
         _refuse_if_asking("schedule", schedule)
         return schedule
 
     @property
     def name(self) -> str | None:
-        """What people call the model."""
+        """The model's name: module and function."""
         if self.model is None:
             return None
         inner = getattr(self.model, "func", self.model)
@@ -113,15 +114,15 @@ class Recipe:
 
 
 _INSTEAD = {
-    "optimizer": "take one that needs the gradients alone, such as torch.optim.Adam or SGD",
-    "schedule": "take one that goes by the number of steps, such as CosineAnnealingLR, the default",
+    "optimizer": "use one that needs only gradients, such as torch.optim.Adam or SGD",
+    "schedule": "use one based on the number of steps, such as the default, CosineAnnealingLR",
 }
-# What the classes of torch.optim.lr_scheduler call a number of steps.
+# Parameters of torch.optim.lr_scheduler's classes that are a number of steps.
 _STEPS = {"T_max", "T_0", "total_iters"}
 
 
 def _refuse_if_asking(role: str, own: Any) -> None:
-    """Refuse an object, or the class of one, whose step has to be given something."""
+    """Refuse an object, or a class, whose step() has required arguments."""
     if not hasattr(own, "step"):
         return
     parameters = inspect.signature(own.step).parameters.values()
@@ -135,14 +136,14 @@ def _refuse_if_asking(role: str, own: Any) -> None:
         name = getattr(own, "__name__", type(own).__name__)
         raise InputError(
             f"{role} {name} can't be used: its step() needs {', '.join(needed)}, but is called "
-            f"after each batch with nothing; {_INSTEAD[role]}"
+            f"without arguments after each batch; {_INSTEAD[role]}"
         )
 
 
 def _refuse_other_numbers(schedule: Callable[..., Any]) -> None:
-    """Refuse a class of PyTorch, or a partial of it, that would take the steps for something else.
+    """Refuse a scheduler class, or a partial of one, whose next argument is not a number of steps.
 
-    Some would go on without an error: steps as the factor of an ExponentialLR.
+    Some would silently run: ExponentialLR would take it as its factor.
     """
     own = getattr(schedule, "func", schedule)
     if not (isinstance(own, type) and own.__module__ == "torch.optim.lr_scheduler"):
@@ -150,7 +151,7 @@ def _refuse_other_numbers(schedule: Callable[..., Any]) -> None:
     parameters = list(inspect.signature(schedule).parameters.values())
     free = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
     if not free or free[0] not in _STEPS:
-        takes = f"takes {free[0]} after the optimizer" if free else "takes the optimizer alone"
+        takes = f"takes {free[0]} after the optimizer" if free else "takes only the optimizer"
         example = _EXAMPLES.get(own.__name__, "optimizer, ...")
         raise InputError(
             f"schedule {own.__name__} {takes}, not the number of steps; give a function of both: "
@@ -171,24 +172,24 @@ _EXAMPLES = {
 def make_recipe(
     model: Any, optimizer: Callable[..., Any] | None, schedule: Callable[..., Any] | None
 ) -> Recipe:
-    """Check what the user brings, and make a `Recipe` of it.
+    """Check what the user gives, and make a `Recipe` from it.
 
     Raises
     ------
     InputError
-        If the model can't be made, or has nothing to compare.
+        If the model can't be made, or has no activation to compare.
     """
     given = {"model": model, "optimizer": optimizer, "schedule": schedule}
     if isinstance(model, nn.Module):
         raise InputError(
-            "model is a network, but a new one is needed for every trial: give a function that "
-            f"returns it, such as lambda: {type(model).__name__}(...)"
+            "model is a network, but every trial needs a new one: give a function that returns it, "
+            f"such as lambda: {type(model).__name__}(...)"
         )
     for name in ("optimizer", "schedule"):
         if given[name] is not None and not callable(given[name]):
             raise InputError(
-                f"{name} is of type {type(given[name]).__name__}, but every network needs its own: "
-                f"give a function that makes it, or its class"
+                f"{name} is a {type(given[name]).__name__}, but every network needs its own: give "
+                "its class, or a function that makes it"
             )
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     if model is None:
@@ -201,7 +202,7 @@ def make_recipe(
     made = called(functools.partial(recipe.make, 0), f"{recipe.name}()")
     if isinstance(made, nn.Module):
         if not any(parameter.requires_grad for parameter in made.parameters()):
-            raise InputError(f"{recipe.name}(): it has no parameters to train, or all are frozen")
+            raise InputError(f"{recipe.name}() has no trainable parameters; unfreeze some")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -218,20 +219,20 @@ def make_recipe(
 
 
 def _beginnings(recipe: Recipe) -> Iterator[str]:
-    """Say where the weights that networks begin with do not follow the seed."""
+    """Note initial weights that do not depend on the seed as they should."""
     first, again, other = (_state(recipe.make(seed)) for seed in (0, 0, 1))
     changing = [name for name, value in first.items() if not _is_same(value, again.get(name))]
     if changing:
         yield (
-            f"{recipe.name}() draws other numbers each time, also for the same seed "
-            f"({changing[0]} for one): networks of a seed are not paired in them. Draw from "
-            "PyTorch's, NumPy's or Python's own generator, which are seeded before each call."
+            f"{recipe.name}() is not reproducible: {changing[0]}, for example, differs between "
+            "calls with the same seed, so networks with the same seed are not paired in it. Draw "
+            "from the global generators of PyTorch, NumPy or Python, which are seeded before each "
+            "call."
         )
     elif first and all(_is_same(value, other.get(name)) for name, value in first.items()):
         yield (
-            f"{recipe.name}() begins with the same weights for every seed, as after "
-            "torch.manual_seed() in it or where weights are loaded: seeds then differ in split, "
-            "order and dropout only."
+            f"{recipe.name}() starts from the same weights for every seed (does it load weights or "
+            "call torch.manual_seed()?): seeds differ only in split, order and dropout."
         )
 
 
@@ -244,7 +245,7 @@ def _is_same(one: torch.Tensor, other: torch.Tensor | None) -> bool:
 
 
 def fingerprint(task: Task, recipe: Recipe) -> str | None:
-    """Hash what the user has brought: the same code and the same networks give the same text."""
+    """Hash what the user gave: the same code and the same networks give the same text."""
     brought = [task.loss, task.metric, recipe.model, recipe.optimizer, recipe.schedule]
     defaults = [None, None, *(getattr(Recipe(), n) for n in ("model", "optimizer", "schedule"))]
     if brought == defaults:
@@ -256,5 +257,5 @@ def fingerprint(task: Task, recipe: Recipe) -> str | None:
             networks.update(hash_of(recipe.make(0)) for _ in range(2))
 
     known = hash_in_use(brought, make)
-    # A network with something else in it each time, such as the time, is known by its code alone.
+    # A network that differs each time, such as by the current time, is known by its code alone.
     return hash_of((known, *(networks if len(networks) == 1 else ())))[:16]

@@ -1,4 +1,4 @@
-"""What a directory holds of an experiment, read without changing a byte of it."""
+"""Reads an experiment from its directory, without changing a byte."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FORMAT = 3
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
-_KEPT = "it was left as it is, give another directory"
-BEGAN_WITH = "began with"  # an entry of the environment: candidates before others were asked for
-VERSIONS = ("leakyrelu", "torch", "numpy")  # entries of it that numbers depend on
-THEN = ", then "  # between versions with which it began and went on
+_KEPT = "it was left unchanged, give another directory"
+BEGAN_WITH = "began with"  # an environment entry: the first candidates, before others were added
+VERSIONS = ("leakyrelu", "torch", "numpy")  # environment entries that numbers depend on
+THEN = ", then "  # separates the version it began with from later ones
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 T = TypeVar("T")
@@ -44,10 +44,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stored:
-    """An experiment as it is stored: what it is, and the trials that are finished.
+    """An experiment as stored: its settings and finished trials.
 
-    Those that are not what was stored, such as by a bit that has flipped on the disk, are left out
-    and named in `damaged`.
+    Trials that fail their checksum, such as by a bit flipped on the disk, are left out and listed
+    in `damaged`.
     """
 
     settings: Settings
@@ -58,20 +58,20 @@ class Stored:
 
 
 def read(directory: Path) -> Stored:
-    """Read an experiment, finished or not; it needs no permission to write.
+    """Read an experiment, finished or not; needs no write permission.
 
     Raises
     ------
     FileNotFoundError
-        If there is none in the directory.
+        If the directory holds none.
     InputError
-        If the file is of something else, or damaged.
+        If the file is something else, or damaged.
     OSError
         If it can't be read.
     """
     file = directory / FILE_NAME
     if file.is_dir():
-        raise InputError(f"{file} is a directory, not the file of an experiment; {_KEPT}")
+        raise InputError(f"{file} is a directory, not an experiment's file; {_KEPT}")
     if not file.is_file():
         raise FileNotFoundError(f"{directory} holds no experiment: there is no {file}")
     _check_header(file)
@@ -84,16 +84,16 @@ def read(directory: Path) -> Stored:
 
 
 def checksum(*values: Any) -> str:
-    """Return what is stored beside values, to know whether they are still what was stored."""
+    """Return the checksum that is stored with values, to detect damage."""
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[str, str]]:
-    """Read what an experiment is, what it is about, and with what it began."""
+    """Read an experiment's settings, task and environment."""
     found = {}
     for key, value, stored in connection.execute("SELECT key, value, checksum FROM experiment"):
         if checksum(key, value) != stored:
-            raise InputError(f"{key} is not what was stored")
+            raise InputError(f"{key} fails its checksum")
         found[key] = value
     return (
         _whole(Settings.from_json(found["settings"])),
@@ -103,7 +103,7 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
 
 
 def trials(connection: sqlite3.Connection, metric: Metric) -> tuple[list[Trial], list[str]]:
-    """Read every finished trial, and name those that are not what was stored."""
+    """Read every finished trial, and list those that are damaged."""
     rows = connection.execute(
         "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
         " history, undefined, checksum FROM trial ORDER BY learning_rate, activation, seed"
@@ -146,14 +146,14 @@ def _trial(
 
 
 def any_text(text: bytes) -> str:
-    """Read a text, also if it is none any more: its checksum tells."""
+    """Decode text, even if it is damaged: its checksum will tell."""
     return text.decode(errors="backslashreplace")
 
 
 def _check_header(file: Path) -> None:
-    """Refuse a file of something else, before SQLite gets to change it.
+    """Refuse any other file before SQLite can change it.
 
-    SQLite finishes or takes back what another program has left undone.
+    SQLite completes or rolls back what another program left unfinished.
     """
     try:
         with file.open("rb") as opened:
@@ -163,24 +163,24 @@ def _check_header(file: Path) -> None:
     if not header:
         raise InputError(f"{file} is empty: its experiment was stopped before it began")
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise InputError(f"{file} is damaged or no experiment of leakyrelu; {_KEPT}")
+        raise InputError(f"{file} is damaged or not a leakyrelu experiment; {_KEPT}")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise InputError(f"{file} is a database of another program; {_KEPT}")
+        raise InputError(f"{file} is another program's database; {_KEPT}")
     version = int.from_bytes(header[60:64], "big")
     if version != FORMAT:
         what = "a newer" if version > FORMAT else "an older"
         raise InputError(
-            f"{file} was written by {what} version of leakyrelu (format {version}, this one has "
+            f"{file} was written by {what} version of leakyrelu (format {version}, this one uses "
             f"{FORMAT}); {_KEPT}, or use that version"
         )
 
 
 def _damaged(file: Path) -> str:
-    return f"{file} is damaged: not all of it is what was stored; {_KEPT}"
+    return f"{file} is damaged: its contents don't match their checksums; {_KEPT}"
 
 
 def _whole(found: T) -> T:
-    """Return a data class, if its fields are of their types."""
+    """Return a dataclass; raise if a field is not of its type."""
     of: type = type(found)
     for name, kind in _fields(of).items():
         _of_type(getattr(found, name), kind)
@@ -193,7 +193,7 @@ def _fields(kind: type) -> dict[str, Any]:
 
 
 def _of_type(value: T, kind: Any) -> T:
-    """Return a value, if it is of a type, by all that it holds."""
+    """Return a value; raise if it, or anything inside it, is not of its type."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         is_right = type(value) in inner
@@ -214,7 +214,7 @@ def _of_type(value: T, kind: Any) -> T:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """Open a file to read; where a killed process has left work undone, a copy of it."""
+    """Open a file for reading, or a copy of it if a killed process left a transaction open."""
     try:
         if _beside(file, "-wal").exists() or not _is_readable(file):
             with tempfile.TemporaryDirectory() as folder:
@@ -229,10 +229,10 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
                 connection.text_factory = any_text
                 yield connection
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # as of a column that is not there
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # such as a missing column
             raise InputError(_damaged(file)) from error
         raise OSError(f"{file} can't be read: {error}") from error
-    # What is found in place of the entries can be of any kind.
+    # Damaged entries can be of any type.
     except (sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(_damaged(file)) from error
 
@@ -246,7 +246,7 @@ def _read_only(file: Path) -> sqlite3.Connection:
 
 
 def _is_readable(file: Path) -> bool:
-    """Whether it can be read as it is; not if an unfinished transaction must be taken back."""
+    """Whether it can be read as it is, with no open transaction to roll back."""
     with closing(_read_only(file)) as connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")

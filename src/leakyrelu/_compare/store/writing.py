@@ -36,7 +36,7 @@ _SCHEMA = """
         undefined INTEGER NOT NULL,  -- 1: it has not diverged, but a score is not defined
         checksum TEXT NOT NULL,  -- of all the others
         PRIMARY KEY (activation, learning_rate, seed)
-    ) WITHOUT ROWID;  -- so that there is no index which could be damaged apart from it
+    ) WITHOUT ROWID;  -- so that there is no index which could be damaged separately
 """
 
 
@@ -46,26 +46,26 @@ class Store:
     Parameters
     ----------
     directory : Path
-        Made if it does not exist.
+        Created if it does not exist.
     settings : Settings
-        What the experiment is. A directory that holds another one is refused; one that differs in
-        activations and learning rates is the same, and its trials are kept.
+        A directory that holds another experiment is refused. Other activations or learning rates
+        don't make it another: all trials are kept.
     task : TaskInfo
-        What it is about, kept with a new experiment.
+        Stored with a new experiment.
     environment : dict of str to str
-        Versions and the like, kept with a new experiment.
+        Versions and the like, stored with a new experiment.
 
     Attributes
     ----------
     damaged : list of str
-        Trials that were found to be damaged, and taken out to be trained again.
+        Trials that were damaged, and removed to be trained again.
 
     Raises
     ------
     InputError
-        If the directory holds something else, or an experiment of other settings.
+        If the directory holds something else, or an experiment with other settings.
     OSError
-        If it cannot be written to.
+        If it can't be written to.
     """
 
     def __init__(
@@ -103,16 +103,16 @@ class Store:
             return
         elif run("SELECT count(*) FROM trial").fetchone()[0]:
             raise InputError(
-                f"{self.directory} holds an experiment with {'; '.join(changes)}. Ask for the same "
+                f"{self.directory} holds another experiment: {'; '.join(changes)}. Use the same "
                 "settings to resume it, or give another output directory"
             )
-        # A new experiment, or another one than was tried here and failed before its first trial.
+        # A new experiment, or one that replaces another which failed before its first trial.
         self._put("settings", settings.to_json())
         self._put("task", task.to_json())
         self._put("environment", json.dumps(environment))
 
     def _take_candidates(self, settings: Settings) -> None:
-        """Let the experiment be of other activations or learning rates; it keeps all trials."""
+        """Switch to other activations or learning rates; all trials are kept."""
         if self.settings == settings:
             return
         if self.trials():
@@ -142,7 +142,7 @@ class Store:
 
     def _insert(self, trials: Iterable[Trial]) -> None:
         rows = [_row(trial) for trial in trials]
-        # Another process may have run the same trial: the first to finish counts.
+        # Another process may have run the same trial: the first to finish wins.
         self._connection.executemany(
             "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*row, reading.checksum(*row)) for row in rows],
@@ -161,12 +161,12 @@ class Store:
 
     @property
     def settings(self) -> Settings:
-        """What the experiment is."""
+        """The experiment's settings."""
         return reading.entries(self._connection)[0]
 
     @property
     def task(self) -> TaskInfo:
-        """What it is about."""
+        """The task."""
         return reading.entries(self._connection)[1]
 
     @property
@@ -175,7 +175,7 @@ class Store:
         return reading.entries(self._connection)[2]
 
     def note(self, name: str, text: str) -> None:
-        """Add something to the environment.
+        """Add an entry to the environment.
 
         Raises
         ------
@@ -194,9 +194,9 @@ class Store:
         Raises
         ------
         OSError
-            If they cannot be written, as on a full disk; earlier trials stay whole.
+            If they can't be written, as on a full disk; earlier trials stay intact.
         InputError
-            If another experiment has taken the directory while this one had no trials.
+            If another experiment took over the directory before this one had trials.
         """
         trials = list(trials)
         metric = self.task.metric
@@ -205,16 +205,16 @@ class Store:
                 raise InputError(
                     f"{metric} of {trial.activation} with seed {trial.seed} is "
                     f"{trial.test_score:g}, {trial.validation_score:g} in validation, but should "
-                    f"be {metric.low:g} to {metric.high:g}; give a metric of your own "
-                    "that is none of these another name"
+                    f"be {metric.low:g} to {metric.high:g}; if it is another metric, give it "
+                    "another name"
                 )
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 if self.settings.identity != self._settings.identity:
                     raise InputError(
-                        f"{self.directory} was taken by another experiment before the first trial "
-                        "of this one was finished; give each an output directory"
+                        f"{self.directory} was taken over by another experiment before this one "
+                        "finished its first trial; give each its own output directory"
                     )
                 self._note_other_versions()
                 self._insert(trials)
@@ -225,12 +225,12 @@ class Store:
             ) from error
 
     def trials(self) -> list[Trial]:
-        """Return every finished trial, also of activations that are not asked for now."""
+        """Return every finished trial, even of activations that are no longer asked for."""
         return reading.trials(self._connection, self.task.metric)[0]
 
 
 def _row(trial: Trial) -> tuple[Any, ...]:
-    """Return what is stored of a trial, as SQLite returns it."""
+    """Return a trial's values as SQLite would return them."""
 
     def number(value: float) -> float | None:
         return None if math.isnan(value) else float(value) + 0.0  # -0.0 comes back as 0.0
@@ -255,20 +255,20 @@ def _open(directory: Path) -> sqlite3.Connection:
         names = [path.name for path in directory.iterdir()]
         if names and not any(name.startswith(FILE_NAME) for name in names):
             raise InputError(
-                f"{directory} holds something else than an experiment of leakyrelu; "
-                "give a new or empty output directory"
+                f"{directory} is not empty and holds no leakyrelu experiment; give a new or empty "
+                "output directory"
             )
         if file.exists() and file.stat().st_size:
-            reading.read(directory)  # what is not whole is refused before it is opened to write
+            reading.read(directory)  # refuses a damaged file before it is opened for writing
         return sqlite3.connect(file, timeout=reading.PATIENCE)
     except FileExistsError as error:
-        raise InputError(f"{directory} is a file; give a directory for the output") from error
+        raise InputError(f"{directory} is a file; give an output directory") from error
     except (OSError, sqlite3.Error) as error:
         raise OSError(f"the output directory {directory} can't be written to: {error}") from error
 
 
 def _changes(stored: Settings, asked: Settings) -> list[str]:
-    """Say what differs: ``epochs 20, not 30``."""
+    """List what differs: ``epochs 20, not 30``."""
     changes = []
     for field in dataclasses.fields(Settings):
         if field.name in CANDIDATES:

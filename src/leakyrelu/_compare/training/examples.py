@@ -1,4 +1,4 @@
-"""The examples of a task as networks get them: split by seed, scaled, batch by batch."""
+"""A task's examples as networks get them: split by seed, scaled, batched."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ class Part:
         return self.rows.shape[1]
 
     def take(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of chosen examples, (networks, examples) by place."""
+        """Return inputs and targets at chosen positions, (networks, examples)."""
         return self._examples.take(self.rows.gather(1, chosen))
 
     def batches(self, size: int, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go through the examples, or the first so many, in batches of a size.
+        """Yield the examples, or the first `most`, in batches of `size`.
 
-        None has one example: models that squeeze() their outputs would lose its axis.
+        No batch has one example only: models that squeeze() their outputs would lose its axis.
         """
         rows = torch.arange(min(most or len(self), len(self)))
-        # The last one of a rest of one goes with those before it.
+        # A single example left over joins the batch before it.
         ends = range(size, len(rows) - 1, size)
         for chosen in torch.tensor_split(rows, list(ends)):
             yield self.take(chosen.expand(len(self.rows), -1))
 
 
 class Examples:
-    """A task for some networks, split by the seed of each.
+    """A task's examples for several networks, split by each network's seed.
 
     Parameters
     ----------
     task : Task
     seeds : sequence of int
-        One a network; networks of one seed have the same split.
+        One per network; the same seed gives the same split.
     """
 
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
@@ -74,13 +74,13 @@ class Examples:
             X, chosen = self._task.X, rows.flatten().tolist()
             items = called(lambda: [X[row] for row in chosen], "reading items of the data set")
             x, y = (_stacked(values) for values in zip(*items, strict=True))
-            # Targets are drawn with x, as those of images that are turned, but are what the task
-            # made of them: class numbers of booleans, for one.
+            # Targets come with x, as augmentation may change both, but get the task's dtype: class
+            # indices instead of booleans, for example.
             y = y.reshape(*rows.shape, *self._y.shape[1:]).to(self._y.dtype)
             return _as_models_take(x.view(*rows.shape, *x.shape[1:])), y
         x = _as_models_take(self._X[rows])
         if self._task.is_table:
-            # After scaling the mean is 0: a missing value counts as the training mean.
+            # After scaling the mean is 0, so a missing value becomes the training mean.
             x = ((x - self._mean) / self._std).nan_to_num(nan=0.0)
         return x, self._y[rows]
 
@@ -96,16 +96,16 @@ class Examples:
 def _stacked(values: Sequence[Any]) -> Tensor:
     stacked = called(
         lambda: default_collate(list(values)),
-        "stacking items of the data set, which should be tensors or arrays of one shape,",
+        "stacking items of the data set, which should be tensors or arrays of the same shape,",
     )
     if not isinstance(stacked, Tensor):
         raise InputError(
-            f"an item of the data set has a {type(values[0]).__name__} where a tensor, an array or "
-            "a number is needed: items should be (x, y)"
+            f"an item of the data set has a {type(values[0]).__name__}, but should be (x, y) of "
+            "tensors, arrays or numbers"
         )
     return stacked
 
 
 def _as_models_take(x: Tensor) -> Tensor:
-    """Make float32 of what NumPy makes unasked and of the bytes of images."""
+    """Convert float64, NumPy's default, and the bytes of images to float32."""
     return x.float() if x.dtype in (torch.float64, torch.uint8) else x

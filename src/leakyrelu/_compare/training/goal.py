@@ -1,7 +1,7 @@
-"""What the outputs of networks should be: the loss they train by and the score they get.
+"""How networks' outputs are judged: the training loss and the score.
 
-Outputs and targets of several networks lie one behind the other, on the first axis. Whatever
-computes with both, built in or the user's own, gets them `aligned`.
+Outputs and targets of several networks are stacked on the first axis. Every loss and metric,
+built-in or the user's own, gets them `aligned`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["Judge", "aligned", "losses"]
 
 
 def aligned(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Give outputs and targets one shape, where they differ by axes of one value only.
+    """Give outputs and targets the same shape, where they differ only by axes of size 1.
 
-    These are left out: of (networks, examples, 1) beside (networks, examples), and of whole
-    numbers also the one where the outputs have their classes.
+    Such axes are dropped: (networks, examples, 1) matches (networks, examples). Integer targets
+    also lose the axis where the outputs have their classes.
 
     Examples
     --------
@@ -64,12 +64,12 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
         )
     if task.loss is not None:
         outputs, targets = aligned(outputs, targets)
-        if len(outputs) == 1:  # not every loss can be computed for several at once
+        if len(outputs) == 1:  # not every loss can be vectorized over networks
             found = _answer(task, "loss", task.loss, outputs[0], targets[0])
             if outputs.requires_grad and not found.requires_grad:
                 raise InputError(
                     f"loss {name_of(task.loss)}() returned a number without a gradient; compute it "
-                    "of the outputs with PyTorch alone, without detach() or item()"
+                    "from the outputs with PyTorch only, without detach() or item()"
                 )
             return found.reshape(1)
         each: Tensor = vmap(task.loss)(outputs, targets)
@@ -77,7 +77,7 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     if task.kind == "classification":
         targets = _class_numbers(outputs, targets)
         try:
-            if len(outputs) == 1:  # to the last bit what the user's own cross_entropy is
+            if len(outputs) == 1:  # bitwise equal to the user's own call of cross_entropy
                 return F.cross_entropy(outputs[0], targets[0]).reshape(1)
             each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         except IndexError as error:
@@ -91,14 +91,14 @@ def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
 def _answer(
     task: Task, role: str, own: Callable[..., Any], outputs: Tensor, targets: Tensor
 ) -> Tensor:
-    """Return the one number that a loss or metric of the user's gives."""
+    """Return the number that the user's loss or metric gives."""
     whose = f"{role} {name_of(own)}()"
 
     def answer() -> Any:
-        if outputs.requires_grad:  # while it trains nothing is looked at, to be fast
+        if outputs.requires_grad:  # unchecked in training, for speed
             return own(outputs, targets)
         with warnings.catch_warnings(), _Pairs(outputs, targets):
-            warnings.filterwarnings("ignore", "Using a target size")  # it is refused
+            warnings.filterwarnings("ignore", "Using a target size")  # it is an error here
             return own(outputs, targets)
 
     try:
@@ -107,13 +107,13 @@ def _answer(
         given = [f"{str(x.dtype)[6:]} of shape {tuple(x.shape)}" for x in (outputs, targets)]
         hint = ""
         if task.is_table and not targets.is_floating_point():
-            hint = "; classes of a table have an output each, as cross_entropy takes them"
+            hint = "; a table's classes have one output each, as cross_entropy expects"
         elif not targets.is_floating_point():
-            hint = "; if it takes no whole numbers, give y as float"
+            hint = "; if it does not take integers, give y as float"
         raise InputError(f"{error}; outputs are {given[0]}, targets {given[1]}{hint}") from error
     found = result
     if not isinstance(result, (Tensor, str)):
-        with suppress(TypeError, ValueError):  # a number of Python or NumPy
+        with suppress(TypeError, ValueError):  # a Python or NumPy number
             found = torch.tensor(float(result))
     if not isinstance(found, Tensor) or found.numel() != 1:
         shape = f" of shape {tuple(result.shape)}" if hasattr(result, "shape") else ""
@@ -125,17 +125,17 @@ def _answer(
 
 
 class _Pairs(TorchFunctionMode):
-    """While it is active, refuses to broadcast outputs against the targets of other examples.
+    """While active, refuses to broadcast outputs against the targets of other examples.
 
-    Shapes such as (64,) and (64, 1) make that of a difference, and PyTorch's losses also repeat
-    one output for several targets. What is computed of outputs alone, of targets alone, or of both
-    already, may be combined in any way.
+    Subtracting shapes such as (64,) and (64, 1) does that, and PyTorch's losses also repeat one
+    output for several targets. What is computed from outputs alone, from targets alone, or already
+    from both, may be combined in any way.
     """
 
     def __init__(self, outputs: Tensor, targets: Tensor) -> None:
         super().__init__()
         self._given = outputs, targets
-        # What was computed of each; kept, so that no other tensor gets its id.
+        # What was computed from each; kept alive, so that no other tensor gets its id.
         self._made = {id(outputs): outputs}, {id(targets): targets}
 
     def __torch_function__(
@@ -146,7 +146,7 @@ class _Pairs(TorchFunctionMode):
         is_pair = len(used) == 2 and len(of_outputs) == len(of_targets) == 1
         name = getattr(function, "__name__", "")
         if name == "cross_entropy" and of_outputs and of_outputs[0].ndim == 1:
-            raise InputError("cross_entropy() needs an output for each class, but there is one")
+            raise InputError("cross_entropy() needs one output per class, but there is only one")
         if is_pair and ("loss" in name or name == "kl_div") and of_targets[0].is_floating_point():
             self._refuse(name, of_outputs[0], of_targets[0])
         result = function(*args, **(kwargs or {}))
@@ -158,26 +158,26 @@ class _Pairs(TorchFunctionMode):
         return result
 
     def _refuse(self, name: str, outputs: Tensor, targets: Tensor, made: Any = None) -> None:
-        """Refuse different shapes, if they are broadcast to what was made of them."""
+        """Refuse different shapes that were broadcast against each other."""
         try:
             both = np.broadcast_shapes(outputs.shape, targets.shape)
         except ValueError:
             return
         if outputs.shape != targets.shape and made in (None, both):
             raise InputError(
-                f"{name}() would repeat outputs of shape {tuple(outputs.shape)} and targets of "
-                f"shape {tuple(targets.shape)} to {tuple(both)}, but each is for one of the other"
+                f"{name}() would broadcast outputs of shape {tuple(outputs.shape)} and targets of "
+                f"shape {tuple(targets.shape)} to {tuple(both)}; give them the same shape"
             )
 
     def _cross(self, *both: Tensor) -> bool:
-        """Whether the examples of two tensors are numbered by different axes."""
+        """Whether two tensors have their examples on different axes."""
         examples = len(self._given[0])
         axes = [[i for i in range(-x.ndim, 0) if x.shape[i] == examples] for x in both]
         return examples > 1 and all(len(own) == 1 for own in axes) and axes[0] != axes[1]
 
 
 def _class_numbers(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return class numbers for outputs that have a value for each class, and refuse others."""
+    """Return class indices that fit the outputs' shape, and refuse others."""
     numbers = aligned(outputs, targets)[1]
     found, wanted = outputs.shape[2:], numbers.shape[2:]
     if len(found) == 0 or found[1:] != wanted:
@@ -186,43 +186,43 @@ def _class_numbers(outputs: Tensor, targets: Tensor) -> Tensor:
         if len(found) and found == wanted:
             hint = "; give y.argmax(1) of one-hot targets, or several labels as float, with a loss"
         raise InputError(
-            f"class numbers of shape {tuple(wanted)} for each example need outputs of shape "
-            f"({classes}), but the model's have {tuple(found)}{hint}"
+            f"class indices of shape {tuple(wanted)} per example need outputs of shape "
+            f"({classes}), but the model's have shape {tuple(found)}{hint}"
         )
     return numbers
 
 
 def _too_few_outputs(outputs: Tensor, numbers: Tensor) -> InputError:
     return InputError(
-        f"the model has {outputs.shape[2]} outputs, but class numbers go up to {numbers.max()}; "
-        f"it needs {numbers.max() + 1} for accuracy, or kind='regression' if these are no classes"
+        f"the model has {outputs.shape[2]} outputs, but class indices go up to {numbers.max()}; "
+        f"give it {numbers.max() + 1} outputs, or kind='regression' if these are not classes"
     )
 
 
 def _alike(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return outputs and targets of one shape, and refuse others."""
+    """Return outputs and targets of the same shape, and refuse others."""
     found, wanted = aligned(outputs, targets)
     if found.shape != wanted.shape:
         raise InputError(
-            f"the model's outputs have shape {tuple(outputs.shape[2:])} for each example, but the "
-            f"targets {tuple(targets.shape[2:])}; give targets like the outputs, class numbers as "
-            "whole numbers (int64), or a loss"
+            f"the model's outputs have shape {tuple(outputs.shape[2:])} per example, but the "
+            f"targets {tuple(targets.shape[2:])}; give targets of the outputs' shape, class "
+            "indices as int64, or a loss"
         )
     return found, wanted
 
 
 class Judge:
-    """Scores and losses over all batches of a part of the examples."""
+    """Accumulates scores and losses over all batches of a part."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._examples = 0
         self._loss = self._score = self._weight = torch.zeros(())
-        self._outputs: list[Tensor] = []  # kept for a metric of the user's own only
+        self._outputs: list[Tensor] = []  # kept only for a metric, which needs them all
         self._targets: list[Tensor] = []
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Judge the outputs of one batch, (networks, examples, ...)."""
+        """Add the outputs of one batch, (networks, examples, ...)."""
         examples = outputs.shape[1]
         self._loss = self._loss + examples * losses(self._task, outputs, targets)
         self._examples += examples
@@ -248,19 +248,19 @@ class Judge:
             self._targets.append(targets)
 
     def _measured(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return what the user's metric says, in the user's unit."""
+        """Return the user's metric, in the user's unit."""
         metric, center, scale = self._task.metric, self._task.center, self._task.scale
         assert metric is not None
         if (center, scale) != (0, 1):
-            # In float64: float32 has 7 digits, too few for numbers far from 0.
+            # float64, as float32's 7 digits are too few for numbers far from 0.
             outputs, targets = (center + scale * part.double() for part in (outputs, targets))
         return float(_answer(self._task, "metric", metric, outputs, targets))
 
     def results(self) -> tuple[list[float], list[float]]:
         """Return score and mean loss of each network.
 
-        A loss that is not finite is NaN, and so is its score: the network has diverged. A score is
-        NaN beside a finite loss where it is not defined, as R² for targets that are all equal.
+        A non-finite loss becomes NaN, and so does its score: the network has diverged. A NaN score
+        with a finite loss is undefined, such as R² for targets that are all equal.
         """
         means = [_finite(loss) for loss in (self._loss / self._examples).tolist()]
         if self._task.metric is not None:

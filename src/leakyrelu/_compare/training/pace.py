@@ -1,4 +1,4 @@
-"""How many threads a step takes: as many as are fast at the moment."""
+"""How many threads to use for a step: as many as are fastest at the moment."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 
 __all__ = ["Pace"]
 
-SAMPLE = 3  # steps whose median tells how fast a number of threads is
-WAIT, LONGEST_WAIT = 16, 1024  # steps before another number is tried: twice as long each time
+SAMPLE = 3  # steps whose median time is compared
+WAIT, LONGEST_WAIT = 16, 1024  # steps before another number is tried; doubles each time
 FASTER, SLOW, TOO_SLOW = 0.9, 3.0, 2.0
 
 
 class Pace:
-    """Halves or doubles PyTorch's threads where that makes steps faster, and tries it seldom.
+    """Halves or doubles PyTorch's threads where that makes steps faster, and tries it rarely.
 
-    The threads of an operation wait for each other. Where other programs keep the cores busy, all
+    The threads of an operation wait for each other. When other programs keep the cores busy, all
     wait for one that has no core, and a step of many small operations takes up to a hundred times
-    as long; with fewer threads it does not. And small networks on many cores never gain by all of
-    them. So now and then, and at once when steps have become slow, other numbers are tried.
+    as long; with fewer threads it does not. And on many cores, small networks never benefit from
+    using all of them. So other numbers are tried now and then, and at once when steps become slow.
     """
 
     def __init__(self) -> None:
@@ -34,18 +34,18 @@ class Pace:
 
     @contextmanager
     def kept(self) -> Iterator[Pace]:
-        """Leave PyTorch's threads as they were in the end."""
+        """Restore PyTorch's number of threads at the end."""
         try:
             yield self
         finally:
             torch.set_num_threads(self._most)
 
     def begin(self) -> None:
-        """Take note of a new batch, whose steps take another time."""
+        """Start a new batch, whose steps may take a different time."""
         self._settle(self._threads, usual=None)
 
     def took(self, seconds: float) -> None:
-        """Take note of how long a step took; the next may have another number of threads."""
+        """Record how long a step took; the next may use another number of threads."""
         if self._most == 1:
             return
         self._times = [*self._times[1 - SAMPLE :], seconds]

@@ -1,4 +1,4 @@
-"""Whether a stack of networks of the user's own is trained as each of them would be alone."""
+"""Checks that the user's networks train in a stack as each of them would alone."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from leakyrelu.activations import Activation
 __all__ = ["reason_against"]
 
 STEPS = 3
-TOLERANCE, OF_LARGEST = 0.01, 1e-3  # relative, and of the largest number of a network
+TOLERANCE, OF_LARGEST = 0.01, 1e-3  # relative, and as a fraction of a network's largest number
 _OF_ANY_MODULE = set(vars(nn.Module()))
 
 
 def reason_against(
     experiment: Experiment, activation: Activation, each: Sequence[tuple[float, int]]
 ) -> str:
-    """Say what speaks against training networks as a stack, empty if there is nothing.
+    """Say why networks can't be trained as a stack; empty if they can.
 
-    Those of the user's own, or by a loss of the user's own, are trained for a few steps, two as a
-    stack and each alone.
+    With the user's own model or loss, two networks are trained for a few steps, as a stack and
+    each alone.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def reason_against(
     rate, seed = each[0]
     with kept_generators():  # from which a single network draws
         if not Training(experiment, Batch(activation, (rate,), (seed,)), stacked=False).can_stack:
-            return "the optimizer does not treat each number by itself"
+            return "the optimizer is not elementwise"
         if experiment.recipe.model is None and experiment.task.loss is None:
             return ""
         try:
             return _difference_in_training(experiment, activation, each)
-        except Exception as error:  # vmap refuses what it can't do by many kinds of error
+        except Exception as error:  # vmap raises many types of error for what it can't do
             reason = str(error).partition("\n")[0].partition(". ")[0]
             return f"can't be stacked: {reason}"
 
@@ -65,9 +65,9 @@ def _difference_in_training(
             return "its parameters have hooks"
         attributes = list(map(_attributes, models))
         if name := _difference(*attributes):
-            return f"{name} differs from seed to seed, but is no parameter or buffer"
+            return f"{name} differs from seed to seed, but is not a parameter or buffer"
 
-    # Plain gradient descent: Adam makes much of differences that are mere rounding.
+    # Plain gradient descent, as Adam magnifies rounding differences.
     plain = dataclasses.replace(
         experiment.recipe, optimizer=torch.optim.SGD, schedule=default_schedule
     )
@@ -84,16 +84,16 @@ def _difference_in_training(
     for network, seed in enumerate(seeds):
         alone, draws = trained(seed)
         if draws:
-            return "NumPy's or Python's generator is drawn from while it trains"
+            return "training draws from NumPy's or Python's generator"
         if isinstance(alone.networks, SingleModel) and (
             name := _difference(attributes[network], _attributes(alone.networks.model))
         ):
-            return f"it changes {name}, which is no parameter or buffer"
+            return f"it changes {name}, which is not a parameter or buffer"
         if not (
             _are_close([stack.outputs(network)], [alone.outputs(0)])
             and _are_close(_gradients(stack, network), _gradients(alone))
         ):
-            return "a stack does not compute what the model does alone"
+            return "a stack does not compute the same as the model alone"
     return ""
 
 
@@ -103,7 +103,7 @@ def _has_hooks(model: nn.Module) -> bool:
 
 
 def _attributes(model: nn.Module) -> dict[str, Any]:
-    """Return the numbers that a model keeps beside its parameters and buffers."""
+    """Return the numbers that a model keeps besides its parameters and buffers."""
     found: dict[str, Any] = {}
     for path, module in model.named_modules():
         for key, value in vars(module).items():
@@ -117,7 +117,7 @@ def _attributes(model: nn.Module) -> dict[str, Any]:
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the name of what differs, empty if nothing does."""
+    """Return the name of the first difference; empty if there is none."""
     return next(
         (
             name
@@ -129,7 +129,7 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def _gradients(training: Training, network: int | None = None) -> list[Tensor]:
-    """Return the gradient of each parameter, of one network of a stack or of one alone."""
+    """Return each parameter's gradient, of one network in a stack or of a single one."""
     found = [p.grad for p in training.stepped_on]
     gradients = [torch.zeros(()) if g is None else g for g in found]
     return gradients if network is None else [g[network] if g.ndim else g for g in gradients]

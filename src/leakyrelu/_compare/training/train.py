@@ -1,6 +1,6 @@
-"""Training a batch of trials: one network, or several as a stack that each step trains as one.
+"""Training a batch of trials: one network, or a stack of several that train together.
 
-Trials of one batch share the activation; each has its learning rate and its seed, which
+The trials of a batch share the activation; each has its own learning rate, and its own seed, which
 alone decides its split, initial weights, order of examples and noise. So each trial gets
 the numbers it would get alone, up to rounding.
 """
@@ -31,16 +31,16 @@ from leakyrelu._compare.trial import LOOK_EXAMPLES, Checkpoint, Trial
 
 __all__ = ["Experiment", "Training", "train"]
 
-# How often scores and dead units are looked at, from before the first step to after the last.
+# How often scores and dead units are measured, from before the first step to after the last.
 CHECKPOINTS = 11
-# Outputs are computed for as many examples at once as make this many numbers in the stack.
+# Outputs are computed for this many examples per network at once.
 EVALUATION_ROWS = 512
 
-# Bytes. glibc gives memory back to the system, to be had again page by page, unless a block of
-# this size has been freed: the largest from which it learns that it will be asked for again.
+# Bytes. glibc returns freed memory to the system, and gets it back page by page, unless a block of
+# this size has been freed before: the largest from which it learns to keep what is freed.
 LARGEST_LESSON = (32 << 20) - (64 << 10)
 
-# These treat each number by itself, so that a stack is to them as its networks are one by one.
+# These are elementwise: they update a stack as they would update its networks one by one.
 ELEMENTWISE = (
     *(torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam),
     *(torch.optim.Adamax, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.RMSprop),
@@ -49,7 +49,7 @@ ELEMENTWISE = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that a worker needs to train trials."""
+    """Everything that a worker needs to train trials."""
 
     task: Task
     settings: Settings
@@ -57,21 +57,21 @@ class Experiment:
 
     @property
     def steps(self) -> int:
-        """How many steps a trial takes, nearly."""
+        """Approximately how many steps a trial takes."""
         share = 1 - TEST_SHARE - VALIDATION_SHARE
         train = share * len(self.task.y)
         return round(self.settings.epochs * max(train / self.settings.batch_size, 1))
 
 
 class Training:
-    """A batch of trials as it trains.
+    """A batch of trials in training.
 
     Parameters
     ----------
     experiment : Experiment
     batch : Batch
     stacked : bool, default True
-        Whether the networks of a user's own model are stacked; a batch of one need not be.
+        Whether networks of the user's own model are stacked; a batch of one need not be.
     """
 
     def __init__(self, experiment: Experiment, batch: Batch, stacked: bool = True) -> None:
@@ -100,7 +100,7 @@ class Training:
         self._schedule = recipe.make_schedule(self._optimizer, steps)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Give each stretch of networks its own learning rate."""
+        """Give each run of networks with the same learning rate its own parameter group."""
         groups: list[dict[str, Any]] = []
         start = 0
         for rate, stretch in groupby(self.batch.learning_rates):
@@ -114,18 +114,18 @@ class Training:
 
     @property
     def can_stack(self) -> bool:
-        """Whether the optimizer does to a stack what it does to its networks one by one."""
+        """Whether the optimizer updates a stack as it would update its networks one by one."""
         own = self._optimizer
         has_hooks = own._optimizer_step_pre_hooks or own._optimizer_step_post_hooks
         return type(own) in ELEMENTWISE and not has_hooks
 
     @property
     def stepped_on(self) -> list[torch.Tensor]:
-        """What the optimizer steps on."""
+        """What the optimizer updates."""
         return [p for group in self._optimizer.param_groups for p in group["params"]]
 
     def epoch(self) -> Iterator[None]:
-        """Go once through the training examples, a step at a time."""
+        """Train for one epoch, yielding after each step."""
         train = self._examples.train
         orders = [torch.randperm(len(train), generator=generator) for generator in self._orders]
         steps = len(train) // self._batch_size
@@ -150,19 +150,19 @@ class Training:
 
     @torch.no_grad()
     def outputs(self, network: int) -> torch.Tensor:
-        """Return what a network computes for some validation examples."""
+        """Return a network's outputs for some validation examples."""
         x, _ = next(self._examples.validation.batches(self._batch_size))
         return self.networks.predict(x)[network]
 
     @property
     def bytes_of_state(self) -> float:
-        """Parameters, gradients and what the usual optimizers keep, of one network."""
+        """Bytes of one network's parameters, gradients and typical optimizer state."""
         sizes: list[int] = [p.nbytes for p in self.stepped_on]
         return 4 * sum(sizes) / len(self.batch)
 
     @torch.no_grad()
     def look(self) -> tuple[list[Look], list[float], list[float]]:
-        """Return what is seen of each network, and its score and mean loss in validation."""
+        """Return measurements of each network, and its validation score and mean loss."""
         batches = list(self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES))
         looks = self.networks.look(batches, self._loss_of)
         return looks, *self._judged(self._examples.validation)
@@ -184,7 +184,7 @@ def train(
     on_epoch : callable, optional
         Called with the epoch just finished and the mean validation score known by then.
     pace : Pace, optional
-        Told how long each step took. By default threads are left as they are.
+        Adjusts the number of threads to how long steps take. By default it is not changed.
 
     Returns
     -------
