@@ -213,9 +213,7 @@ class Evidence:
         """Return how much one is above the other at a look; `shared` as in `crossed.compared`."""
         return self._estimated(self.at(one, look), self.at(other, look), shared)
 
-    def _estimated(
-        self, one: Sequence[Trial], other: Sequence[Trial], shared: float
-    ) -> Difference:
+    def _estimated(self, one: Sequence[Trial], other: Sequence[Trial], shared: float) -> Difference:
         if all(trial.results for trial in (*one, *other)):
             results = (tuple(trial.results for trial in each) for each in (one, other))
             return _compared(*results, self._step, shared, self._clusters)
