@@ -168,12 +168,14 @@ def candidates(known: Evidence, rope: float = 0.0) -> list[Candidate]:
     reference = settings.reference
     last = {spec: known.last_look(spec) for spec in settings.activations}
     judged = {spec: list(known.at(spec, look)) for spec, look in last.items()}
-    pairs = [(spec, reference) for spec in settings.activations if spec != reference]
-    claims, for_source = (
-        known.claims(pairs, len(pairs), rope, shared) for shared in (0.0, FOR_THE_SOURCE)
-    )
-    open_claims = len(pairs) - sum(c.verdict != "undecided" for c in claims.values())
     trained = [spec for spec in settings.activations if judged[spec]]
+    others = [spec for spec in trained if spec != reference and reference in trained]
+    pairs = [(spec, reference) for spec in others]
+    count = len(settings.activations) - 1
+    claims, for_source = (
+        known.claims(pairs, count, rope, shared) for shared in (0.0, FOR_THE_SOURCE)
+    )
+    open_claims = count - sum(claim.verdict != "undecided" for claim in claims.values())
     firsts: dict[Activation, float] = {}
     if trained and min(len(judged[spec]) for spec in trained) > 1:
         firsts = crossed.probability_best(trained, _between(known, last))

@@ -101,6 +101,8 @@ class Evidence:
             whole = [r for r in rates if self._are_stored((spec, r, seed) for seed in seeds)]
             return [(spec, rate, seed) for rate in whole or rates for seed in seeds]
         for race in (race for race in RACES if race < look):
+            if len(rates) < 2:
+                break
             keys = [(spec, rate, seed) for rate in rates for seed in seeds[:race]]
             if not self._are_stored(keys):
                 return keys
