@@ -26,8 +26,7 @@ from leakyrelu.activations import Activation, parse
 
 if TYPE_CHECKING:
     from leakyrelu import health, integrations, nn, treatment
-    from leakyrelu._compare.statistics.candidates import Candidate
-    from leakyrelu._compare.statistics.intervals import Estimate
+    from leakyrelu._compare.statistics.candidates import Candidate, Estimate
     from leakyrelu._comparison.comparison import Comparison
     from leakyrelu.health import born_dead, examine, watch
     from leakyrelu.treatment import parameter_groups, replace, restore, revive, treat
@@ -71,7 +70,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Candidate": "leakyrelu._compare.statistics.candidates",
     "Comparison": "leakyrelu._comparison.comparison",
-    "Estimate": "leakyrelu._compare.statistics.intervals",
+    "Estimate": "leakyrelu._compare.statistics.candidates",
     "born_dead": "leakyrelu.health",
     "examine": "leakyrelu.health",
     "health": "leakyrelu.health",

@@ -205,8 +205,12 @@ def compare(
         list[str], typer.Option(help=f"Two or more of {', '.join(KINDS)}; {A_LIST}.")
     ] = list(DEFAULT_ACTIVATIONS),
     seeds: Annotated[
-        int, typer.Option(help="The maximum number of paired seeds; they are added in rounds.")
-    ] = 20,
+        int,
+        typer.Option(
+            help="The maximum number of paired seeds; they are added in rounds. Ask for more, and "
+            "the same command continues."
+        ),
+    ] = 10,
     depth: Annotated[
         int | None, typer.Option(help="Hidden layers of the default network. \\[default: 24]")
     ] = None,
@@ -224,6 +228,9 @@ def compare(
         float,
         typer.Option(help="The smallest difference that matters; for accuracy, 0.01 is 1%."),
     ] = 0.0,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
@@ -248,7 +255,7 @@ def compare(
         with needed_for("compare", "compare"):
             from rich.console import Console
 
-            from leakyrelu._report.terminal import print_comparison
+            from leakyrelu._report.terminal import print_comparison, print_pairs
 
         result = leakyrelu.compare(
             _named(model),
@@ -273,6 +280,8 @@ def compare(
             output=output,
         )
         print_comparison(result, Console())
+        if pairs:
+            print_pairs(result, Console())
         report = result.directory / "report.html"
         try:
             result.to_html(report)
@@ -301,6 +310,9 @@ def report(
         float | None,
         typer.Option(help="The smallest difference that matters. \\[default: that of the run]"),
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Also write the trials to a .csv, .parquet or .json file."),
@@ -319,7 +331,7 @@ def report(
             from leakyrelu._report.export import ENDINGS, PAGES, to_tensorboard
             from leakyrelu._report.export import export as write
             from leakyrelu._report.html import comparison_page, experiments_page
-            from leakyrelu._report.terminal import print_comparison, print_experiments
+            from leakyrelu._report.terminal import print_comparison, print_experiments, print_pairs
 
         for file, endings in ((html, PAGES), (export, ENDINGS)):
             if file is not None:
@@ -360,6 +372,10 @@ def report(
             print_comparison(one, Console())
         else:
             print_experiments(found, Console())
+        for each in found if pairs else []:
+            if not one:
+                typer.echo(f"\n{each.directory}:")
+            print_pairs(each, Console())
         typer.echo("\n".join(["", *wrote]))
         if not_written:
             typer.echo(not_written, err=True)

@@ -35,7 +35,7 @@ ROWS_OF_AN_ID = 20
 LEAST_EXAMPLES = 20
 # A note names up to this many columns, and counts the others.
 NAMED = 5
-TOO_RARE = "Some classes are too rare to stratify; the splits are fully random."
+TOO_RARE = "Some classes are too rare to be in every part of each split."
 TWO_PARTS = (
     "data is a train and a test part, but splits can't be given: give all examples as one, since "
     "each seed makes its own split"
