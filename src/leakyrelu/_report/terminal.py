@@ -36,7 +36,7 @@ __all__ = [
 PARTS = ("validation", "test")
 SO_FAR = "so far, at the learning rate that is best in validation; too early to tell differences"
 WIDEST = 100  # columns that a table takes
-MARKED = "▲ better, ▼ worse, = equivalent, ? undecided: all of a column right with 95%"
+MARKED = "▲ better, ▼ worse, = equivalent, ? undecided; a column holds with 95% confidence"
 ON_THESE_DATA = "on these data (networks trained on this data set, on new examples)"
 FOR_THE_SOURCE = "source: for their source (networks trained on other samples of it, too)"
 STUCK = "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)"
@@ -166,7 +166,7 @@ def print_comparison(comparison: Results, console: Console) -> None:
         if fits(wider, min(console.width, WIDEST)):
             columns = wider
     console.print(_scores_table(comparison, columns), markup=False, highlight=False)
-    say("±: 95% interval, or wider; each holds by itself")
+    say("±: interval at 95% or more, each on its own")
     if comparison.has_claims:
         say(MARKED)
         say(f"vs {settings.reference}: {ON_THESE_DATA}")

@@ -36,9 +36,9 @@ POINTS_APART = 0.05
 ORDERS_APART = 1.0
 AGREEING = 0.8
 THRESHOLDS = (
-    f"A figure is named if it differs from the reference by {100 * POINTS_APART:.0f} points of the "
-    f"units or by a factor of {10**ORDERS_APART:.0f} in the gradient (median over the paired "
-    f"seeds), and in the same direction for {AGREEING:.0%} of the seeds."
+    "A health metric is named if it differs from the reference by "
+    f"{100 * POINTS_APART:.0f} points of the units or by a factor of {10**ORDERS_APART:.0f} in the "
+    f"gradient (median over paired seeds), in the same direction for {AGREEING:.0%} of the seeds."
 )
 
 # A correlation is clear if chance would make it in fewer than 5% of experiments, for all of them
