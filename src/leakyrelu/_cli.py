@@ -193,8 +193,12 @@ def compare(
         str, typer.Option(help=f"Two or more, with commas between; of {', '.join(KINDS)}.")
     ] = ",".join(DEFAULT_ACTIVATIONS),
     seeds: Annotated[
-        int, typer.Option(help="The most paired seeds; they are added in rounds.")
-    ] = 20,
+        int,
+        typer.Option(
+            help="The most paired seeds; they are added in rounds. With more of them the same "
+            "command goes on."
+        ),
+    ] = 10,
     depth: Annotated[
         int | None, typer.Option(help="Hidden layers, without a model. \\[default: 24]")
     ] = None,
@@ -209,6 +213,9 @@ def compare(
     rope: Annotated[
         float, typer.Option(help="The smallest difference that matters; of accuracy, 0.01 is 1%.")
     ] = 0.0,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Compare all with all, too, not with relu only.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="local, or ray: on a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
@@ -228,7 +235,7 @@ def compare(
     with _ending_in_order(), _clear_errors():
         from rich.console import Console
 
-        from leakyrelu._report.terminal import print_comparison
+        from leakyrelu._report.terminal import print_comparison, print_pairs
 
         result = leakyrelu.compare(
             _named(model),
@@ -253,6 +260,8 @@ def compare(
             output=output,
         )
         print_comparison(result, Console())
+        if pairs:
+            print_pairs(result, Console())
         report = result.directory / "report.html"
         try:
             result.to_html(report)
@@ -279,6 +288,9 @@ def report(
         float | None,
         typer.Option(help="The smallest difference that matters. \\[default: as it was run]"),
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Compare all with all, too, not with relu only.")
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Write the trials to a .csv, .parquet or .json file, too."),
@@ -296,7 +308,7 @@ def report(
         from leakyrelu._report.export import ENDINGS, PAGES, to_tensorboard
         from leakyrelu._report.export import export as write
         from leakyrelu._report.html import comparison_page, experiments_page
-        from leakyrelu._report.terminal import print_comparison, print_experiments
+        from leakyrelu._report.terminal import print_comparison, print_experiments, print_pairs
 
         for file, endings in ((html, PAGES), (export, ENDINGS)):
             if file is not None:
@@ -337,6 +349,10 @@ def report(
         print_comparison(one, Console())
     else:
         print_experiments(found, Console())
+    for each in found if pairs else []:
+        if not one:
+            typer.echo(f"\n{each.directory}:")
+        print_pairs(each, Console())
     typer.echo("\n".join(["", *wrote]))
     if not_written:
         typer.echo(not_written, err=True)

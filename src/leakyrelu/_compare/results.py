@@ -9,12 +9,21 @@ from pathlib import Path
 
 from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.settings import Settings
-from leakyrelu._compare.statistics.candidates import Candidate, candidates
+from leakyrelu._compare.statistics.candidates import (
+    Candidate,
+    Pair,
+    all_pairs,
+    candidates,
+    chosen,
+)
+from leakyrelu._compare.statistics.crossed import Choice
+from leakyrelu._compare.statistics.evidence import Evidence
 from leakyrelu._compare.statistics.facts import Fact, Limit, facts, limit
 from leakyrelu._compare.statistics.relations import Relation, relations
-from leakyrelu._compare.statistics.rounds import looks, wanted
-from leakyrelu._compare.trial import Trial
+from leakyrelu._compare.statistics.rounds import wanted
+from leakyrelu._compare.trial import Key, Trial
 from leakyrelu._errors import InputError
+from leakyrelu.activations import Activation
 
 __all__ = ["Results"]
 
@@ -41,16 +50,34 @@ class Results:
         self.rope = rope
         self._others = [trial for trial in trials if not settings.cover(trial.key)]
         self._trials = [trial for trial in trials if settings.cover(trial.key)]
-        complete = _complete_rounds(settings, self._trials, task.score_step, rope)
-        self.is_finished = not wanted(settings, complete, task.score_step, rope)
+        complete = self._complete_rounds()
+        self.is_finished = not self._wanted(complete)
         if not self._trials:
             damaged = environment.get("damaged")
             raise InputError(
                 f"{directory} holds none of up to {settings.trials:,} trials yet; the command that "
                 "began it resumes" + (f" (damaged, and not counted: {damaged})" if damaged else "")
             )
-        found = candidates(settings, complete, task.score_step, rope) if complete else []
+        self._evidence = self._known(complete)
+        found = candidates(self._evidence, rope) if complete else []
         self.candidates: list[Candidate] = sorted(found, key=_place)
+
+    def _wanted(self, trials: Sequence[Trial]) -> list[Key]:
+        task = self.task
+        return wanted(self.settings, trials, task.score_step, self.rope, task.clusters)
+
+    def _complete_rounds(self) -> Sequence[Trial]:
+        """Return the trials of the rounds that are complete; all, if none is missing."""
+        known = {trial.key: trial for trial in self._trials}
+        complete: list[Trial] = []
+        while keys := self._wanted(complete):
+            if any(key not in known for key in keys):
+                return complete if self._known(complete).has_looked else []
+            complete += [known[key] for key in keys]
+        return self._trials
+
+    def _known(self, trials: Sequence[Trial]) -> Evidence:
+        return Evidence(self.settings, trials, self.task.score_step, self.task.clusters)
 
     def histories(self) -> list[Trial]:
         """Return the trials with their histories, as they are stored."""
@@ -66,16 +93,32 @@ class Results:
         """The candidate that all others are compared with."""
         return next(c for c in self.candidates if c.activation == self.settings.reference)
 
+    @functools.cached_property
+    def _choice(self) -> Choice[Activation] | None:
+        return chosen(self._evidence, [c.activation for c in self.trained])
+
     @property
     def recommended(self) -> Candidate | None:
-        """Who is most probably the best: of those better than the reference, else of all."""
-        better = [c for c in self.trained if c.verdict == "better"]
+        """Who to use on these data: who is ahead of all others, also where nothing is decided."""
+        if self._choice is None:  # of one seed
+            return max(self.trained, key=lambda c: c.score.mean, default=None)
+        return next(c for c in self.trained if c.activation == self._choice.name)
 
-        def worth(candidate: Candidate) -> float:
-            probability = candidate.probability_best  # None with one seed
-            return candidate.score.mean if probability is None else probability
+    @property
+    def best(self) -> list[Candidate]:
+        """Who can't be ruled out as the best on these data, at 95%; all of one seed."""
+        possible = self._choice and self._choice.possible
+        return [c for c in self.trained if possible is None or c.activation in possible]
 
-        return max(better or self.trained, key=worth, default=None)
+    @property
+    def regret(self) -> float:
+        """How far at worst the one recommended is below the best on these data, at 95%."""
+        return math.nan if self._choice is None else self._choice.regret
+
+    @functools.cached_property
+    def compared_pairs(self) -> list[Pair]:
+        """All trained against all on these data and for the source, the best first."""
+        return all_pairs(self._evidence, [c.activation for c in self.trained], self.rope)
 
     @functools.cached_property
     def relations(self) -> list[Relation]:
@@ -84,10 +127,10 @@ class Results:
 
     @property
     def first_round(self) -> tuple[int, int, int]:
-        """Seeds of the first round, its trials, and how many of these are there."""
-        seeds = self.settings.seeds[: looks(len(self.settings.seeds))[0]]
-        needed = len(self.settings.activations) * len(self.settings.learning_rates) * len(seeds)
-        return len(seeds), needed, sum(trial.seed in seeds for trial in self._trials)
+        """Seeds of the first round, its trials at the most, and how many of these are there."""
+        seeds = self.settings.seeds[: self._evidence.looks[0]]
+        most = len(self.settings.activations) * len(self.settings.learning_rates) * len(seeds)
+        return len(seeds), most, sum(trial.seed in seeds for trial in self._trials)
 
     @property
     def limit(self) -> Limit | None:
@@ -106,6 +149,11 @@ class Results:
         """The fewest and the most paired seeds that an activation is judged by."""
         counts = [len(c.trials) for c in self.trained] or [len(self.settings.seeds)]
         return min(counts), max(counts)
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether there are intervals of differences: not of one seed, nor of nothing trained."""
+        return any(c.difference and math.isfinite(c.difference.reach) for c in self.candidates)
 
     @property
     def has_different_seeds(self) -> bool:
@@ -128,16 +176,3 @@ def _place(candidate: Candidate) -> float:
         return 0.0
     mean = candidate.difference.mean
     return -(candidate.score.mean if math.isnan(mean) else mean)
-
-
-def _complete_rounds(
-    settings: Settings, trials: Sequence[Trial], score_step: float, rope: float
-) -> Sequence[Trial]:
-    """Return the trials up to the last round that is complete; all, if that is the last of all."""
-    known = {trial.key: trial for trial in trials}
-    complete: list[Trial] = []
-    while keys := wanted(settings, complete, score_step, rope):
-        if any(key not in known for key in keys):
-            return complete
-        complete += [known[key] for key in keys]
-    return trials

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from leakyrelu.activations import Activation, parse
 
 __all__ = [
     "CANDIDATES",
+    "PROTOCOL",
+    "SEEDS",
     "DEFAULT_ACTIVATIONS",
     "Batch",
     "Settings",
@@ -37,7 +39,9 @@ DEFAULT_ACTIVATIONS = (
     "silu",
 )
 
-CANDIDATES = ("activations", "learning_rates")  # fields of settings that may grow later
+CANDIDATES = ("activations", "learning_rates")  # fields of settings that may change later
+SEEDS = ("seeds", "asked")  # that may grow
+PROTOCOL = 4
 DEPTH, WIDTH = 24, 32  # of the networks made here
 WHOLE = (int, np.integer)
 
@@ -78,7 +82,9 @@ class Settings:
     model: str | None = None
     recipe: str | None = None
     # Raised when a change to the training makes other numbers of the same settings.
-    protocol: int = 3
+    protocol: int = PROTOCOL
+    # How many seeds were asked for, run by run; the first number is what was planned.
+    asked: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         """Return the settings as text, the same for the same settings."""
@@ -100,7 +106,29 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers of a trial: not which others there are."""
-        return {n: v for n, v in self._as_text().items() if n not in CANDIDATES}
+        return {n: v for n, v in self._as_text().items() if n not in (*CANDIDATES, *SEEDS)}
+
+    @property
+    def planned(self) -> int:
+        """How many seeds were planned before the first look."""
+        return self.asked[0] if self.asked else len(self.seeds)
+
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether trials were trained in another way, without results of each example."""
+        return self.protocol < PROTOCOL
+
+    def added_to(self, stored: Settings, begun: Collection[int]) -> Settings:
+        """Return these settings for an experiment that has begun.
+
+        Its seeds, those that were begun, stay and come first; what was planned stays planned.
+        """
+        kept = [seed for seed in stored.seeds if seed in begun]
+        seeds = (*kept, *(seed for seed in self.seeds if seed not in kept))
+        asked = stored.asked if begun else ()
+        if len(seeds) not in asked:
+            asked = (*asked, len(seeds))
+        return dataclasses.replace(self, seeds=seeds, asked=asked)
 
     @property
     def fingerprint(self) -> str:
@@ -185,7 +213,7 @@ def make_settings(
     _refuse_repeats("activation", parsed)
     if isinstance(seeds, WHOLE):
         if seeds < 1:
-            raise InputError(f"seeds is {seeds}, but a comparison needs 1 or more (20 is usual)")
+            raise InputError(f"seeds is {seeds}, but a comparison needs 1 or more (10 is usual)")
         seeds = range(int(seeds))
     seeds = list(seeds) if isinstance(seeds, Iterable) else [seeds]
     if not seeds or any(not isinstance(seed, WHOLE) or not 0 <= seed < 2**32 for seed in seeds):
@@ -227,6 +255,7 @@ def make_settings(
         width=None if width is None else int(width),
         model=model,
         recipe=recipe,
+        asked=(len(seeds),),
     )
 
 

@@ -31,7 +31,7 @@ def compare(
     optimizer: Callable[..., Any] | None = None,
     schedule: Callable[[Any, int], Any] | None = None,
     activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
-    seeds: int | Sequence[int] = 20,
+    seeds: int | Sequence[int] = 10,
     depth: int | None = None,
     width: int | None = None,
     epochs: int = 30,
@@ -96,10 +96,12 @@ def compare(
     activations : iterable of specs
         Two or more, as `leakyrelu.activations.parse` takes them. All are compared with
         ``relu``, or with the first where relu is not among them.
-    seeds : int or sequence of int, default 20
-        How many seeds (0, 1, 2, ...), or which, at the most. They are added in rounds, of 5, 10
-        and 20 seeds: after each one, learning rates that are clearly worse by validation data get
-        no more of them, nor do activations that can't be the best and are decided.
+    seeds : int or sequence of int, default 10
+        How many seeds (0, 1, 2, ...), or which, at the most; multiples of 5 use the data best. They
+        are added in rounds: learning rates that are clearly worse by validation data after 2 or 5
+        seeds get no more of them, nor do activations that can't be the best and are decided after
+        half of them. Ask for more later, and the experiment goes on from there; that is provided
+        for, and makes no false claims. Seeds that were begun count, also where fewer are asked for.
     depth : int, default 24
         Hidden layers, without a `model`. Deep and narrow is where ReLU units die; give those of
         the network you have in mind.
@@ -121,8 +123,8 @@ def compare(
         Of the Ray cluster; by default that of ``RAY_ADDRESS`` or one that runs here, else one is
         started.
     output : path, optional
-        Directory that keeps every finished trial; the same call resumes there, and one with other
-        activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
+        Directory that keeps every finished trial; the same call resumes there, and one with more
+        seeds, other activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
         a name made of data and settings.
     progress : bool, default True
         Show a progress bar on standard error.
@@ -170,6 +172,7 @@ def compare(
             from leakyrelu._compare.environment import environment
             from leakyrelu._compare.networks.recipe import fingerprint, make_recipe
             from leakyrelu._compare.settings import check_rope, make_settings
+            from leakyrelu._compare.store.reading import ASKED_FOR
             from leakyrelu._compare.store.writing import Store
             from leakyrelu._compare.training.train import Experiment
             from leakyrelu._comparison.comparison import Comparison
@@ -180,7 +183,7 @@ def compare(
 
     recipe = make_recipe(model, optimizer, schedule)
     task = make_task(data, target, kind, loss, metric, model is None, drop, progress)
-    settings = make_settings(
+    asked = make_settings(
         task.fingerprint,
         activations,
         seeds,
@@ -197,17 +200,19 @@ def compare(
         raise InputError(f"engine must be 'local' or 'ray', but is {engine!r}")
     if output is None:
         name = task.slug[:LONGEST_NAME].rstrip("-")  # the rest of it is in the fingerprint
-        output = Path("leakyrelu-runs") / f"{name}-{settings.fingerprint}"
+        output = Path("leakyrelu-runs") / f"{name}-{asked.fingerprint}"
     directory = Path(output)
     task.notes.extend(recipe.notes)
     task = dataclasses.replace(task, source=None)  # no worker needs it, and it may not be picklable
-    with (
-        Store(directory, settings, task.info, environment(task, recipe)) as store,
-        LiveProgress(settings, task.score, shown=progress) as listener,
-    ):
-        try:
-            run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
-        except KeyboardInterrupt:
-            listener.stopped()
-            raise
-        return Comparison(store.task, settings, store.trials(), store.environment, directory, rope)
+    with Store(directory, asked, task.info, environment(task, recipe)) as store:
+        settings = store.settings
+        with LiveProgress(settings, task.score, shown=progress) as listener:
+            try:
+                run(Experiment(task, settings, recipe), store, listener, engine, address, rope)
+            except KeyboardInterrupt:
+                listener.stopped()
+                raise
+            noted = store.environment
+            if len(settings.seeds) > len(asked.seeds):
+                noted[ASKED_FOR] = str(len(asked.seeds))
+            return Comparison(store.task, settings, store.trials(), noted, directory, rope)

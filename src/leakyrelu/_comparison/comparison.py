@@ -38,6 +38,13 @@ class Comparison(Results):
         Where the trials are stored.
     rope : float
         The smallest difference that matters, in the unit of the score.
+    recommended : Candidate or None
+        Which to use, also where nothing is decided: the one ahead of all others.
+    best : list of Candidate
+        Those that can't be ruled out as the best on these data, at 95%.
+    regret : float
+        How far at worst the recommended one is below the best on these data, at 95%; NaN of one
+        seed.
     is_finished : bool
         Whether no trial is missing. If one is, all the above is of the rounds that are complete. If
         that is none, there are no candidates, the verdict says what is missing, and `trials`,
@@ -89,7 +96,7 @@ class Comparison(Results):
 
     @property
     def verdict(self) -> str:
-        """A sentence or two that claim no more than the intervals allow."""
+        """Which may be the best, what differs, which to use, and what holds for the source."""
         return sentences.verdict(self)
 
     @property
@@ -110,12 +117,14 @@ class Comparison(Results):
     def table(self) -> pd.DataFrame:
         """Return one row an activation, in the order of `candidates`.
 
-        Scores and differences are in the metric's unit (accuracy: 0 to 1). ``low`` and
-        ``high`` bound a 95% interval; those of the differences hold for all activations
-        together. ``probability better`` is that of any difference in its favour, ``probability
-        best`` that of being the best of all. ``born dead %``
-        and ``first gradient start`` are before training; the latter is the gradient of the first
-        weights as a multiple of that of the last, the median over the seeds.
+        Scores and differences are in the metric's unit (accuracy: 0 to 1). ``low`` and ``high``
+        bound a 95% interval of the score. Differences are claimed *on these data* (networks trained
+        on this data set, on new examples) and *for the source* (networks trained on other samples
+        of it, too); their intervals hold in 95% or more each by itself, all verdicts of a claim in
+        95% together. ``probability better`` is that of any difference in its favour, ``probability
+        best`` that of being the best of all, both on these data. ``born dead %`` and ``first
+        gradient start`` are before training; the latter is the gradient of the first weights as a
+        multiple of that of the last, the median over the seeds.
 
         Raises
         ------
@@ -124,6 +133,21 @@ class Comparison(Results):
         """
         self._check_verdict()
         return tables.candidates_table(self)
+
+    def pairs(self) -> pd.DataFrame:
+        """Return one row a pair of trained activations, all against all, the best first.
+
+        ``difference`` is how much the first is above the second. All verdicts of a claim, *on these
+        data* or *for the source*, hold together in 95%; so there are more undecided than in
+        `table`, which compares with the reference only.
+
+        Raises
+        ------
+        InputError
+            If no round of seeds is complete.
+        """
+        self._check_verdict()
+        return tables.pairs_table(self)
 
     def trials(self) -> pd.DataFrame:
         """Return one row a trial: what it is, its scores, and its condition before and after.

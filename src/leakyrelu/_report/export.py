@@ -19,7 +19,7 @@ from leakyrelu._compare.trial import Trial
 from leakyrelu._data.files import check_file, replacing
 from leakyrelu._errors import InputError
 from leakyrelu._report import sentences
-from leakyrelu._report.tables import candidates_table, names_of, trials_table
+from leakyrelu._report.tables import candidates_table, names_of, pairs_table, trials_table
 from leakyrelu._report.why import explain
 
 __all__ = ["ENDINGS", "PAGES", "as_json", "check_runs", "export", "to_tensorboard"]
@@ -61,13 +61,22 @@ def as_json(found: Results) -> dict[str, Any]:
             "rope": found.rope,
             "is_finished": found.is_finished,
             "verdict": sentences.verdict(found),
+            "best on these data": [str(c.activation) for c in found.best],
+            "recommended": found.recommended and str(found.recommended.activation),
+            "regret on these data": found.regret,
             "why": explain(found),
             "notes": sentences.notes(found),
             "table": candidates_table(found).to_dict("records") if found.candidates else [],
-            "trials": [dataclasses.asdict(trial) for trial in found.histories()],
+            "pairs": pairs_table(found).to_dict("records") if found.candidates else [],
+            "trials": [_trial(trial) for trial in found.histories()],
         }
     )
     return everything
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    """Return a trial, without the results of its test examples."""
+    return {name: value for name, value in dataclasses.asdict(trial).items() if name != "results"}
 
 
 def _finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from leakyrelu._compare.metric import Metric
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.statistics.candidates import Candidate, Estimate
+from leakyrelu._compare.statistics.crossed import Claim
 from leakyrelu._plot.figure import NotebookFigure
 from leakyrelu._report.svg import Drawing, Value, mark
 from leakyrelu._report.words import interval, percent, score_in_words, with_unit
@@ -57,7 +58,7 @@ def scores(comparison: Results, axes: Axes) -> Drawing:
 
 
 def differences(comparison: Results, axes: Axes) -> Drawing:
-    """Draw each paired difference to the reference, with simultaneous 95% intervals."""
+    """Draw each paired difference to the reference, as it is claimed of these data."""
     metric, reference = comparison.task.metric, comparison.settings.reference
     trained = comparison.trained  # the row of the reference stays empty: rows as in `scores`
     values = _intervals(axes, trained, [c.difference for c in trained], metric, signed=True)
@@ -65,9 +66,14 @@ def differences(comparison: Results, axes: Axes) -> Drawing:
     if comparison.rope:
         reach = metric.scale * comparison.rope
         axes.axvspan(-reach, reach, color=OTHERS, alpha=0.2, linewidth=0, zorder=0)
-    axes.set_xlabel(f"difference to {reference} ({metric.unit_of_difference.strip() or metric})")
+    for row, claim in enumerate(c.source for c in trained):
+        if claim is not None:
+            ends = [metric.scale * claim.low, metric.scale * claim.high]
+            axes.plot(ends, [row, row], color=OTHERS, linewidth=1, zorder=0.5)
+    unit = metric.unit_of_difference.strip() or metric
+    axes.set_xlabel(f"difference to {reference} ({unit}); thin: for the source")
     told = "; ".join(value.text for value in values)
-    return Drawing(f"Difference to {reference} with 95% intervals. {told}", values)
+    return Drawing(f"Difference to {reference} on these data with 95% intervals. {told}", values)
 
 
 def learning_curve(comparison: Results, candidate: Candidate, axes: Axes) -> Drawing:
@@ -198,7 +204,7 @@ def most_silent(comparison: Results) -> float:
 def _intervals(
     axes: Axes,
     candidates: Sequence[Candidate],
-    estimates: Sequence[Estimate | None],
+    estimates: Sequence[Estimate | Claim | None],
     metric: Metric,
     signed: bool = False,
 ) -> list[Value]:

@@ -22,12 +22,13 @@ from leakyrelu._compare.statistics.condition import (
     silent_by_layer,
     slopes,
 )
+from leakyrelu._compare.statistics.crossed import SHARED
 from leakyrelu._compare.statistics.relations import FEWEST_TO_TELL, THRESHOLDS
 from leakyrelu._report import figures, sentences, why_figures
 from leakyrelu._report.svg import page_figure
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain, names_of_slopes
-from leakyrelu._report.words import fraction, interval, percent, with_unit
+from leakyrelu._report.words import MARKS, fraction, interval, percent, with_unit
 from leakyrelu.activations import Activation
 
 __all__ = ["comparison_page", "experiments_page"]
@@ -55,6 +56,7 @@ def _template(name: str) -> jinja2.Template:
         "why": explain,
         "progress": sentences.progress,
         "seeds": sentences.seeds,
+        "mark": lambda claim: MARKS[claim.verdict],
     }
     return environment.get_template(name)
 
@@ -81,6 +83,8 @@ def comparison_page(comparison: Results) -> str:
         settings=comparison.settings,
         task=comparison.task,
         recommended=recommended,
+        use=sentences.use(comparison),
+        shared=SHARED["the source"],
         recommended_code=recommended and recommended.activation.code,
         gain=recommended and recommended.activation.gain,
         most=figures.most_silent(comparison) if trained else 0,

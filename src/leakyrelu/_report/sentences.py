@@ -10,28 +10,31 @@ from leakyrelu._compare.statistics import facts
 from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.store import reading
 from leakyrelu._report.words import (
-    difference,
+    by,
     few,
     listing,
+    odds,
     plain_difference,
     score_in_words,
 )
 
-__all__ = ["notes", "progress", "seeds", "verdict"]
+__all__ = ["notes", "progress", "seeds", "use", "verdict"]
+
+MOST_LISTED = 4  # of those that may be best, if it is shorter to name the others
 
 
 def verdict(found: Results) -> str:
-    """Say in a sentence or two what the differences show, and claim no more."""
+    """Say which may be best, what differs, and which to use; then what holds for the source."""
     if not found.candidates:
         seeds, needed, there = found.first_round
         return (
-            f"No verdict yet: {there:,} of {needed:,} trials of the first round ({seeds} "
+            f"No verdict yet: {there:,} of up to {needed:,} trials of the first round ({seeds} "
             "seeds) are finished. The same call or command resumes."
         )
-    sentences = [_differences(found)]
+    each = [_best(found), _differences(found), use(found), _for_the_source(found), *_lost(found)]
     if found.limit is not None:
-        sentences.insert(0, _limit(found, found.limit))
-    return " ".join(sentences)
+        each.insert(0, _limit(found, found.limit))
+    return " ".join(filter(None, each))
 
 
 def progress(found: Results) -> str:
@@ -66,8 +69,13 @@ def notes(found: Results) -> list[str]:
     began = stored.get(reading.BEGAN_WITH)
     if began and began != found.settings.candidates:
         told.append(
-            f"The experiment began with {began}. The intervals hold for the activations in this "
+            f"The experiment began with {began}. The claims hold for the activations in this "
             "table; choosing these after seeing results gives chance more tries."
+        )
+    if asked := stored.get(reading.ASKED_FOR):
+        told.append(
+            f"{asked} seeds were asked for, but {len(found.settings.seeds)} had been begun in "
+            f"{found.directory}: all of them count."
         )
     others, rates = found.left_out
     if left_out := [*others, *(f"learning rate {rate:g}" for rate in rates)]:
@@ -92,27 +100,39 @@ def _limit(found: Results, limit: facts.Limit) -> str:
     return f"No activation {beats} always guessing {metric.guess} ({score})."
 
 
+def _best(found: Results) -> str:
+    """Say which activations can't be ruled out as the best."""
+    trained = found.trained
+    if not _has_several_seeds(found) or len(trained) < 2:
+        return ""
+    names = [c.activation for c in found.best]
+    others = [c.activation for c in trained if c.activation not in names]
+    if not others:
+        told = f"any of the {len(names)}" if len(names) > 2 else listing(names, "or")
+    elif len(others) < len(names) and len(names) > MOST_LISTED:
+        told = f"any but {listing(others)}"
+    else:
+        told = listing(names, "or")
+    return f"Best on these data: {told} (95%)."
+
+
+def _has_several_seeds(found: Results) -> bool:
+    return bool(found.trained) and min(len(c.trials) for c in found.trained) > 1
+
+
 def _differences(found: Results) -> str:
-    own, metric, settings = found.reference, found.task.metric, found.settings
-    reference = settings.reference
-    others = [c for c in found.trained if c.difference is not None]
-    tail = ""
-    if not own.lost and reference.can_die:
-        tail = f"; {own.dead:.1%} of {reference}'s units ended dead"
-        tail += f" ({own.born_dead:.1%} were born dead)"
-    if diverged := [c.activation for c in found.candidates if c.lost == "diverged"]:
-        tail += f"; {listing(diverged)} diverged with some seed at every learning rate"
-    if undefined := [c.activation for c in found.candidates if c.lost == "undefined"]:
-        tail += f"; {metric} of {listing(undefined)} is undefined at every learning rate"
+    own, metric = found.reference, found.task.metric
+    reference = own.activation
     if own.lost:
         why = "which diverged" if own.lost == "diverged" else f"whose {metric} is undefined"
-        return f"Nothing can be said about differences from {reference}, {why}{tail}."
-    if len(settings.seeds) < 2 or len(own.trials) < 2:
-        return f"One seed can't show a difference that chance could not explain; use more{tail}."
+        return f"Nothing can be said about differences from {reference}, {why}."
+    if not _has_several_seeds(found):
+        return "One seed can't show a difference that chance could not explain; use more."
+    others = [c for c in found.trained if c.difference is not None]
     if not others:
-        return f"Nothing is left to compare with {reference}{tail}."
+        return f"Nothing is left to compare with {reference}."
     counts = [len(c.trials) for c in others]
-    basis = f"{_seeds(min(counts), max(counts))}, 95% intervals for all comparisons together"
+    basis = _seeds(min(counts), max(counts))
     if found.rope:
         basis += f"; differences up to {plain_difference(found.rope, metric)} count as none"
 
@@ -120,23 +140,77 @@ def _differences(found: Results) -> str:
         return [c for c in others if c.verdict == word]
 
     def listed(some: Sequence[Candidate]) -> str:
-        names = [
-            f"{c.activation} ({difference(c.difference, metric)})" for c in some if c.difference
-        ]
-        return f"{listing(names)} {'is' if len(some) == 1 else 'are'}"
+        return listing([f"{c.activation} by {by(c.difference, metric)}" for c in some if c.difference])
 
-    better, worse, equivalent = those("better"), those("worse"), those("equivalent")
+    def named(word: str) -> list[str]:
+        names = [c.activation for c in those(word)]
+        return [f"{word}: {listing(names)}"] if names else []
+
+    better, worse = those("better"), those("worse")
+    told = [f"worse: {listed(worse)}"] if worse else []
+    told += named("equivalent")
     if better:
-        text = f"{listed(better)} better than {reference} in {metric}"
-        text += f"; {listed(worse)} worse" if worse else ""
+        start = f"On these data, better than {reference} in {metric}: {listed(better)}"
+        told += named("undecided")
     elif worse:
-        text = f"Nothing is detectably better than {reference} in {metric}; {listed(worse)} worse"
+        start = f"On these data, nothing is detectably better than {reference} in {metric}"
+        told += named("undecided")
     else:
-        text = f"No detectable difference from {reference} in {metric}"
-    if equivalent:
-        names = listing([c.activation for c in equivalent])
-        text += f"; {names} {'is' if len(equivalent) == 1 else 'are'} equivalent to it"
-    return f"{text} ({basis}){tail}."
+        where = "" if told else ", nor for their source"
+        start = f"On these data, no detectable difference from {reference} in {metric}{where}"
+    return f"{'; '.join([start, *told])} ({basis})."
+
+
+def use(found: Results) -> str:
+    """Say which activation to use, and what that may lose."""
+    chosen, metric = found.recommended, found.task.metric
+    if chosen is None or len(found.trained) < 2:
+        return ""
+    if chosen.probability_best is None:
+        return f"{chosen.activation} had the highest score."
+    told = f"Use {chosen.activation}: on these data it is best with probability "
+    told += odds(chosen.probability_best)
+    if found.regret > 0:
+        most = f"{metric.scale * found.regret:.{metric.digits}f}{metric.unit_of_difference}"
+        told += f", and at worst {most} below the best (95%)"
+    return f"{told}."
+
+
+def _for_the_source(found: Results) -> str:
+    """Say what of it holds for the source of the data."""
+    decided = [c for c in found.trained if c.verdict not in (None, "undecided")]
+    if not decided:
+        return ""
+    holds = [c for c in decided if c.source and c.source.verdict == c.verdict]
+    if len(holds) == len(decided):
+        what = "this difference holds" if len(holds) == 1 else "these differences hold"
+        return f"For the source of the data, too, {what}."
+    if not holds:
+        return "For the source of the data, nothing is decided."
+    by_word: dict[str, list[str]] = {}
+    for c in decided:
+        if c.source:
+            by_word.setdefault(c.source.verdict, []).append(c.activation)
+    order = ("better", "worse", "equivalent", "undecided")
+    told = [f"{word}: {listing(by_word[word])}" for word in order if word in by_word]
+    return f"For the source of the data, {'; '.join(told)}."
+
+
+def _lost(found: Results) -> list[str]:
+    """Say how many units died, and who got no score."""
+    own, told = found.reference, []
+    if not own.lost and own.activation.can_die:
+        told.append(
+            f"{own.dead:.1%} of {own.activation}'s units ended dead ({own.born_dead:.1%} were born "
+            "dead)."
+        )
+    if diverged := [c.activation for c in found.candidates if c.lost == "diverged"]:
+        told.append(f"{listing(diverged)} diverged with some seed at every learning rate.")
+    if undefined := [c.activation for c in found.candidates if c.lost == "undefined"]:
+        told.append(
+            f"{found.task.metric} of {listing(undefined)} is undefined at every learning rate."
+        )
+    return told
 
 
 # --- Notes -------------------------------------------------------------------------------------
@@ -194,7 +268,7 @@ def _(fact: facts.Undecided, found: Results) -> str:
         + (f"about {seeds:,} seeds in total would settle it (50% power)" if seeds else never)
         for seeds, names in fact.by_seeds.items()
     ]
-    return f"Undecided; if the differences stay as they are: {'; '.join(needs)}."
+    return f"Undecided on these data; if the differences stay as they are: {'; '.join(needs)}."
 
 
 @_note.register
@@ -208,9 +282,27 @@ def _(fact: facts.RopeWouldSettle, found: Results) -> str:
 
 
 @_note.register
+def _(fact: facts.EarlierVersion, found: Results) -> str:
+    return (
+        "This experiment was made by an earlier version of leakyrelu, which kept no results of "
+        "single test examples: its intervals rest on the scores of seeds alone, and are wider. To "
+        "go on, begin anew in another directory."
+    )
+
+
+@_note.register
+def _(fact: facts.SeedsOnly, found: Results) -> str:
+    return (
+        f"What single test examples add to {found.task.metric} is not known for networks of "
+        f"{listing(fact.activations)}, as where it is undefined without some of them: intervals "
+        "rest on the scores of seeds alone there, and are wider."
+    )
+
+
+@_note.register
 def _(fact: facts.Dropped, found: Results) -> str:
     names = [f"{name} ({seeds} seeds)" for name, seeds in fact.seeds.items()]
     return (
-        f"No more seeds were spent on {', '.join(names)}: they are decided, and more seeds would "
-        "hardly have made one of them the best."
+        f"No more seeds were spent on {', '.join(names)}: they are decided on these data, and more "
+        "seeds would hardly have made one of them the best."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,24 +12,27 @@ from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import END, START, median_reach, reach, silent
 from leakyrelu.activations import Activation
 
-__all__ = ["candidates_table", "names_of", "side_by_side", "trials_table"]
+__all__ = ["candidates_table", "names_of", "pairs_table", "side_by_side", "trials_table"]
 
 
 def candidates_table(found: Results) -> pd.DataFrame:
     """Return one row per activation: see `Comparison.table`."""
     rows = []
     for c in found.candidates:
-        difference = c.difference
+        here, source = c.difference, c.source
         rows.append(
             {
                 "activation": str(c.activation),
                 found.task.metric.name: c.score.mean,
                 "low": c.score.low,
                 "high": c.score.high,
-                f"difference to {found.settings.reference}": difference and difference.mean,
-                "difference low": difference and difference.low,
-                "difference high": difference and difference.high,
-                "verdict": c.verdict,
+                f"difference to {found.settings.reference}": here and here.mean,
+                "low on these data": here and here.low,
+                "high on these data": here and here.high,
+                "verdict on these data": c.verdict,
+                "low for the source": source and source.low,
+                "high for the source": source and source.high,
+                "verdict for the source": source and c.verdict and source.verdict,
                 "probability better": c.probability,
                 "probability best": c.probability_best,
                 "seeds": len(c.trials),
@@ -41,7 +45,32 @@ def candidates_table(found: Results) -> pd.DataFrame:
                 "seconds": c.seconds,
             }
         )
-    numbers = [name for name in rows[0] if name not in ("activation", "verdict")]
+    return _as_frame(rows, ("activation",))
+
+
+def pairs_table(found: Results) -> pd.DataFrame:
+    """Return one row per pair: see `Comparison.pairs`."""
+    rows = [
+        {
+            "first": str(pair.first),
+            "second": str(pair.second),
+            "difference": pair.difference.mean,
+            "low on these data": pair.difference.low,
+            "high on these data": pair.difference.high,
+            "verdict on these data": pair.difference.verdict,
+            "low for the source": pair.source.low,
+            "high for the source": pair.source.high,
+            "verdict for the source": pair.source.verdict,
+            "probability better": pair.probability,
+        }
+        for pair in found.compared_pairs
+    ]
+    return _as_frame(rows, ("first", "second"))
+
+
+def _as_frame(rows: list[dict[str, Any]], names: Sequence[str]) -> pd.DataFrame:
+    texts = (*names, "verdict on these data", "verdict for the source")
+    numbers = [name for row in rows[:1] for name in row if name not in texts]
     return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
 
 

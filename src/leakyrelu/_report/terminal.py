@@ -16,11 +16,12 @@ from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.statistics.condition import START, median_reach
+from leakyrelu._compare.statistics.crossed import Claim
 from leakyrelu._compare.trial import LOOK_EXAMPLES, Trial
 from leakyrelu._report import sentences
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain
-from leakyrelu._report.words import fraction, interval, percent, score_in_words
+from leakyrelu._report.words import MARKS, fraction, interval, percent, score_in_words
 from leakyrelu.health import Examination
 
 __all__ = [
@@ -28,12 +29,16 @@ __all__ = [
     "print_comparison",
     "print_examination",
     "print_experiments",
+    "print_pairs",
     "scores_so_far",
 ]
 
 PARTS = ("validation", "test")
 SO_FAR = "so far, at the learning rate that is best in validation; too early to tell differences"
 WIDEST = 100  # columns that a table takes
+MARKED = "▲ better, ▼ worse, = equivalent, ? undecided: all of a column right with 95%"
+ON_THESE_DATA = "on these data (networks trained on this data set, on new examples)"
+FOR_THE_SOURCE = "source: for their source (networks trained on other samples of it, too)"
 STUCK = "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)"
 
 
@@ -130,9 +135,8 @@ def print_comparison(comparison: Results, console: Console) -> None:
         return
     columns = {
         f"test {metric}": lambda c: interval(c.score, metric),
-        f"vs {settings.reference}": lambda c: (
-            "" if c.difference is None else interval(c.difference, metric, signed=True)
-        ),
+        f"vs {settings.reference}": lambda c: _claimed(c.difference, metric),
+        "source": lambda c: _claimed(c.source, metric, c.difference),
         "best": lambda c: "" if c.probability_best is None else f"{100 * c.probability_best:.0f}%",
         "dead": lambda c: percent(c.dead),
         "stuck": lambda c: percent(c.stuck_negative),
@@ -141,7 +145,6 @@ def print_comparison(comparison: Results, console: Console) -> None:
     }
     # Shown where there is room, the most telling first.
     more = {
-        "verdict": lambda c: c.verdict or "",
         "seeds": lambda c: str(len(c.trials)),
         "1st grad": lambda c: fraction(median_reach(c.trials, START)),
     }
@@ -163,9 +166,13 @@ def print_comparison(comparison: Results, console: Console) -> None:
         if fits(wider, min(console.width, WIDEST)):
             columns = wider
     console.print(_scores_table(comparison, columns), markup=False, highlight=False)
-    say("±: 95% interval; those of differences hold for all activations simultaneously")
+    say("±: 95% interval, or wider; each holds by itself")
+    if comparison.has_claims:
+        say(MARKED)
+        say(f"vs {settings.reference}: {ON_THESE_DATA}")
+        say(FOR_THE_SOURCE)
     if "best" in columns:
-        say("best: probability of being the best of all; go by it if you must choose")
+        say("best: probability of being the best of all on these data")
     say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient")
     if "stuck" in columns:
         say(STUCK)
@@ -174,9 +181,48 @@ def print_comparison(comparison: Results, console: Console) -> None:
     conclude()
 
 
+def _claimed(claim: Claim | None, metric: Metric, beside: Claim | None = None) -> str:
+    """Write a difference with what is claimed; without the mean, if that is beside it."""
+    if claim is None:
+        return ""
+    text = interval(claim, metric, signed=True)
+    if math.isnan(claim.reach):
+        return "" if beside is not None else text
+    if beside is not None and beside.mean == claim.mean:
+        text = text[text.index("±") :]
+    return f"{text} {MARKS[claim.verdict]}"
+
+
+def print_pairs(comparison: Results, console: Console) -> None:
+    """Print how much each activation is above each other."""
+    if not comparison.candidates:
+        return
+    metric = comparison.task.metric
+    table = _table()
+    for name in ("activation", "above"):
+        table.add_column(name, no_wrap=True)
+    for name in ("on these data", "source", "better"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for pair in comparison.compared_pairs:
+        style = {"better": "green", "worse": "red"}.get(pair.difference.verdict)
+        table.add_row(
+            *(pair.first, pair.second, _claimed(pair.difference, metric)),
+            _claimed(pair.source, metric, pair.difference),
+            "" if math.isnan(pair.probability) else f"{100 * pair.probability:.0f}%",
+            style=style,
+        )
+    console.print(table, markup=False, highlight=False)
+    for line in (
+        MARKED,
+        FOR_THE_SOURCE,
+        "better: probability that the first is better by any amount on these data",
+    ):
+        console.print(line, markup=False, highlight=False)
+
+
 def _scores_table(comparison: Results, columns: dict[str, Callable[[Candidate], str]]) -> Table:
     """Make the table of these columns, in an order that does not depend on theirs."""
-    order = ("test", "vs", "verdict", "best", "dead", "stuck", "1st grad", "seeds", "lr", "time")
+    order = ("test", "vs", "source", "best", "dead", "stuck", "1st grad", "seeds", "lr", "time")
     names = sorted(
         columns, key=lambda name: order.index(name if name in order else name.split()[0])
     )
@@ -197,19 +243,18 @@ def print_experiments(comparisons: Sequence[Results], console: Console) -> None:
     table.add_column("activation", overflow="fold")
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
-    marks = {"better": " ▲", "worse": " ▼", "equivalent": " =", "undecided": " ?"}
     for activation, row in side_by_side(comparisons):
         cells = [
             c
             and interval(c.score, comparison.task.metric)
-            + marks.get(c.verdict or "", "\u00a0\u00a0")
+            + (f" {MARKS[c.verdict]}" if c.verdict else "\u00a0\u00a0")
             for c, comparison in zip(row, comparisons, strict=True)
         ]
         table.add_row(activation, *(cell or "" for cell in cells))
     console.print(table, markup=False, highlight=False)  # a directory may be named [red]
     for line in (
-        "±: 95% interval; compared with the reference of its experiment: ▲ better, ▼ worse,",
-        "= equivalent, ? undecided",
+        "±: 95% interval; than the reference of its experiment, on its data: ▲ better,",
+        "▼ worse, = equivalent, ? undecided",
         "Scores of different data or settings are not comparable across columns.",
     ):
         console.print(line, markup=False, highlight=False)

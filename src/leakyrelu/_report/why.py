@@ -39,7 +39,10 @@ def explain(found: Results) -> list[str]:
         others = reference if own.lost else "the others"
         told = [f"There is nothing to explain: {others} {why}, so nothing could be compared."]
     elif not told:
-        told = [f"No activation is better or worse than {reference}: there is nothing to explain."]
+        told = [
+            f"No activation is known to be better or worse than {reference}: there is nothing to "
+            "explain."
+        ]
     told += [_slopes(c) for c in trained if c.trials[0].history[END].slopes]
     return [*told, _relations(found.relations)] if trained else told
 
@@ -52,7 +55,7 @@ def _reason(candidate: Candidate, reference: Candidate) -> str:
     is_better = candidate.verdict == "better"
     speaking_for = [text for is_healthier, text in findings if text and is_healthier == is_better]
     against = [text for is_healthier, text in findings if text and is_healthier != is_better]
-    start = f"{candidate.activation} is {candidate.verdict} than {reference.activation}"
+    start = f"{candidate.activation} is {candidate.verdict} than {reference.activation} on these data"
     if speaking_for:
         sentence = f"{start}. What sets it apart: {'; '.join(speaking_for)}."
     elif against:

@@ -6,21 +6,25 @@ import math
 from collections.abc import Sequence
 
 from leakyrelu._compare.metric import Metric
-from leakyrelu._compare.statistics.intervals import Estimate
+from leakyrelu._compare.statistics.candidates import Estimate
+from leakyrelu._compare.statistics.crossed import Claim
 
 __all__ = [
-    "difference",
+    "MARKS",
+    "by",
     "few",
     "fraction",
     "interval",
     "listing",
     "percent",
+    "odds",
     "plain_difference",
     "score_in_words",
     "with_unit",
 ]
 
 MOST_NAMED = 5
+MARKS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 
 
 def with_unit(metric: Metric) -> str:
@@ -35,7 +39,7 @@ def score_in_words(score: float, metric: Metric) -> str:
     return f"{metric.scale * score:.{metric.digits}f}{metric.unit}"
 
 
-def interval(estimate: Estimate, metric: Metric, signed: bool = False) -> str:
+def interval(estimate: Estimate | Claim, metric: Metric, signed: bool = False) -> str:
     """Write an estimate as ``97.1 ± 0.9%``, without the ± where there is no interval.
 
     A difference (`signed`) has a sign and no unit.
@@ -49,18 +53,23 @@ def interval(estimate: Estimate, metric: Metric, signed: bool = False) -> str:
     return text if signed else f"{text}{metric.unit}"
 
 
-def difference(estimate: Estimate, metric: Metric) -> str:
-    """Write a difference with the ends of its interval: ``+5.5 points, 0.3 to 9.9``."""
-    mean, low, high = (
-        f"{metric.scale * value:+.{metric.digits}f}"
-        for value in (estimate.mean, estimate.low, estimate.high)
-    )
-    return f"{mean}{metric.unit_of_difference}, {low} to {high}"
+def by(claim: Claim, metric: Metric) -> str:
+    """Write by how much something is better or worse: ``2.8 to 7.4 points``."""
+    low, high = sorted(abs(end) for end in claim.interval)
+    ends = [f"{metric.scale * end:.{metric.digits}f}" for end in (low, high)]
+    return f"{ends[0]} to {ends[1]}{metric.unit_of_difference}"
 
 
 def plain_difference(size: float, metric: Metric) -> str:
     """Write a size of differences: ``2 points``."""
     return f"{metric.scale * size:g}{metric.unit_of_difference}"
+
+
+def odds(probability: float) -> str:
+    """Write a probability of 0 to 1 with two digits: ``0.61``, and ``over 0.99``."""
+    if probability > 0.99:
+        return "over 0.99"
+    return f"{probability:.2f}" if probability >= 0.01 else "under 0.01"
 
 
 def percent(share: float) -> str:
@@ -91,9 +100,9 @@ def _two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}"
 
 
-def listing(items: Sequence[str]) -> str:
+def listing(items: Sequence[str], last: str = "and") -> str:
     """Join names in a sentence: ``a, b and c``."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
 def few(items: Sequence[object], separator: str = ", ") -> str:

@@ -34,7 +34,7 @@ ROWS_OF_AN_ID = 20
 LEAST_EXAMPLES = 20
 # Columns named in a note; of more, their number is told.
 NAMED = 5
-TOO_RARE = "Some classes are too rare to be split evenly; the splits are fully random."
+TOO_RARE = "Some classes are too rare to be in every part of each split."
 TWO_PARTS = (
     "data is a train and a test part, but splits can't be given: give all examples as one, which "
     "each seed splits anew"

@@ -18,9 +18,20 @@ from leakyrelu._compare.fingerprint import hash_in_use, hash_of
 from leakyrelu._compare.metric import ACCURACY, R2, Metric, metric_named
 from leakyrelu._errors import InputError
 
-__all__ = ["Kind", "Split", "Task", "TaskInfo", "check_kind", "left_out_by", "name_of"]
+__all__ = [
+    "BLOCKS",
+    "Kind",
+    "Split",
+    "Task",
+    "TaskInfo",
+    "check_kind",
+    "left_out_by",
+    "name_of",
+]
 
 VALIDATION_SHARE = TEST_SHARE = 0.2
+FOLDS = 5
+BLOCKS = 50  # of examples at most, to be left out of a score one by one
 ITEMS_HASHED = 16  # of a data set, which may be large
 LONGEST_SLUG = 80  # letters; file systems take 255 with what is added to it
 
@@ -79,6 +90,10 @@ class TaskInfo:
     baseline : float or None
         The score of who looks at no features, and always guesses the majority class or the mean;
         None where it is not known.
+    groups : list of int or None
+        Of each example, if some belong together.
+    blocks : int
+        In how many blocks examples were left out of the score, 0 if one by one.
     """
 
     name: str
@@ -88,6 +103,16 @@ class TaskInfo:
     description: str
     notes: list[str]
     baseline: float | None = None
+    groups: list[int] | None = None
+    blocks: int = 0
+
+    @property
+    def clusters(self) -> npt.NDArray[np.int64] | None:
+        """Numbers of what was sampled, and left out of a score, at once; None if examples were."""
+        if self.groups is None and not self.blocks:
+            return None
+        own = np.arange(self.examples) if self.groups is None else np.array(self.groups, np.int64)
+        return own % self.blocks if self.blocks else own
 
     def to_json(self) -> str:
         """Return it as text."""
@@ -171,7 +196,7 @@ class Task:
         if self.score != ACCURACY:
             return 0.0
         targets_of_each = (self.y != left_out_by(self.loss)).sum() / len(self.y)
-        return float(1 / (math.ceil(TEST_SHARE * len(self.y)) * targets_of_each))
+        return float(1 / (self._part_size * targets_of_each))
 
     @property
     def info(self) -> TaskInfo:
@@ -188,7 +213,20 @@ class Task:
             ", ".join(described),
             self.notes,
             self.baseline,
+            None if self.groups is None else self.groups.tolist(),
+            BLOCKS if self.has_blocks else 0,
         )
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether examples are left out of the score in blocks, as it is no mean over them."""
+        is_mean = self.metric is None and self.kind == "classification"
+        return not is_mean and self._part_size > BLOCKS
+
+    @property
+    def _part_size(self) -> int:
+        """How many examples test, and how many validate."""
+        return math.ceil(TEST_SHARE * len(self.y))
 
     @property
     def baseline(self) -> float | None:
@@ -236,23 +274,26 @@ class Task:
         return digest.hexdigest()[:16]
 
     def split(self, seed: int) -> Split:
-        """Divide the examples 60/20/20 into train, validation and test, by class if they allow."""
-        from sklearn.model_selection import train_test_split
+        """Divide the examples 60/20/20 into train, validation and test.
 
-        by_class = self.y if self.can_stratify else None
+        Every five seeds test each example once. The examples lie on a circle, drawn anew for these
+        five, on which classes are mixed evenly; the test part is a fifth of it, the next fifth
+        validates. All seeds have parts of the same size, so where five do not divide the examples,
+        a few are tested twice.
+        """
+        size = self._part_size
         if self.groups is not None:
-            size = math.ceil(TEST_SHARE * len(self.y))
+            by_class = self.y if self.can_stratify else None
             return Split(*grouped_split(self.groups, by_class, size, seed))
-        rows = np.arange(len(self.y))
-        rest, test = train_test_split(
-            rows, test_size=TEST_SHARE, random_state=seed, stratify=by_class
-        )
-        train, validation = train_test_split(
-            rest,
-            test_size=VALIDATION_SHARE / (1 - TEST_SHARE),
-            random_state=seed,
-            stratify=None if by_class is None else by_class[rest],
-        )
+        repeat, fold = divmod(seed, FOLDS)
+        rng = np.random.default_rng(repeat)
+        place = rng.random(len(self.y))
+        if self.kind == "classification" and self.y.ndim == 1:
+            for number in np.unique(self.y):
+                own = np.flatnonzero(self.y == number)
+                place[own] = (rng.permutation(len(own)) + rng.random()) / len(own)
+        order = np.roll(place.argsort(), -round(fold * len(self.y) / FOLDS))
+        test, validation, train = np.split(order, [size, 2 * size])
         return Split(train, validation, test)
 
     @property

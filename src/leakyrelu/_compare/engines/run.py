@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import closing
 
 from leakyrelu._compare.engines.engine import Engine, EngineName, Listener
 from leakyrelu._compare.engines.local import LocalEngine
-from leakyrelu._compare.settings import batches
+from leakyrelu._compare.settings import Settings, batches
+from leakyrelu._compare.statistics.crossed import looks
 from leakyrelu._compare.statistics.rounds import wanted
 from leakyrelu._compare.store.writing import Store
 from leakyrelu._compare.training.train import Experiment
@@ -37,11 +39,16 @@ def run(
         listener.resumed(stored)
     if repr(float(rope)) != store.environment.get("rope"):
         store.note("rope", repr(float(rope)))  # a report of the same differences asks for it
-    step = experiment.task.score_step
-    keys = wanted(settings, stored, step, rope)
+    task = experiment.task.info
+
+    def next_keys() -> list[Key]:
+        return wanted(settings, finished(), task.score_step, rope, task.clusters)
+
+    keys = next_keys()
     if not keys:
         return
-    with closing(_engine(engine, experiment, keys, listener, address)) as workers:
+    ahead = _ahead(settings, stored) or keys
+    with closing(_engine(engine, experiment, ahead, listener, address)) as workers:
         way = workers.way
         listener.trainer_chosen(str(way))
         store.note("trainer", str(way))
@@ -52,7 +59,15 @@ def run(
                 for batch, trials in results:
                     store.add(trials)
                     listener.batch_finished(batch, trials)
-            keys = wanted(settings, finished(), step, rope)
+            keys = next_keys()
+
+
+def _ahead(settings: Settings, stored: Sequence[Trial]) -> list[Key]:
+    """Return what may be trained up to the first look: how to train it is measured once."""
+    seeds = settings.seeds[: looks(len(settings.seeds), settings.asked)[0]]
+    known = {trial.key for trial in stored}
+    each = itertools.product(settings.activations, settings.learning_rates, seeds)
+    return [key for key in each if key not in known]
 
 
 def _engine(

@@ -1,12 +1,13 @@
 """What the trials show: each activation at its learning rate, compared with the reference.
 
 Of each candidate it is said whether it is better than the reference, worse, equivalent (the
-difference is smaller than what matters to the user) or undecided; with what probability it is
-better, and with what probability it is the best of all.
+difference is smaller than what matters to the user) or undecided: on these data, and for their
+source. Of all together, which may be the best, which to use, and how much that may lose.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,30 +16,42 @@ from typing import Literal
 import numpy as np
 
 from leakyrelu._compare.settings import Settings
+from leakyrelu._compare.statistics import crossed
 from leakyrelu._compare.statistics.condition import silent
-from leakyrelu._compare.statistics.intervals import (
-    Estimate,
+from leakyrelu._compare.statistics.crossed import (
+    CONFIDENCE,
+    SHARED,
+    Choice,
+    Claim,
+    Difference,
     Verdict,
-    corrected_interval,
-    probability_above,
-    probability_best,
 )
-from leakyrelu._compare.statistics.rounds import (
-    at_look,
-    coarseness,
-    confidence_at,
-    looks,
-    seeds_to_decide,
-)
-from leakyrelu._compare.trial import Key, Trial
-from leakyrelu._errors import InputError
+from leakyrelu._compare.statistics.evidence import Evidence
+from leakyrelu._compare.statistics.rounds import seeds_to_decide
+from leakyrelu._compare.trial import Trial
 from leakyrelu.activations import Activation
 
-__all__ = [
-    "Candidate",
-    "Estimate",
-    "candidates",
-]
+__all__ = ["Candidate", "Estimate", "Pair", "all_pairs", "candidates", "chosen"]
+
+FOR_THE_SOURCE = SHARED["the source"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95% interval; `low` and `high` are NaN where one seed gives none."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+NO_CLAIM = Claim(Difference(math.nan, math.nan, math.nan), math.nan, "undecided", 0)
 
 
 @dataclass(frozen=True)
@@ -56,25 +69,24 @@ class Candidate:
         examples give no network a score.
     score : Estimate
         Test score with its 95% interval.
-    difference : Estimate or None
-        Paired difference to the reference, with an interval that is right for all candidates and
-        all rounds at once in 95% of experiments. None for the reference.
+    difference : Claim or None
+        How much it is above the reference, claimed of these data. None for the reference.
+    source : Claim or None
+        The same, claimed for the source of the data.
     seconds : float
         Training time of all trials of this activation, at all learning rates.
-    verdict : {"better", "worse", "equivalent", "undecided"} or None
-        Than the reference, by the interval of the difference: all of it above what matters,
-        all below, all within, or neither.
     probability : float or None
-        That it is better than the reference by any amount, 0 to 1.
+        That it is better than the reference by any amount on these data, 0 to 1.
     probability_best : float or None
-        That it is the best of all; those of all candidates add up to 1. None with one seed.
+        That it is the best of all on these data; those of all candidates add up to 1. None with
+        one seed.
     seeds_to_decide : int or None
-        If undecided: how many seeds in all would decide if the differences go on as they are,
-        which they do as likely as not;
-        None if not even 1,000 would, or if it was dropped.
+        If undecided on these data: how many seeds in all would decide if the differences go on as
+        they are, which they do as likely as not; None if not even 1,000 would, or if it was
+        dropped.
     dropped : bool
-        It got fewer seeds than others: its difference to the reference was decided, and more
-        seeds would hardly have made it the best.
+        It got fewer seeds than others: its difference to the reference was decided, and it is
+        not the best.
     undefined : bool
         There are no trials as scores are not defined, though at some rate no network diverged.
     """
@@ -83,14 +95,20 @@ class Candidate:
     learning_rate: float
     trials: list[Trial]
     score: Estimate
-    difference: Estimate | None
+    difference: Claim | None
+    source: Claim | None
     seconds: float
-    verdict: Verdict | None = None
     probability: float | None = None
-    seeds_to_decide: int | None = None
     probability_best: float | None = None
+    seeds_to_decide: int | None = None
     dropped: bool = False
     undefined: bool = False
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Than the reference, on these data; None for the reference, and where one is lost."""
+        is_known = self.difference is not None and not math.isnan(self.difference.mean)
+        return self.difference.verdict if self.difference and is_known else None
 
     @property
     def diverged(self) -> bool:
@@ -127,7 +145,7 @@ class Candidate:
 
 
 def candidates(
-    settings: Settings, trials: Sequence[Trial], score_step: float = 0.0, rope: float = 0.0
+    known: Evidence, rope: float = 0.0
 ) -> list[Candidate]:
     """Choose each activation's learning rate and compare it with the reference.
 
@@ -135,11 +153,7 @@ def candidates(
 
     Parameters
     ----------
-    settings : Settings
-    trials : sequence of Trial
-        All that are finished.
-    score_step : float, default 0.0
-        `Task.score_step`.
+    known : Evidence
     rope : float, default 0.0
         The smallest difference that matters, in the unit of the score.
 
@@ -153,92 +167,110 @@ def candidates(
     InputError
         If the first round is not finished.
     """
-    score_step = coarseness(settings, trials, score_step)
-    stored = {trial.key: trial for trial in trials}
-
-    def at(look: int, spec: Activation) -> list[Trial]:
-        # At the learning rate of that look: a claim stays what it was when it was made.
-        keys = at_look(settings, stored, spec, look)
-        return [stored[key] for key in keys if stored[key].is_scored]
-
-    last = {spec: _last_look(settings, stored, spec) for spec in settings.activations}
-    judged = {spec: at(look, spec) for spec, look in last.items()}
-    racing = {spec: last[spec] for spec, own in judged.items() if own}
-    firsts = _first_places(racing, at, score_step)
-    comparisons = len(settings.activations) - 1
-    nothing = Estimate(math.nan, math.nan, math.nan)
+    settings = known.settings
+    reference = settings.reference
+    last = {spec: known.last_look(spec) for spec in settings.activations}
+    judged = {spec: list(known.at(spec, look)) for spec, look in last.items()}
+    pairs = [(spec, reference) for spec in settings.activations if spec != reference]
+    claims, for_source = (
+        known.claims(pairs, len(pairs), rope, shared) for shared in (0.0, FOR_THE_SOURCE)
+    )
+    open_claims = len(pairs) - sum(c.verdict != "undecided" for c in claims.values())
+    trained = [spec for spec in settings.activations if judged[spec]]
+    firsts: dict[Activation, float] = {}
+    if trained and min(len(judged[spec]) for spec in trained) > 1:
+        firsts = crossed.probability_best(trained, _between(known, last))
     found = []
     for spec, own in judged.items():
-        scores = [trial.test_score for trial in own]
-        difference, word, probability, needed = None, None, None, None
-        dropped = 0 < len(own) < max(map(len, judged.values()))
-        if spec != settings.reference:
-            difference = nothing
-            if own and judged[settings.reference]:
-                look = min(last[spec], last[settings.reference])
-                both = zip(at(look, spec), at(look, settings.reference), strict=True)
-                differences = [one.test_score - other.test_score for one, other in both]
-                confidence = confidence_at(look, len(settings.seeds), comparisons)
-                difference = corrected_interval(differences, confidence=confidence, step=score_step)
-                probability = probability_above(differences, step=score_step)
-                word = difference.verdict(rope)
-                if word == "undecided" and len(differences) > 1 and not dropped:
-                    needed = seeds_to_decide(differences, comparisons, rope, score_step)
+        pair = spec, reference
+        claim = claims.get(pair, NO_CLAIM)
+        score = known.score(spec, last[spec]) if own else None
+        dropped = 0 < last[spec] < max(last[each] for each in trained) if own else False
+        probability, needed = None, None
+        if pair in claims:
+            now = known.difference(*pair, min(last[spec], last[reference]))
+            probability = now.probability_above()
+            if claim.verdict == "undecided" and len(own) > 1 and not dropped:
+                needed = seeds_to_decide(claim, open_claims, settings.asked, rope)
         found.append(
             Candidate(
                 activation=spec,
                 learning_rate=own[0].learning_rate if own else math.nan,
                 trials=own,
-                score=corrected_interval(scores, step=score_step) if scores else nothing,
-                difference=difference,
-                seconds=sum(trial.seconds for trial in trials if trial.activation == spec),
-                verdict=word,
+                score=Estimate(score.mean, *score.interval(1 - CONFIDENCE)) if score else NOTHING,
+                difference=None if spec == reference else claim,
+                source=None if spec == reference else for_source.get(pair, NO_CLAIM),
+                seconds=sum(t.seconds for t in known.stored.values() if t.activation == spec),
                 probability=probability,
-                seeds_to_decide=needed,
                 probability_best=firsts.get(spec),
+                seeds_to_decide=needed,
                 dropped=dropped,
-                undefined=not own and _is_undefined(settings, trials, spec),
+                undefined=not own and _is_undefined(known, spec),
             )
         )
     return found
 
 
-def _last_look(settings: Settings, stored: Mapping[Key, Trial], spec: Activation) -> int:
-    """Return the last look up to which all trials of an activation are there."""
-    last = 0
-    for look in looks(len(settings.seeds)):
-        if any(key not in stored for key in at_look(settings, stored, spec, look)):
-            break
-        last = look
-    if not last:
-        found = sum(key[0] == spec for key in stored)
-        raise InputError(
-            f"the experiment has {found} trials of {spec}, fewer than its first round; run it "
-            "again, it resumes where it stopped"
-        )
-    return last
+def _between(
+    known: Evidence, last: Mapping[Activation, int]
+) -> Callable[[Activation, Activation], Difference]:
+    """Return what tells how much one is above another at the last look that both have."""
+
+    def difference(one: Activation, other: Activation) -> Difference:
+        return known.difference(one, other, min(last[one], last[other]))
+
+    return difference
 
 
-def _is_undefined(settings: Settings, trials: Sequence[Trial], spec: Activation) -> bool:
+def chosen(known: Evidence, trained: Sequence[Activation]) -> Choice[Activation] | None:
+    """Say which of the trained to use on these data, and which may be the best; None of one seed."""
+    last = {spec: known.last_look(spec) for spec in trained}
+    if not trained or min(len(known.at(spec, look)) for spec, look in last.items()) < 2:
+        return None
+
+    def level(one: Activation, other: Activation) -> float:
+        return known.level(min(last[one], last[other]))
+
+    return crossed.choose(trained, _between(known, last), level)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How much one activation is above another.
+
+    Attributes
+    ----------
+    first, second : Activation
+    difference, source : Claim
+        On these data, and for their source; those of all pairs together are right in 95%.
+    probability : float
+        That the first is better by any amount on these data.
+    """
+
+    first: Activation
+    second: Activation
+    difference: Claim
+    source: Claim
+    probability: float
+
+
+def all_pairs(known: Evidence, trained: Sequence[Activation], rope: float = 0.0) -> list[Pair]:
+    """Compare each two of the trained, all against all; the first is the earlier one."""
+    last = {spec: known.last_look(spec) for spec in trained}
+    pairs = list(itertools.combinations(trained, 2))
+    count = math.comb(len(known.settings.activations), 2)
+    claims, for_source = (
+        known.claims(pairs, count, rope, shared) for shared in (0.0, FOR_THE_SOURCE)
+    )
+    between = _between(known, last)
+    return [
+        Pair(*pair, claims[pair], for_source[pair], between(*pair).probability_above())
+        for pair in pairs
+    ]
+
+
+def _is_undefined(known: Evidence, spec: Activation) -> bool:
     """Whether there is a learning rate at which no network has diverged."""
-    lost = {trial.learning_rate for trial in trials if trial.activation == spec and trial.diverged}
-    return lost != set(settings.learning_rates)
-
-
-def _first_places(
-    last: Mapping[Activation, int], at: Callable[[int, Activation], list[Trial]], step: float
-) -> dict[Activation, float]:
-    """Return the probability of each to be the best; who was dropped keeps what it had then."""
-    racing = list(last)
-    found: dict[Activation, float] = {}
-    left = 1.0
-    while racing:
-        look = min(last[spec] for spec in racing)
-        scores = np.transpose([[trial.test_score for trial in at(look, spec)] for spec in racing])
-        if len(scores) < 2:
-            return {}
-        now = dict(zip(racing, left * probability_best(scores, step=step), strict=True))
-        racing = [spec for spec in racing if last[spec] > look]
-        found |= {spec: float(share) for spec, share in now.items() if spec not in racing}
-        left = sum(now[spec] for spec in racing)
-    return found
+    trials = [trial for trial in known.stored.values() if trial.activation == spec]
+    lost = {trial.learning_rate for trial in trials if trial.diverged}
+    return lost != set(known.settings.learning_rates)

@@ -33,13 +33,15 @@ Annals of Statistics 12, 1984.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+
+from leakyrelu._compare.data.task import BLOCKS
 
 __all__ = [
     "BLOCKS",
@@ -49,12 +51,15 @@ __all__ = [
     "Claim",
     "Difference",
     "Interval",
+    "Verdict",
     "choose",
     "compared",
     "decide",
     "influence",
+    "looks",
     "probability_best",
     "share_at",
+    "shares",
 ]
 
 CONFIDENCE = 0.95
@@ -62,12 +67,13 @@ CONFIDENCE = 0.95
 SHARED = {"these data": 0.0, "the source": 0.02}
 # Shares of the 5%: see `share_at`.
 PLANNED, BEFORE, AFTER = 0.8, 0.025, 0.075
+FEWEST = 5  # trainings at a look that was not asked for
 DRAWS = 10_000
-BLOCKS = 50  # of examples at most, to be left out of a score one by one
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 Floats = npt.NDArray[np.float64]
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Interval(NamedTuple):
@@ -87,11 +93,14 @@ class Difference:
         The estimate and its standard error, NaN of one training.
     freedom : float
         Degrees of freedom of the error.
+    floor : float
+        The part of ``error**2`` that more trainings of the same examples do not reduce.
     """
 
     mean: float
     error: float
     freedom: float
+    floor: float = field(default=0.0, repr=False)
 
     def interval(self, level: float) -> Interval:
         """Return the interval that misses the true difference with probability `level`."""
@@ -189,7 +198,8 @@ def compared(
     variance = max(by_training + by_example - by_cell, by_training, by_example)
     doubt = by_training**2 / (trainings - 1) + by_example**2 / (sampled - 1)
     freedom = variance**2 / doubt if doubt else float(trainings - 1)
-    return Difference(mean, math.sqrt(variance + shared * spread), freedom)
+    floor = min(max(by_example - by_cell, 0.0), variance) + shared * spread
+    return Difference(mean, math.sqrt(variance + shared * spread), freedom, floor)
 
 
 def share_at(trainings: int, planned: int) -> float:
@@ -210,6 +220,57 @@ def share_at(trainings: int, planned: int) -> float:
     looks = abs(math.log2(trainings / planned))
     first = BEFORE if trainings < planned else AFTER
     return float(first / 2.0 ** (math.ceil(looks - 1e-9) - 1))
+
+
+def _planned_looks(planned: int, most: int) -> list[int]:
+    """Return the looks that are provided for: halves of what was planned, then its doubles."""
+    found = [planned]
+    while (half := math.ceil(found[0] / 2)) >= FEWEST:
+        found.insert(0, half)
+    while found[-1] < most:
+        found.append(2 * found[-1])
+    return found
+
+
+def looks(trainings: int, asked: Sequence[int] = ()) -> list[int]:
+    """Return after how many trainings the experiment is looked at.
+
+    Parameters
+    ----------
+    trainings : int
+        How many there are in the end.
+    asked : sequence of int, optional
+        How many were asked for, run by run; the first number is what was planned.
+
+    Examples
+    --------
+    >>> looks(20), looks(7), looks(30, asked=[10])
+    ([5, 10, 20], [7], [5, 10, 20, 30])
+    """
+    provided = _planned_looks(asked[0] if asked else trainings, trainings)
+    return sorted({look for look in (*provided, *asked, trainings) if look <= trainings})
+
+
+def shares(each: Sequence[int], planned: int) -> list[float]:
+    """Return the share of the 5% of each look, in their order; all add up to 1 at most.
+
+    Looks that are provided for have what `share_at` says. One between two of them takes half of
+    what is left to the later one.
+
+    Examples
+    --------
+    >>> shares([5, 10, 20], planned=10), shares([5, 10, 15, 20], planned=10)
+    ([0.025, 0.8, 0.075], [0.025, 0.8, 0.0375, 0.0375])
+    """
+    provided = _planned_looks(planned, max(each, default=planned))
+    left = {look: share_at(look, planned) for look in provided}
+    found = []
+    for look in each:
+        next_one = min(other for other in provided if other >= look)
+        share = left[next_one] if look == next_one else left[next_one] / 2
+        left[next_one] -= share
+        found.append(share)
+    return found
 
 
 @dataclass(frozen=True)
@@ -235,29 +296,53 @@ class Claim:
         """Where the difference lies."""
         return self.difference.interval(self.level)
 
+    @property
+    def mean(self) -> float:
+        """The estimate."""
+        return self.difference.mean
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self.interval.low
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.interval.high
+
+    @property
+    def reach(self) -> float:
+        """Half the width of the interval."""
+        return self.high - self.mean
+
 
 def decide(
-    looks: Sequence[tuple[int, Mapping[str, Difference]]],
+    each: Sequence[tuple[int, Mapping[Name, Difference]]],
     claims: int,
     planned: int,
     rope: float = 0.0,
-) -> dict[str, Claim]:
+    spending: Sequence[float] | None = None,
+) -> dict[Name, Claim]:
     """Decide differences, look after look; any false claim in 5% of experiments at most.
 
     At each look the smallest p-value is held against the share of the look over the number of
-    claims that are open; what is decided leaves the others more (Holm), and stays decided.
+    claims that are open; what is decided leaves the others more (Holm), and stays decided. Where a
+    later look says the same, the narrower interval is given.
 
     Parameters
     ----------
-    looks : sequence of (int, mapping of str to Difference)
-        How many trainings there were, and the differences then; of those that are decided, or were
-        given up, none are needed.
+    each : sequence of (int, mapping of names to Difference)
+        How many trainings there were at each look, and the differences then; of those that are
+        decided, or were given up, none are needed.
     claims : int
         How many differences there are in all.
     planned : int
         How many trainings were planned before the first look.
     rope : float, default 0.0
         The smallest difference that matters.
+    spending : sequence of float, optional
+        The share of the 5% of each look; by default `shares`.
 
     Examples
     --------
@@ -266,23 +351,30 @@ def decide(
     >>> [claim.verdict for claim in found.values()]
     ['better', 'undecided']
     """
-    found: dict[str, Claim] = {}
-    for trainings, differences in looks:
-        spent = (1 - CONFIDENCE) * share_at(trainings, planned)
+    found: dict[Name, Claim] = {}
+    decided: dict[Name, int] = {}  # how many were open when it was
+    spending = spending or shares([trainings for trainings, _ in each], planned)
+    for (trainings, differences), share in zip(each, spending, strict=True):
+        spent = (1 - CONFIDENCE) * share
         is_open = True
+        before = set(decided)
         for name in sorted(differences, key=lambda name: differences[name].p_value(rope)):
-            if name in found and found[name].verdict != "undecided":
+            level = spent / decided.get(name, claims - len(decided))
+            verdict = differences[name].verdict(level, rope)
+            claim = Claim(differences[name], level, verdict, trainings)
+            if name in before:
+                if verdict == found[name].verdict and claim.reach < found[name].reach:
+                    found[name] = claim
                 continue
-            left = claims - sum(claim.verdict != "undecided" for claim in found.values())
-            level = spent / left
-            verdict = differences[name].verdict(level, rope) if is_open else "undecided"
-            is_open = verdict != "undecided"
-            found[name] = Claim(differences[name], level, verdict, trainings)
+            is_open = is_open and verdict != "undecided"
+            if is_open:
+                decided[name] = claims - len(decided)
+            found[name] = claim if is_open else replace(claim, verdict="undecided")
     return found
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[Name]):
     """Whom to use, and what is known of that.
 
     Attributes
@@ -295,16 +387,16 @@ class Choice:
         How far at worst the chosen one is below the best.
     """
 
-    name: str
-    possible: list[str]
+    name: Name
+    possible: list[Name]
     regret: float
 
 
 def choose(
-    names: Sequence[str],
-    difference: Callable[[str, str], Difference],
-    level: float = 1 - CONFIDENCE,
-) -> Choice:
+    names: Sequence[Name],
+    difference: Callable[[Name, Name], Difference],
+    level: float | Callable[[Name, Name], float] = 1 - CONFIDENCE,
+) -> Choice[Name]:
     """Choose the candidate with the highest mean, and say what may be better by how much.
 
     Whoever is the best in truth is compared with each of the others, so there are as many claims
@@ -316,7 +408,8 @@ def choose(
     names : sequence of str
     difference : callable
         Given two names, returns how much the first is above the second.
-    level : float, default 0.05
+    level : float or callable, default 0.05
+        Of all claims together; or given two names, of these if it were all.
 
     Examples
     --------
@@ -326,9 +419,10 @@ def choose(
     """
     others = max(len(names) - 1, 1)
 
-    def most(one: str, other: str) -> float:
+    def most(one: Name, other: Name) -> float:
         """Return how much `one` may be above `other`."""
-        return difference(one, other).interval(2 * level / others).high
+        own = level(one, other) if callable(level) else level
+        return difference(one, other).interval(2 * own / others).high
 
     possible = [
         one for one in names if all(most(one, other) >= 0 for other in names if other != one)
@@ -340,8 +434,8 @@ def choose(
 
 
 def probability_best(
-    names: Sequence[str], difference: Callable[[str, str], Difference]
-) -> dict[str, float]:
+    names: Sequence[Name], difference: Callable[[Name, Name], Difference]
+) -> dict[Name, float]:
     """Return the probability of each candidate to be the best, with a flat prior.
 
     Differences to the first one are drawn together from a multivariate t distribution; how they

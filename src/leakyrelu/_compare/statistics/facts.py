@@ -18,9 +18,11 @@ __all__ = [
     "Diverged",
     "Dropped",
     "EveryActivationDiverged",
+    "EarlierVersion",
     "Fact",
     "Limit",
     "RopeWouldSettle",
+    "SeedsOnly",
     "Undecided",
     "UndefinedForNetworks",
     "UndefinedForParts",
@@ -95,6 +97,18 @@ class RopeWouldSettle:
 
 
 @dataclass(frozen=True)
+class EarlierVersion:
+    """The experiment was made by an earlier version, which kept scores of seeds only."""
+
+
+@dataclass(frozen=True)
+class SeedsOnly:
+    """Activations of which some results of test examples are not known."""
+
+    activations: Sequence[Activation]
+
+
+@dataclass(frozen=True)
 class Dropped:
     """Activations that got fewer seeds, and how many."""
 
@@ -109,6 +123,8 @@ Fact = (
     | AtEdgeOfGrid
     | Undecided
     | RopeWouldSettle
+    | EarlierVersion
+    | SeedsOnly
     | Dropped
 )
 
@@ -137,7 +153,11 @@ def facts(
     """Collect what should be known beside the verdict."""
     trained = [c for c in candidates if not c.lost]
     is_limited = limit(task, trained) is not None
-    found: list[Fact] = _undefined(trials)
+    found: list[Fact] = [EarlierVersion()] if settings.is_of_earlier_version else []
+    unknown = [c.activation for c in trained if not all(trial.results for trial in c.trials)]
+    if unknown and not found:
+        found.append(SeedsOnly(unknown))
+    found += _undefined(trials)
     grid = settings.learning_rates
     lost = {trial.key[:2] for trial in trials if trial.diverged}
     found += [
@@ -153,6 +173,8 @@ def facts(
         if at_edge and len(grid) > 1:
             found.append(AtEdgeOfGrid(which, edge, at_edge))
     undecided = [c for c in candidates if c.verdict == "undecided" and not c.dropped]
+    if settings.is_of_earlier_version:  # which gets no more seeds
+        undecided = []
     if any(len(c.trials) > 1 for c in undecided):
         needs = sorted({c.seeds_to_decide for c in undecided}, key=lambda seeds: seeds or math.inf)
         by_seeds = {
@@ -203,7 +225,7 @@ def _rope_that_would_settle(
     None if none would, or if others were no longer decided.
     """
     compared = {c.activation: c.difference for c in trained if c.difference}
-    now = {name: difference.verdict(rope) for name, difference in compared.items()}
+    now = {c.activation: c.verdict for c in trained}
     mean = next((c.score.mean for c in trained if c.activation == settings.reference), math.nan)
     most = MOST_ROPE * (1 if math.isfinite(task.metric.high) else abs(mean))
     for name, word in now.items():

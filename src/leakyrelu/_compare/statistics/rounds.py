@@ -1,182 +1,43 @@
 """Which trials an experiment still needs: seeds are added in rounds, for those that need them.
 
-In the first round every activation trains at every learning rate; later rounds double the seeds,
-without the rates whose validation scores are clearly worse. After each round an activation goes on
-as long as more seeds may change what is said of it: it may still be the best, or its difference to
-the reference is undecided.
-
-A seed whose examples give no network a score, as R² of targets that are all equal, is left out. A
-score that is missing where other networks of the seed have one is the network's own failure: as
-with one that diverges, to leave it out would flatter the activation, so its learning rate is out.
-
-Looking several times gives chance several tries. So the looks divide the 5% of false claims
-among them: the interval at a look is wide enough that it is wrong in no more than its share of
-experiments. Whatever makes an activation stop, and at which look, all claims together are then
-wrong in 5% of experiments at most (the union bound; shares after Lan and DeMets).
-
-References
-----------
-K. K. G. Lan and D. L. DeMets, "Discrete sequential boundaries for clinical trials", Biometrika
-70, 1983.
+In the first round every activation trains at every learning rate with two seeds; rates that are
+clearly worse get no more. After each look an activation goes on as long as more seeds may change
+what is said of it: it may still be the best, or its difference to the reference is undecided.
+No claim rests on who goes on.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from leakyrelu._compare.settings import Settings
-from leakyrelu._compare.statistics.intervals import (
-    CONFIDENCE,
-    TEST_TO_TRAIN,
-    corrected_interval,
-    mean_and_variance,
-    probability_above,
-)
+from leakyrelu._compare.statistics import crossed
+from leakyrelu._compare.statistics.crossed import CONFIDENCE, Claim, Difference
+from leakyrelu._compare.statistics.evidence import Evidence
 from leakyrelu._compare.trial import Key, Trial
 from leakyrelu.activations import Activation
 
-__all__ = ["at_look", "confidence_at", "looks", "seeds_to_decide", "tried", "wanted"]
+__all__ = ["seeds_to_decide", "wanted"]
 
-FEWEST_SEEDS = 4  # in a round; fewer choose no learning rate and decide nothing
 MOST_SEEDS = 1000  # that anybody would run
-# Who will be ahead of some rival with all seeds with less than this probability, given those so
-# far, is out of the race. No claim rests on it: it costs the chance to have missed the best.
+# Who is above some rival, by more than matters, with less than this probability is not the best.
 HARDLY = 0.01
-# As is a learning rate that is better than the best with less than this probability.
-HARDLY_A_RATE = 0.1
-
-
-def looks(most: int) -> list[int]:
-    """Return how many seeds there are after each round, if there are `most` in the end.
-
-    Examples
-    --------
-    >>> looks(10)
-    [5, 10]
-    >>> looks(40)
-    [5, 10, 20, 40]
-    >>> looks(6)
-    [6]
-    """
-    found = [most]
-    while (half := math.ceil(found[0] / 2)) >= FEWEST_SEEDS:
-        found.insert(0, half)
-    return found
-
-
-def confidence_at(seeds: int, most: int, comparisons: int) -> float:
-    """Return the confidence of each of the intervals at a look, so that all hold at all looks.
-
-    A look has its share of the 5%, the later the more: all shares up to ``seeds`` seeds add up
-    to ``(seeds / most)**2``. The comparisons divide it equally (Bonferroni).
-
-    Examples
-    --------
-    >>> [round(confidence_at(seeds, 10, comparisons=1), 4) for seeds in looks(10)]
-    [0.9875, 0.9625]
-    """
-    before = max((look for look in looks(most) if look < seeds), default=0)
-    return 1 - (1 - CONFIDENCE) * (seeds**2 - before**2) / most**2 / comparisons
-
-
-def tried(
-    settings: Settings, stored: Mapping[Key, Trial], spec: Activation, seeds: int
-) -> list[Key]:
-    """Return the trials of an activation up to a look, whether stored or not.
-
-    After the first round, these are at the learning rates that may be the best by the validation
-    scores of that round, and at which no network so far has diverged or failed to get a score.
-    """
-    first = settings.seeds[: looks(len(settings.seeds))[0]]
-    rates = list(settings.learning_rates)
-    keys = {rate: [(spec, rate, seed) for seed in settings.seeds[:seeds]] for rate in rates}
-    in_first_round = {rate: [(spec, rate, seed) for seed in first] for rate in rates}
-    if all(key in stored for each in in_first_round.values() for key in each):
-        scores = {
-            r: np.array(_validation_scores(stored, in_first_round[r]))
-            for r in rates
-            if all(_is_sound(stored, k) for k in keys[r] if k in stored)
-        }
-        rates = [rate for rate in scores if scores[rate].size]
-        best = max(rates, key=lambda rate: scores[rate].mean(), default=0.0)
-        rates = [
-            rate
-            for rate in rates
-            if rate == best or probability_above(scores[rate] - scores[best]) >= HARDLY_A_RATE
-        ]
-    return [key for rate in rates for key in keys[rate]]
-
-
-def at_look(
-    settings: Settings, stored: Mapping[Key, Trial], spec: Activation, seeds: int
-) -> list[Key]:
-    """Return the trials that an activation is judged by at a look, whether stored or not.
-
-    They are those `tried` until all of these are there. Then its learning rate is the one with the
-    best mean validation score; there is no trial if no rate is left.
-    """
-    keys = tried(settings, stored, spec, seeds)
-    if not keys or any(key not in stored for key in keys):
-        return keys
-    by_rate: dict[float, list[Key]] = {}
-    for key in keys:
-        by_rate.setdefault(key[1], []).append(key)
-    sound = [each for each in by_rate.values() if all(_is_sound(stored, key) for key in each)]
-
-    def validation_score(each: list[Key]) -> float:
-        return float(np.mean(_validation_scores(stored, each)))
-
-    return max(sound, key=validation_score, default=[])
-
-
-def _validation_scores(stored: Mapping[Key, Trial], keys: Sequence[Key]) -> list[float]:
-    return [stored[key].validation_score for key in keys if stored[key].is_scored]
-
-
-def _is_sound(stored: Mapping[Key, Trial], key: Key) -> bool:
-    """Whether a trial has scores, or lacks them as all others of its seed do."""
-    trial = stored[key]
-    return trial.is_scored or not (
-        trial.diverged
-        or any(other.is_scored for other in stored.values() if other.seed == trial.seed)
-    )
-
-
-def coarseness(settings: Settings, trials: Sequence[Trial], score_step: float) -> float:
-    """Return the steps in which scores come, if need be as the first round shows them.
-
-    A metric of the user's own may be a share of few examples, so that scores repeat. That two
-    differences are the same then does not show that there is no noise.
-
-    Parameters
-    ----------
-    settings, trials
-        See `wanted`.
-    score_step : float
-        What is known, 0 for nothing.
-    """
-    first = settings.seeds[: looks(len(settings.seeds))[0]]
-    scores = [t.test_score for t in trials if t.seed in first and math.isfinite(t.test_score)]
-    each = np.unique(scores)
-    if score_step or not 1 < len(each) < len(scores):
-        return score_step
-    return float(np.diff(each).min())
 
 
 def wanted(
-    settings: Settings, trials: Sequence[Trial], score_step: float, rope: float = 0.0
+    settings: Settings,
+    trials: Sequence[Trial],
+    score_step: float,
+    rope: float = 0.0,
+    clusters: npt.NDArray[np.int64] | None = None,
 ) -> list[Key]:
     """Return the trials to run next, none if the experiment is complete.
 
     Only what is stored decides, so an experiment that was stopped anywhere goes on as it would
-    have.
+    have. One of an earlier version does not go on after its first round.
 
     Parameters
     ----------
@@ -184,122 +45,94 @@ def wanted(
         Its seeds are the most that are run.
     trials : sequence of Trial
         Those that are finished.
-    score_step : float
+    score_step, clusters
         As in `leakyrelu._compare.data.task.TaskInfo`.
     rope : float, default 0.0
         The smallest difference that matters, in the unit of the score.
     """
-    score_step = coarseness(settings, trials, score_step)
-    stored = {trial.key: trial for trial in trials}
+    known = Evidence(settings, trials, score_step, clusters)
     racing = list(settings.activations)
-    for look in looks(len(settings.seeds)):
-        keys = [key for spec in racing for key in tried(settings, stored, spec, look)]
-        missing = [key for key in keys if key not in stored]
+    for look in known.looks:
+        keys = [key for spec in racing for key in known.tried(spec, look)]
+        missing = [key for key in keys if key not in known.stored]
         if missing:
             return missing
-        judged = {spec: at_look(settings, stored, spec, look) for spec in racing}
-        scores = {
-            spec: np.array([stored[key].test_score for key in each if stored[key].is_scored])
-            for spec, each in judged.items()
-            if each
-        }
-        racing = _going_on(settings, scores, look, score_step, rope)
+        if settings.is_of_earlier_version:
+            break
+        racing = _going_on(known, racing, look, rope)
     return []
 
 
 def _going_on(
-    settings: Settings,
-    scores: Mapping[Activation, npt.NDArray[np.float64]],
-    look: int,
-    step: float,
-    rope: float,
+    known: Evidence, racing: Sequence[Activation], look: int, rope: float
 ) -> list[Activation]:
     """Return who gets the seeds of the next round, nobody if none of them needs any."""
-    reference, most = settings.reference, len(settings.seeds)
-    comparisons = len(settings.activations) - 1
-    if look == most or not scores:
+    trained = [spec for spec in racing if known.at(spec, look)]
+    if look == known.looks[-1] or not trained:
         return []
-    if min(each.size for each in scores.values()) < 2:  # the others of the seeds are left out
-        return list(scores)
+    if min(len(known.at(spec, look)) for spec in trained) < 2:  # other seeds are left out
+        return trained
+    reference = known.settings.reference
+    claims: dict[tuple[Activation, Activation], Claim] = {}
+    if reference in trained:
+        pairs = [(spec, reference) for spec in trained if spec != reference]
+        count = len(known.settings.activations) - 1
+        claims = known.claims(pairs, count, rope, until=look)
 
     def may_be_best(spec: Activation) -> bool:
+        rivals = (rival for rival in trained if rival != spec)
         return all(
-            _probability_above(rope, scores[spec] - scores[rival], most, step) >= HARDLY
-            for rival in scores
-            if rival != spec
+            known.difference(spec, rival, look).probability_above(rope) >= HARDLY
+            for rival in rivals
         )
 
-    def is_undecided(spec: Activation) -> bool:
-        if reference not in scores:
-            return False
-        confidence = confidence_at(look, most, comparisons)
-        differences = scores[spec] - scores[reference]
-        interval = corrected_interval(differences, confidence=confidence, step=step)
-        return interval.verdict(rope) == "undecided"
-
-    contenders = [spec for spec in scores if may_be_best(spec)]
+    contenders = list(filter(may_be_best, trained))
     open_race = contenders if len(contenders) > 1 else []
     needy = {
-        spec for spec in scores if spec != reference and (spec in open_race or is_undecided(spec))
+        spec
+        for spec in trained
+        if spec != reference
+        and (
+            spec in open_race
+            or ((spec, reference) in claims and claims[spec, reference].verdict == "undecided")
+        )
     }
     # Who is ahead stays, as the others are measured by it, and so does the reference.
-    leader = max(scores, key=lambda spec: scores[spec].mean())
-    return [spec for spec in scores if needy and spec in {*needy, leader, reference}]
-
-
-def _probability_above(
-    threshold: float, values: npt.NDArray[np.float64], most: int, step: float
-) -> float:
-    """Predict whether the mean over all seeds will be above a threshold.
-
-    More seeds divide the same examples again, so the spread between seeds is all that matters.
-    """
-    mean, variance = mean_and_variance(values, step)
-    error = math.sqrt((1 / len(values) - 1 / most) * variance)
-    if error == 0:
-        return float(mean >= threshold)
-    return float(special.stdtr(len(values) - 1, (mean - threshold) / error))
+    leader = max(trained, key=lambda spec: known.score(spec, look).mean)
+    return [spec for spec in trained if needy and spec in {*needy, leader, reference}]
 
 
 def seeds_to_decide(
-    values: npt.ArrayLike,
-    comparisons: int = 1,
-    rope: float = 0.0,
-    step: float = 0.0,
-    test_to_train: float = TEST_TO_TRAIN,
+    claim: Claim, open_claims: int, asked: Sequence[int], rope: float = 0.0
 ) -> int | None:
     """How many seeds in all would decide, if differences go on as they are; None for over 1,000.
 
-    It is that of an experiment of so many seeds, in rounds, at its last look. Splits of the same
-    examples overlap, so that the interval does not shrink to nothing: some differences no number
-    of seeds on this data can decide.
+    More trainings test the same examples again: what these differ by, no number of seeds averages
+    out.
+
+    Parameters
+    ----------
+    claim : Claim
+        What is known now.
+    open_claims : int
+        How many differences are undecided.
+    asked : sequence of int
+        How many seeds were asked for, run by run.
+    rope : float, default 0.0
 
     Examples
     --------
-    >>> differences = [0.01, -0.01, 0.02, 0.0]
-    >>> seeds_to_decide(differences, test_to_train=0.0)
-    32
-    >>> seeds_to_decide(differences) is None
-    True
+    >>> now = Claim(Difference(0.01, 0.008, 9.0), 0.04, "undecided", 10)
+    >>> seeds_to_decide(now, 1, asked=[10])
+    41
     """
-    mean, variance = mean_and_variance(values, step)
-    seeds = np.arange(np.size(values) + 1, MOST_SEEDS + 1)
-    reach = _reach(variance, seeds, comparisons, test_to_train)
-    decided = (abs(mean) - reach > rope) | (abs(mean) + reach < rope)
-    return int(seeds[decided.argmax()]) if decided.any() else None
-
-
-def _reach(
-    variance: float, seeds: Any, comparisons: int, test_to_train: float = TEST_TO_TRAIN
-) -> Any:
-    """Return how far the interval reaches at the last look of so many seeds, one or several."""
-    quantiles = _last_quantiles(comparisons)[np.minimum(seeds, MOST_SEEDS) - 1]
-    return quantiles * np.sqrt((1 / seeds + test_to_train) * variance)
-
-
-@functools.cache
-def _last_quantiles(comparisons: int) -> npt.NDArray[np.float64]:
-    """Student's quantiles at the last look of experiments of 1, 2, ... `MOST_SEEDS` seeds."""
-    seeds = np.arange(1, MOST_SEEDS + 1)
-    confidence = np.array([confidence_at(n, n, comparisons) for n in seeds.tolist()])
-    return np.asarray(special.stdtrit(np.maximum(seeds - 1, 1), (1 + confidence) / 2))
+    now, trainings = claim.difference, claim.trainings
+    for seeds in range(trainings + 1, MOST_SEEDS + 1):
+        looks = crossed.looks(seeds, [*asked, seeds])
+        level = (1 - CONFIDENCE) * crossed.shares(looks, (*asked, seeds)[0])[-1] / open_claims
+        falling = (now.error**2 - now.floor) * trainings / seeds
+        error = float(np.sqrt(now.floor + falling))
+        freedom = now.freedom * (seeds - 1) / (trainings - 1)
+        if Difference(now.mean, error, freedom).verdict(level, rope) != "undecided":
+            return seeds
+    return None

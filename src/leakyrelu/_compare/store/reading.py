@@ -24,17 +24,28 @@ from leakyrelu._compare.trial import Checkpoint, Trial, is_possible
 from leakyrelu._errors import InputError
 from leakyrelu.activations import parse
 
-__all__ = ["APPLICATION_ID", "BEGAN_WITH", "FILE_NAME", "FORMAT", "PATIENCE", "Stored", "read"]
+__all__ = [
+    "APPLICATION_ID",
+    "ASKED_FOR",
+    "BEGAN_WITH",
+    "FILE_NAME",
+    "FORMAT",
+    "PATIENCE",
+    "Stored",
+    "read",
+]
 
 FILE_NAME = "trials.sqlite"
 # Marks the file as ours, in the header that SQLite writes (PRAGMA application_id).
 APPLICATION_ID = int.from_bytes(b"lkRL", "big")
-FORMAT = 3
+FORMAT = 4
+WITHOUT_RESULTS = 3  # the format before, which has no results of test examples
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _KEPT = "it was left as it is, give another directory"
 BEGAN_WITH = "began with"  # an entry of the environment: candidates before others were asked for
+ASKED_FOR = "seeds asked for"  # an entry of it, not stored: fewer than the experiment has
 VERSIONS = ("leakyrelu", "torch", "numpy")  # entries of it that numbers depend on
 THEN = ", then "  # between versions with which it began and went on
 PATIENCE = 60.0  # seconds to wait for another process that is writing
@@ -104,9 +115,12 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
 
 def trials(connection: sqlite3.Connection, metric: Metric) -> tuple[list[Trial], list[str]]:
     """Read every finished trial, and name those that are not what was stored."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    results = "" if version == WITHOUT_RESULTS else "results, "
     rows = connection.execute(
         "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
-        " history, undefined, checksum FROM trial ORDER BY learning_rate, activation, seed"
+        f" history, undefined, {results}checksum FROM trial"
+        " ORDER BY learning_rate, activation, seed"
     )
     whole, damaged = [], []
     for *values, stored in rows:
@@ -129,6 +143,7 @@ def _trial(
     layers: str,
     history: str,
     undefined: int,
+    results: bytes = b"",
 ) -> Trial:
     return _whole(
         Trial(
@@ -141,6 +156,7 @@ def _trial(
             json.loads(layers),
             [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
             bool(undefined),
+            results,
         )
     )
 
@@ -167,7 +183,7 @@ def _check_header(file: Path) -> None:
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise InputError(f"{file} is a database of another program; {_KEPT}")
     version = int.from_bytes(header[60:64], "big")
-    if version != FORMAT:
+    if version not in (FORMAT, WITHOUT_RESULTS):
         what = "a newer" if version > FORMAT else "an older"
         raise InputError(
             f"{file} was written by {what} version of leakyrelu (format {version}, this one has "

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from leakyrelu._compare.data.task import TaskInfo
-from leakyrelu._compare.settings import CANDIDATES, Settings
+from leakyrelu._compare.settings import CANDIDATES, SEEDS, Settings
 from leakyrelu._compare.store import reading
 from leakyrelu._compare.store.reading import BEGAN_WITH, FILE_NAME
 from leakyrelu._compare.trial import Trial, is_possible
@@ -34,6 +34,7 @@ _SCHEMA = """
         layers TEXT NOT NULL,  -- JSON list of names
         history TEXT NOT NULL,  -- JSON list of checkpoints
         undefined INTEGER NOT NULL,  -- 1: it has not diverged, but a score is not defined
+        results BLOB NOT NULL,  -- of each test example, see leakyrelu._compare.trial.packed
         checksum TEXT NOT NULL,  -- of all the others
         PRIMARY KEY (activation, learning_rate, seed)
     ) WITHOUT ROWID;  -- so that there is no index which could be damaged apart from it
@@ -49,7 +50,7 @@ class Store:
         Made if it does not exist.
     settings : Settings
         What the experiment is. A directory that holds another one is refused; one that differs in
-        activations and learning rates is the same, and its trials are kept.
+        activations, learning rates or seeds is the same, and its trials are kept.
     task : TaskInfo
         What it is about, kept with a new experiment.
     environment : dict of str to str
@@ -97,9 +98,15 @@ class Store:
                 run(statement)
             run(f"PRAGMA application_id = {reading.APPLICATION_ID}")
             run(f"PRAGMA user_version = {reading.FORMAT}")
+        elif run("PRAGMA user_version").fetchone()[0] != reading.FORMAT:
+            raise InputError(
+                f"{self.directory} holds an experiment of an earlier version of leakyrelu, which "
+                "can be told by leakyrelu report, but not gone on with; give another output "
+                "directory"
+            )
         elif not (changes := _changes(self.settings, settings)):
             self._leave_out_what_is_damaged()
-            self._take_candidates(settings)
+            self._take(settings)
             return
         elif run("SELECT count(*) FROM trial").fetchone()[0]:
             raise InputError(
@@ -111,14 +118,16 @@ class Store:
         self._put("task", task.to_json())
         self._put("environment", json.dumps(environment))
 
-    def _take_candidates(self, settings: Settings) -> None:
-        """Let the experiment be of other activations or learning rates; it keeps all trials."""
-        if self.settings == settings:
+    def _take(self, asked: Settings) -> None:
+        """Let the experiment be of other activations, rates or more seeds; it keeps all trials."""
+        stored, trials = self.settings, self.trials()
+        self._settings = asked.added_to(stored, {trial.seed for trial in trials})
+        if self._settings == stored:
             return
-        if self.trials():
-            began = self.environment.get(BEGAN_WITH) or self.settings.candidates
+        if trials and self._settings.candidates != stored.candidates:
+            began = self.environment.get(BEGAN_WITH) or stored.candidates
             self._put("environment", json.dumps({**self.environment, BEGAN_WITH: began}))
-        self._put("settings", settings.to_json())
+        self._put("settings", self._settings.to_json())
 
     def _leave_out_what_is_damaged(self) -> None:
         whole, self.damaged = reading.trials(self._connection, self.task.metric)
@@ -144,7 +153,7 @@ class Store:
         rows = [_row(trial) for trial in trials]
         # Another process may have run the same trial: the first to finish counts.
         self._connection.executemany(
-            "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*row, reading.checksum(*row)) for row in rows],
         )
 
@@ -245,6 +254,7 @@ def _row(trial: Trial) -> tuple[Any, ...]:
         json.dumps(trial.layers),
         json.dumps([dataclasses.asdict(checkpoint) for checkpoint in trial.history]),
         int(trial.undefined),
+        trial.results,
     )
 
 
@@ -271,7 +281,7 @@ def _changes(stored: Settings, asked: Settings) -> list[str]:
     """Say what differs: ``epochs 20, not 30``."""
     changes = []
     for field in dataclasses.fields(Settings):
-        if field.name in CANDIDATES:
+        if field.name in (*CANDIDATES, *SEEDS):
             continue
         before, after = getattr(stored, field.name), getattr(asked, field.name)
         if before == after:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -21,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from leakyrelu._compare.data.task import Task, left_out_by, name_of
+from leakyrelu._compare.statistics.crossed import influence
 from leakyrelu._data.loading import called
 from leakyrelu._errors import InputError
 
@@ -212,21 +214,31 @@ def _alike(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Judge:
-    """Scores and losses over all batches of a part of the examples."""
+    """Scores and losses over all batches of a part of the examples.
 
-    def __init__(self, task: Task) -> None:
+    Parameters
+    ----------
+    task : Task
+    keeps : bool, default False
+        Whether `by_example` will be asked for.
+    """
+
+    def __init__(self, task: Task, keeps: bool = False) -> None:
         self._task = task
+        self._keeps = keeps
         self._examples = 0
         self._loss = self._score = self._weight = torch.zeros(())
-        self._outputs: list[Tensor] = []  # kept for a metric of the user's own only
+        self._outputs: list[Tensor] = []  # of all examples, kept where they are needed at once
         self._targets: list[Tensor] = []
+        # Of each example: how many positions are right and how many count, or its square error.
+        self._each: list[tuple[Tensor, ...]] = []
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
         """Judge the outputs of one batch, (networks, examples, ...)."""
         examples = outputs.shape[1]
         self._loss = self._loss + examples * losses(self._task, outputs, targets)
         self._examples += examples
-        if self._task.metric is not None:
+        if self._task.metric is not None or (self._keeps and self._task.kind == "custom"):
             outputs, targets = aligned(outputs, targets)
             self._outputs.append(outputs)
             self._targets.append(targets)
@@ -241,11 +253,69 @@ class Judge:
             weight = examples * (total / (counts.numel() / len(counts)))
             self._score = self._score + weight * share
             self._weight = self._weight + weight
+            if self._keeps:
+                self._each.append((_of_each(right), _of_each(counts)))
         elif self._task.kind == "regression":
             outputs, targets = _alike(outputs, targets)
             square = (outputs - targets).square()
             self._score = self._score + examples * square.reshape(len(outputs), -1).mean(1)
             self._targets.append(targets)
+            if self._keeps:
+                self._each.append((_of_each(square),))
+
+    def by_example(
+        self, numbers: npt.NDArray[np.int64], scores: Sequence[float]
+    ) -> list[npt.NDArray[np.float64]]:
+        """Return what each example adds to the score of each network; the mean is the score.
+
+        Of accuracy it is whether the example is right, and of several positions the share of them
+        that is. Of what is no mean over examples it is their `influence`.
+
+        Parameters
+        ----------
+        numbers : ndarray, shape (networks, examples)
+            By which examples are left out in blocks: of their rows, or their groups.
+        scores : sequence of float
+            Of the networks; where one is NaN, nothing is known of its examples.
+        """
+        if self._each and self._task.kind == "classification":
+            right, counts = (torch.cat(part, 1).numpy() for part in zip(*self._each, strict=True))
+            with np.errstate(divide="ignore", invalid="ignore"):  # where nothing counts
+                if (counts == counts[:, :1]).all():
+                    return list(right / counts)
+                share = right.sum(1, keepdims=True) / counts.sum(1, keepdims=True)
+                return list(share + (right - share * counts) / counts.mean(1, keepdims=True))
+        found = []
+        for network, (own, score) in enumerate(zip(numbers, scores, strict=True)):
+            if math.isnan(score):
+                found.append(np.full(len(own), math.nan))
+                continue
+            score_of = self._scorer(network)
+
+            def defined(kept: npt.NDArray[np.int64], score_of: Any = score_of) -> float:
+                try:
+                    return _finite(float(score_of(torch.from_numpy(kept))))
+                except InputError:  # as a metric may refuse what lacks a class
+                    return math.nan
+
+            values = influence(defined, own)
+            found.append(values - values.mean() + score)
+        return found
+
+    def _scorer(self, network: int) -> Callable[[Tensor], float | Tensor]:
+        """Return what computes the score of some of the examples."""
+        if self._each:
+            errors = torch.cat([square for (square,) in self._each], 1)[network]
+            y = torch.cat(self._targets, 1)[network].double().reshape(len(errors), -1)
+
+            def r2(kept: Tensor) -> Tensor:
+                return 1 - errors[kept].mean() / y[kept].var(0, correction=0).mean()
+
+            return r2
+        outputs, targets = (torch.cat(p, 1)[network] for p in (self._outputs, self._targets))
+        if self._task.metric is not None:
+            return lambda kept: self._measured(outputs[kept], targets[kept])
+        return lambda kept: -losses(self._task, outputs[None, kept], targets[None, kept])
 
     def _measured(self, outputs: Tensor, targets: Tensor) -> float:
         """Return what the user's metric says, in the user's unit."""
@@ -279,6 +349,12 @@ class Judge:
             scores = [-mean for mean in means]
         pairs = zip(scores, means, strict=True)
         return [math.nan if math.isnan(mean) else _finite(score) for score, mean in pairs], means
+
+
+def _of_each(values: Tensor) -> Tensor:
+    """Return the sum over what each example has of truths, or the mean of numbers."""
+    each = values.reshape(*values.shape[:2], -1)
+    return each.sum(2) if each.dtype == torch.bool else each.double().mean(2)
 
 
 def _finite(number: float) -> float:

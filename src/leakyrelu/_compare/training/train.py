@@ -27,7 +27,7 @@ from leakyrelu._compare.settings import Batch, Settings
 from leakyrelu._compare.training.examples import Examples, Part
 from leakyrelu._compare.training.goal import Judge, losses
 from leakyrelu._compare.training.pace import Pace
-from leakyrelu._compare.trial import LOOK_EXAMPLES, Checkpoint, Trial
+from leakyrelu._compare.trial import LOOK_EXAMPLES, Checkpoint, Trial, packed
 
 __all__ = ["Experiment", "Training", "train"]
 
@@ -137,16 +137,26 @@ class Training:
             yield
 
     @torch.no_grad()
-    def _judged(self, part: Part) -> tuple[list[float], list[float]]:
-        """Return score and mean loss of each network: see `Judge.results`."""
-        judge = Judge(self._task)
+    def _judged(self, part: Part, keeps: bool = False) -> Judge:
+        judge = Judge(self._task, keeps)
         for x, y in part.batches(EVALUATION_ROWS):
             judge.add(self.networks.predict(x), y)
-        return judge.results()
+        return judge
 
-    def test(self) -> tuple[list[float], list[float]]:
-        """Return score and mean loss of each network on its test part."""
-        return self._judged(self._examples.test)
+    @torch.no_grad()
+    def test(self) -> tuple[list[float], list[float], list[bytes]]:
+        """Return score and mean loss of each network on its test part, and `Trial.results`."""
+        part = self._examples.test
+        rows, groups = part.rows.numpy(), self._task.groups
+        judge = self._judged(part, keeps=True)
+        scores, means = judge.results()
+        each = judge.by_example(rows if groups is None else groups[rows], scores)
+        examples = len(self._task.y)
+        results = [
+            b"" if math.isnan(score) else packed(own, values, examples)
+            for own, values, score in zip(rows, each, scores, strict=True)
+        ]
+        return scores, means, results
 
     @torch.no_grad()
     def outputs(self, network: int) -> torch.Tensor:
@@ -165,7 +175,7 @@ class Training:
         """Return what is seen of each network, and its score and mean loss in validation."""
         batches = list(self._examples.train.batches(EVALUATION_ROWS, LOOK_EXAMPLES))
         looks = self.networks.look(batches, self._loss_of)
-        return looks, *self._judged(self._examples.validation)
+        return looks, *self._judged(self._examples.validation).results()
 
 
 def train(
@@ -216,7 +226,7 @@ def train(
             if on_epoch is not None:
                 known = [score for score in scores if math.isfinite(score)]
                 on_epoch(epoch, float(np.mean(known)) if known else math.nan)
-        test_scores, test_losses = training.test()
+        test_scores, test_losses, results = training.test()
     seconds = (time.perf_counter() - start) / len(batch)
     found = []
     for network, (rate, seed) in enumerate(zip(batch.learning_rates, batch.seeds, strict=True)):
@@ -225,5 +235,11 @@ def train(
         all_scores = history[-1].validation_score, test_scores[network]
         is_undefined = math.isfinite(sum(all_losses)) and not math.isfinite(sum(all_scores))
         name = batch.activation, rate, seed
-        found.append(Trial(*name, *all_scores, seconds, look.layers, history, is_undefined))
+        found.append(
+            Trial(
+                *(*name, *all_scores, seconds, look.layers, history),
+                undefined=is_undefined,
+                results=results[network],
+            )
+        )
     return found
