@@ -108,9 +108,11 @@ OTHERS = (  # and not on these
     Law("stuck", "two", 200, 24, 6, 6, (0.01,)),
     Law("series", "pattern", 300, 2, 16, 8, (0.01,), features=16, convolution=True),
 )
-# The same again from another source, and more of it.
+# The same again, more of it, from another source.
 AGAIN = tuple(
-    replace(law, name=f"{law.name}-again", experiments=140, seed=1) for law in reversed(OTHERS)
+    replace(law, name=f"{law.name}-again", experiments=140, seed=1)
+    for law in OTHERS
+    if law.name in ("stuck", "series")
 )
 LAWS = {law.name: law for law in (*TUNED, *OTHERS, *AGAIN)}
 

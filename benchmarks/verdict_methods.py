@@ -7,7 +7,6 @@ example by example, and says of each candidate whether it is better (1), worse (
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -69,7 +68,7 @@ def looks_of(method: str, planned: int) -> list[int]:
         return [planned]
     if method == "former":
         return [n for n in (5, 10, 20) if n < planned] + [planned]
-    return [n for n in (planned // 2, planned) if n >= 5]
+    return crossed.looks(planned)
 
 
 class Pairs:
@@ -164,7 +163,7 @@ def adastop(scores: Array) -> tuple[list[int], int]:
 
     pairs = np.array([(0, i) for i in range(1, len(scores))])
     comparator = MultipleAgentsComparator(
-        n=5, K=scores.shape[1] // 5, B=2000, comparisons=pairs, alpha=0.05, seed=0
+        n=5, K=scores.shape[1] // 5, B=500, comparisons=pairs, alpha=0.05, seed=0
     )
     used = 0
     while not used or (used < scores.shape[1] and not comparator.is_finished):
@@ -212,37 +211,9 @@ def bootstrap(scores: Array) -> tuple[list[int], int]:
     return found, scores.shape[1]
 
 
-def deepsig(scores: Array) -> tuple[list[int], int]:
-    """Almost stochastic order of deep-significance, either way, below its threshold of 0.2."""
-    os.environ.setdefault("LOKY_PICKLER", "pickle")
-    from deepsig import aso
-
-    def is_above(a: Array, b: Array) -> bool:
-        level = 1 - 0.05 / 2 / (len(scores) - 1)
-        return (
-            aso(
-                a,
-                b,
-                confidence_level=level,
-                num_samples=100,
-                num_bootstrap_iterations=100,
-                show_progress=False,
-                seed=0,
-            )
-            < 0.2
-        )
-
-    found = []
-    for own in scores[1:]:
-        high, low = sorted((own, scores[0]), key=np.mean, reverse=True)
-        found.append((1 if high is own else -1) if is_above(high, low) else 0)
-    return found, scores.shape[1]
-
-
 PEERS: dict[str, Peer] = {
     "baycomp": baycomp,
     "AdaStop": adastop,
     "scikit-posthocs": posthocs,
     "percentile bootstrap": bootstrap,
-    "deep-significance": deepsig,
 }

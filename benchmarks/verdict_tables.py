@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -25,13 +24,12 @@ import torch
 from sklearn.datasets import load_linnerud
 
 from leakyrelu._compare.data.table_task import load_task
-from leakyrelu._compare.data.task import Split, Task
 from leakyrelu._compare.networks.recipe import Recipe
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, batches, make_settings
-from leakyrelu._compare.training.train import Experiment, Training
+from leakyrelu._compare.training.train import Experiment, train
+from leakyrelu._compare.trial import unpacked
 
 FOLDER = Path(__file__).parents[1] / "corpus"
-FOLDS = 5
 RATES = (0.001, 0.003, 0.01)
 SEEDS, EPOCHS = 20, 30
 
@@ -85,25 +83,16 @@ TABLES: dict[str, tuple[Callable[[], Any], str | None, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Folded(Task):
-    """A task whose seeds, five by five, test each example once."""
+def make(name: str) -> dict[str, Any]:
+    """Train on a table.
 
-    def split(self, seed: int) -> Split:
-        """Lay the examples out in a circle, classes mixed evenly, and cut it by seed."""
-        repeat, fold = divmod(seed, FOLDS)
-        rng = np.random.default_rng(repeat)
-        place = rng.random(len(self.y))
-        for number in np.unique(self.y) if self.kind == "classification" else ():
-            own = np.flatnonzero(self.y == number)
-            place[own] = (rng.permutation(len(own)) + rng.random()) / len(own)
-        size = -(-len(self.y) // FOLDS)
-        order = np.roll(place.argsort(), -round(fold * len(self.y) / FOLDS))
-        return Split(*(np.sort(part) for part in np.split(order, [size, 2 * size])[::-1]))
-
-
-def task_of(name: str) -> Folded:
-    """Load a table."""
+    Returns
+    -------
+    dict
+        `results` (activation, rate, seed, example): what each test example adds to the score, NaN
+        if not tested; `validation` (activation, rate, seed): the score; `step`: between scores;
+        `clusters` (example): what belongs together.
+    """
     load, target, drop = TABLES[name]
     data = load()
     if target is not None:
@@ -111,51 +100,25 @@ def task_of(name: str) -> Folded:
         drop = tuple(column for column in drop if column in data)
     kind = "regression" if name == "linnerud" else None  # of few whole numbers
     task = load_task(data, target, kind, drop)
-    if task.groups is None:
-        return Folded(**vars(task))
-    once = np.unique(task.groups, return_index=True)[1]  # of rows that are the same
-    return Folded(**{**vars(task), "X": task.X[once], "y": task.y[once], "groups": None})
-
-
-def make(name: str) -> dict[str, Any]:
-    """Train on a table.
-
-    Returns
-    -------
-    dict
-        `outputs` (activation, rate, seed, example): right or wrong, or the prediction, NaN if not
-        tested; `validation` (activation, rate, seed): the score; `y`, of a regression.
-    """
-    task = task_of(name)
     settings = make_settings(name, DEFAULT_ACTIVATIONS, SEEDS, EPOCHS, RATES)
     experiment = Experiment(task, settings, Recipe())
-    shape = (len(DEFAULT_ACTIVATIONS), len(RATES), SEEDS)
-    outputs = np.full((*shape, len(task.y)), np.nan, np.float32)
-    validation = np.zeros(shape, np.float32)
-    for c, spec in enumerate(settings.activations):
-        keys = [(spec, rate, seed) for rate in RATES for seed in range(SEEDS)]
-        for batch in batches(keys, len(keys)):
-            training = Training(experiment, batch)
-            for _ in range(settings.epochs):
-                for _ in training.epoch():
-                    pass
-            _, scores, _ = training.look()
-            part = training._examples.test
-            with torch.no_grad():
-                each = [(training.networks.predict(x), y) for x, y in part.batches(512)]
-            found = torch.cat(
-                [
-                    (out.argmax(2) == y).float() if task.classes else out.flatten(1)
-                    for out, y in each
-                ],
-                1,
-            )
-            for k, (rate, seed) in enumerate(zip(batch.learning_rates, batch.seeds, strict=True)):
-                place = c, RATES.index(rate), seed
-                validation[place] = scores[k]
-                outputs[place][part.rows[k].numpy()] = found[k].numpy()
-    made = {"outputs": outputs, "validation": validation, "step": task.score_step}
-    return made if task.classes else {**made, "y": task.y}
+    keys = [
+        (spec, rate, seed)
+        for spec in settings.activations
+        for rate in RATES
+        for seed in range(SEEDS)
+    ]
+    trials = [
+        trial for batch in batches(keys, len(RATES) * SEEDS) for trial in train(experiment, batch)
+    ]
+    shape = (len(settings.activations), len(RATES), SEEDS)
+    clusters = task.info.clusters
+    return {
+        "results": np.stack([unpacked(trial.results) for trial in trials]).reshape(*shape, -1),
+        "validation": np.array([trial.validation_score for trial in trials]).reshape(shape),
+        "step": task.score_step,
+        "clusters": np.arange(len(task.y)) if clusters is None else clusters,
+    }
 
 
 def made(name: str) -> dict[str, Any]:
