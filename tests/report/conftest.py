@@ -8,7 +8,7 @@ import pytest
 from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import make_settings
-from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._compare.trial import Checkpoint, Trial, packed
 from leakyrelu._comparison.comparison import Comparison
 
 LEAKY = [f"leaky_relu:{slope}" for slope in ("0.01", "0.02", "0.05", "0.1", "0.2", "0.3")]
@@ -37,7 +37,14 @@ def construct(activations, layers, seeds, name="digits", metric="accuracy"):
                     for epoch in range(0, 31, 3)
                 ]
                 names = [str(layer + 1) for layer in range(layers)]
-                trials.append(Trial(spec, rate, seed, score, score, 1.25, names, history))
+                tested = np.arange(seed % 5, 1797, 5)
+                right = rng.random(len(tested)) < score
+                share = float(right.mean()) if metric == "accuracy" else score
+                results = packed(tested, right if metric == "accuracy" else right + score, 1797)
+                scores = score, share
+                trials.append(
+                    Trial(spec, rate, seed, *scores, 1.25, names, history, results=results)
+                )
     environment = {"python": "3.11"}
     return Comparison(task, settings, trials, environment, Path("runs") / name)
 

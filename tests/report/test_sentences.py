@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import make_settings
-from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._compare.trial import Checkpoint, Trial, packed
 from leakyrelu._report import sentences
 from leakyrelu.activations import parse
 
@@ -39,6 +41,7 @@ def trials_of(scores, never_fired=0.0):
                 Checkpoint(0, 0.1, score, [never_fired / 2], [1.0, 1.0], []),
                 Checkpoint(1, 0.1, score, [never_fired], [1.0, 1.0], []),
             ],
+            results=packed([0, 1], [score] * 2, 2),  # all examples alike: only seeds count
         )
         for spec, each in scores.items()
         for seed, score in enumerate(each)
@@ -55,13 +58,22 @@ def noisy(mean, seed, n=10, spread=0.01):
 
 def test_a_real_difference_is_found():
     text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.95, 2)})
-    assert text.startswith("elu (+")
-    assert "is better than relu in accuracy" in text
+    assert text.startswith(
+        "Best on these data: elu (95%). On these data, better than relu in accuracy: elu by "
+    )
+    assert "Use elu: on these data it is best with probability over 0.99." in text
+    assert "For the source of the data, too, this difference holds." in text
 
 
 def test_no_difference_is_a_proper_verdict():
     text = verdict_of({"relu": noisy(0.90, 1), "elu": noisy(0.90, 2)})
-    assert text.startswith("No detectable difference from relu")
+    assert re.match(
+        r"Best on these data: (elu or relu|relu or elu) \(95%\)\. On these data, no detectable "
+        r"difference from relu in accuracy, nor for their source \(10 paired seeds\)\. Use \w+: on "
+        r"these data it is best with probability 0\.\d\d, and at worst \d\.\d points below the best "
+        r"\(95%\)\.",
+        text,
+    )
 
 
 def test_worse_is_said_and_the_better_stand_first():
@@ -72,14 +84,46 @@ def test_worse_is_said_and_the_better_stand_first():
         "gelu": noisy(0.97, 4),
     }
     text = verdict_of(scores)
-    assert text.index("gelu") < text.index("elu (") < text.index("worse")
+    assert text.index("gelu by") < text.index("elu by") < text.index("worse: silu by")
     only_worse = verdict_of({"relu": scores["relu"], "silu": scores["silu"]})
-    assert only_worse.startswith("Nothing is detectably better than relu")
+    assert "On these data, nothing is detectably better than relu" in only_worse
+    assert only_worse.startswith("Best on these data: relu (95%).")
+
+
+def test_by_how_much_is_the_interval():
+    found = found_in(trials_of({"relu": noisy(0.90, 1), "elu": noisy(0.95, 2)}))
+    elu = next(c for c in found.candidates if c.activation == "elu")
+    low, high = elu.difference.interval
+    text = f"elu by {100 * low:.1f} to {100 * high:.1f} points"
+    assert text in sentences.verdict(found)
+    turned = found_in(trials_of({"elu": noisy(0.95, 2), "relu": noisy(0.90, 1)}))
+    assert text in sentences.verdict(turned)
+
+
+def test_what_holds_for_the_source_is_told_apart():
+    """A difference that is clear on these data by a hair: for the source it is not."""
+    differences = np.linspace(-1, 1, 10)
+    differences *= 0.01 / differences.std(ddof=1)
+    reach = stats.t.ppf(1 - 0.05 * 0.8 / 2, 9) * 0.01 / math.sqrt(10)
+    found, text = found_for(1.02 * reach + differences)
+    assert (found.verdict, found.source.verdict) == ("better", "undecided")
+    assert "For the source of the data, nothing is decided." in text
+    assert text.count("these data") >= 3
+
+
+def test_of_many_that_may_be_best_the_others_are_named():
+    scores = {
+        spec: noisy(0.9, i) for i, spec in enumerate(("relu", "elu", "gelu", "silu", "prelu"))
+    }
+    assert verdict_of(scores).startswith("Best on these data: any of the 5 (95%).")
+    scores["rrelu"] = noisy(0.5, 9)
+    assert verdict_of(scores).startswith("Best on these data: any but rrelu (95%).")
 
 
 def test_one_seed_claims_nothing():
     text = verdict_of({"relu": [0.5], "elu": [0.9]})
     assert text.startswith("One seed can't show a difference")
+    assert "elu had the highest score." in text
 
 
 def test_dead_units_are_told_for_relu_only():
@@ -138,7 +182,7 @@ def test_what_matters_decides_the_word(mean, rope, word):
 
 def test_nobody_is_left():
     scores = {"relu": noisy(0.9, 1), "elu": [math.nan] * 10}
-    assert verdict_of(scores).startswith("Nothing is left to compare with relu; ")
+    assert verdict_of(scores).startswith("Nothing is left to compare with relu. ")
 
 
 def undefined(trials, *lost):

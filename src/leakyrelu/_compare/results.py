@@ -107,8 +107,9 @@ class Results:
     @property
     def best(self) -> list[Candidate]:
         """Who can't be ruled out as the best on these data, at 95%; all of one seed."""
-        possible = self._choice and self._choice.possible
-        return [c for c in self.trained if possible is None or c.activation in possible]
+        if self._choice is None:
+            return self.trained
+        return [c for c in self.trained if c.activation in self._choice.possible]
 
     @property
     def regret(self) -> float:

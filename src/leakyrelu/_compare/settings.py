@@ -18,9 +18,9 @@ from leakyrelu.activations import Activation, parse
 
 __all__ = [
     "CANDIDATES",
+    "DEFAULT_ACTIVATIONS",
     "PROTOCOL",
     "SEEDS",
-    "DEFAULT_ACTIVATIONS",
     "Batch",
     "Settings",
     "batches",

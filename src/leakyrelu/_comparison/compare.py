@@ -124,8 +124,8 @@ def compare(
         started.
     output : path, optional
         Directory that keeps every finished trial; the same call resumes there, and one with more
-        seeds, other activations or learning rates trains only what is new. By default ``leakyrelu-runs/`` and
-        a name made of data and settings.
+        seeds, other activations or learning rates trains only what is new. By default
+        ``leakyrelu-runs/`` and a name made of data and settings.
     progress : bool, default True
         Show a progress bar on standard error.
 

@@ -140,7 +140,9 @@ def _differences(found: Results) -> str:
         return [c for c in others if c.verdict == word]
 
     def listed(some: Sequence[Candidate]) -> str:
-        return listing([f"{c.activation} by {by(c.difference, metric)}" for c in some if c.difference])
+        return listing(
+            [f"{c.activation} by {by(c.difference, metric)}" for c in some if c.difference]
+        )
 
     def named(word: str) -> list[str]:
         names = [c.activation for c in those(word)]

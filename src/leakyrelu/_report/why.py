@@ -55,7 +55,9 @@ def _reason(candidate: Candidate, reference: Candidate) -> str:
     is_better = candidate.verdict == "better"
     speaking_for = [text for is_healthier, text in findings if text and is_healthier == is_better]
     against = [text for is_healthier, text in findings if text and is_healthier != is_better]
-    start = f"{candidate.activation} is {candidate.verdict} than {reference.activation} on these data"
+    start = (
+        f"{candidate.activation} is {candidate.verdict} than {reference.activation} on these data"
+    )
     if speaking_for:
         sentence = f"{start}. What sets it apart: {'; '.join(speaking_for)}."
     elif against:

@@ -1,14 +1,21 @@
 """Candidates of trials that are given."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from leakyrelu._compare.settings import make_settings
-from leakyrelu._compare.statistics.candidates import candidates
-from leakyrelu._compare.statistics.intervals import probability_best
-from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._compare.statistics.candidates import all_pairs, chosen
+from leakyrelu._compare.statistics.candidates import candidates as found_by
+from leakyrelu._compare.statistics.evidence import Evidence
+from leakyrelu._compare.trial import Checkpoint, Trial, packed
+
+
+def candidates(settings, trials, score_step=0.0, rope=0.0):
+    return found_by(Evidence(settings, trials, score_step), rope)
 
 
 def settings_for(scores, rates=(0.01,)):
@@ -30,6 +37,7 @@ def trials_of(scores, rate=0.01, never_fired=0.0, validation=None):
                 Checkpoint(0, 0.1, score, [never_fired / 2], [1.0, 1.0], []),
                 Checkpoint(1, 0.1, score, [never_fired], [1.0, 1.0], []),
             ],
+            results=packed([0, 1], [score] * 2, 2),  # all examples alike: only seeds count
         )
         for spec, each in scores.items()
         for seed, score in enumerate(each)
@@ -149,11 +157,63 @@ def test_probabilities_to_be_the_best_add_up_over_all_rounds():
     assert gelu.probability_best is None
     together = relu.probability_best + silu.probability_best + elu.probability_best
     assert together == pytest.approx(1)
-    # Who was dropped has what it had then, the others share the rest by all their seeds.
-    then = probability_best(np.transpose([scores[spec][:5] for spec in ("relu", "silu", "elu")]))
-    now = probability_best(np.transpose([scores[spec] for spec in ("relu", "elu")]))
-    assert silu.probability_best == pytest.approx(then[1])
-    assert elu.probability_best == pytest.approx((1 - then[1]) * now[1])
+    assert silu.probability_best < 0.001
+    alone = {spec: scores[spec] for spec in ("relu", "elu")}
+    _, other = candidates(settings_for(alone), trials_of(alone))
+    assert elu.probability_best == pytest.approx(other.probability_best, abs=0.02)
+    assert elu.probability_best == pytest.approx(elu.probability, abs=0.02)
+
+
+def test_who_may_be_the_best_and_whom_to_use():
+    scores = {
+        "relu": noisy(0.90, 1),
+        "silu": noisy(0.80, 3, n=5),
+        "elu": noisy(0.95, 2),
+        "gelu": noisy(0.951, 5),
+    }
+    known = Evidence(settings_for(scores), trials_of(scores))
+    choice = chosen(known, settings_for(scores).activations)
+    assert set(choice.possible) == {"elu", "gelu"}
+    ahead = max(("elu", "gelu"), key=lambda spec: np.mean(scores[spec]))
+    other = {"elu": "gelu", "gelu": "elu"}[ahead]
+    assert choice.name == ahead
+    # One-sided, of three claims, with the 80% of the planned look.
+    d = np.subtract(scores[other], scores[ahead])
+    reach = stats.t.ppf(1 - 0.05 * 0.8 / 3, 9) * stats.sem(d)
+    assert choice.regret == pytest.approx(d.mean() + reach, abs=1e-6)
+    assert chosen(Evidence(settings_for({"relu": [0.5], "elu": [0.9]}), []), []) is None
+
+
+def test_all_pairs_share_the_five_per_cent():
+    scores = {"relu": noisy(0.90, 1), "elu": noisy(0.95, 2), "gelu": noisy(0.951, 5)}
+    scores["silu"] = [math.nan] * 10
+    known = Evidence(settings_for(scores), trials_of(scores))
+    found = all_pairs(known, ["gelu", "elu", "relu"])
+    assert [(p.first, p.second) for p in found] == [
+        ("gelu", "elu"),
+        ("gelu", "relu"),
+        ("elu", "relu"),
+    ]
+    assert [p.difference.verdict for p in found] == ["undecided", "better", "better"]
+    # Two of six are decided, the lost one's are counted.
+    assert found[0].difference.level == pytest.approx(0.05 * 0.8 / 4)
+    d = np.subtract(scores["gelu"], scores["elu"])
+    expected = stats.t.interval(1 - 0.05 * 0.8 / 4, 9, d.mean(), stats.sem(d))
+    assert found[0].difference.interval == pytest.approx(expected, abs=1e-6)
+    wide = np.sqrt(stats.sem(d) ** 2 + 0.02 * d.var(ddof=1))
+    assert found[0].source.difference.error == pytest.approx(wide, rel=1e-4)
+
+
+def test_where_results_are_not_known_seeds_alone_count():
+    scores = {"relu": noisy(0.90, 1), "elu": noisy(0.95, 2)}
+    trials = trials_of(scores)
+    trials[3] = dataclasses.replace(trials[3], results=b"")
+    _, elu = candidates(settings_for(scores), trials)
+    d = np.subtract(scores["elu"], scores["relu"])
+    assert elu.difference.difference.error == pytest.approx(
+        d.std(ddof=1) * math.sqrt(1 / 10 + 1 / 3)
+    )
+    assert elu.difference.difference == elu.source.difference
 
 
 def test_one_seed_gives_no_probability():

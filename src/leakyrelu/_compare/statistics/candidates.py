@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 
-from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.statistics import crossed
 from leakyrelu._compare.statistics.condition import silent
 from leakyrelu._compare.statistics.crossed import (
@@ -144,9 +143,7 @@ class Candidate:
         return self.silent() if self.lost or not self.activation.can_die else 0.0
 
 
-def candidates(
-    known: Evidence, rope: float = 0.0
-) -> list[Candidate]:
+def candidates(known: Evidence, rope: float = 0.0) -> list[Candidate]:
     """Choose each activation's learning rate and compare it with the reference.
 
     Each is judged at the last look for which it has all trials.
@@ -171,12 +168,14 @@ def candidates(
     reference = settings.reference
     last = {spec: known.last_look(spec) for spec in settings.activations}
     judged = {spec: list(known.at(spec, look)) for spec, look in last.items()}
-    pairs = [(spec, reference) for spec in settings.activations if spec != reference]
-    claims, for_source = (
-        known.claims(pairs, len(pairs), rope, shared) for shared in (0.0, FOR_THE_SOURCE)
-    )
-    open_claims = len(pairs) - sum(c.verdict != "undecided" for c in claims.values())
     trained = [spec for spec in settings.activations if judged[spec]]
+    others = [spec for spec in trained if spec != reference and reference in trained]
+    pairs = [(spec, reference) for spec in others]
+    count = len(settings.activations) - 1
+    claims, for_source = (
+        known.claims(pairs, count, rope, shared) for shared in (0.0, FOR_THE_SOURCE)
+    )
+    open_claims = count - sum(claim.verdict != "undecided" for claim in claims.values())
     firsts: dict[Activation, float] = {}
     if trained and min(len(judged[spec]) for spec in trained) > 1:
         firsts = crossed.probability_best(trained, _between(known, last))
@@ -223,7 +222,7 @@ def _between(
 
 
 def chosen(known: Evidence, trained: Sequence[Activation]) -> Choice[Activation] | None:
-    """Say which of the trained to use on these data, and which may be the best; None of one seed."""
+    """Say which to use on these data, and which may be the best; nothing of one seed."""
     last = {spec: known.last_look(spec) for spec in trained}
     if not trained or min(len(known.at(spec, look)) for spec, look in last.items()) < 2:
         return None

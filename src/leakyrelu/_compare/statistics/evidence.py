@@ -101,6 +101,8 @@ class Evidence:
             whole = [r for r in rates if self._are_stored((spec, r, seed) for seed in seeds)]
             return [(spec, rate, seed) for rate in whole or rates for seed in seeds]
         for race in (race for race in RACES if race < look):
+            if len(rates) < 2:
+                break
             keys = [(spec, rate, seed) for rate in rates for seed in seeds[:race]]
             if not self._are_stored(keys):
                 return keys
@@ -213,9 +215,7 @@ class Evidence:
         """Return how much one is above the other at a look; `shared` as in `crossed.compared`."""
         return self._estimated(self.at(one, look), self.at(other, look), shared)
 
-    def _estimated(
-        self, one: Sequence[Trial], other: Sequence[Trial], shared: float
-    ) -> Difference:
+    def _estimated(self, one: Sequence[Trial], other: Sequence[Trial], shared: float) -> Difference:
         if all(trial.results for trial in (*one, *other)):
             results = (tuple(trial.results for trial in each) for each in (one, other))
             return _compared(*results, self._step, shared, self._clusters)
