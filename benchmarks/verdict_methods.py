@@ -94,16 +94,18 @@ class Pairs:
         self._scores = np.nanmean(tables, axis=2, dtype=np.float64)
         self.difference = cache(self._difference)
 
-    def _difference(self, method: str, one: int, other: int, trainings: int) -> Difference:
+    def _difference(
+        self, method: str, one: int, other: int, trainings: int, least: float = 0.0
+    ) -> Difference:
         """Return how much one candidate is above another, by a method and so many trainings."""
         if method == "these data":
             values = self._tables[one, :trainings] - self._tables[other, :trainings]
-            return crossed.compared(values, examples=self._examples, step=self._step)
+            return crossed.compared(values, examples=self._examples, step=self._step, least=least)
         each = self._scores[one, :trainings] - self._scores[other, :trainings]
         spread = max(float(each.var(ddof=1)), self._step**2 / 6)
         if method == "the source":
-            found = self.difference("these data", one, other, trainings)
-            error = math.sqrt(found.error**2 + crossed.SHARED["the source"] * spread)
+            found = self.difference("these data", one, other, trainings, least)
+            error = math.sqrt(found.error**2 + crossed.SHARED["the source"] * max(spread, least))
             return Difference(found.mean, error, found.freedom)
         # Nadeau and Bengio: splits share a third of the variance.
         shared = TEST_TO_TRAIN if method == "former" else 0.0
@@ -123,7 +125,9 @@ class Pairs:
         reference, *others = candidates
         each = []
         for n in looks or looks_of(method, planned):
-            found = [self.difference(method, c, reference, n) for c in others]
+            scores = self._scores[others, :n] - self._scores[reference, :n]
+            least = crossed.least_spread(scores)
+            found = [self.difference(method, c, reference, n, least) for c in others]
             if truth is not None:
                 found = [
                     moved(d, truth[0][c, reference], truth[1][c, reference])

@@ -400,11 +400,11 @@ def on_peers(quick: bool) -> None:
     warnings.simplefilter("ignore")
     rows = []
     everyone = range(len(SIX))
-    for name in ("2x12@1", "16x8", "10x16", "values", "rare"):
+    for name in ("2x12@1", "16x8", "10x16", "values"):
         each_data = data_sets(name, quick, SIX)[:60]
-        for trainings in (10, 20):
+        for trainings in (20,):
             found: dict[str, list[tuple[float, bool, float]]] = {}
-            for data in each_data:
+            for number, data in enumerate(each_data):
                 pairs = next(parts_of(data, trainings))
                 truth, doubt = data.truth("these data")
                 signs = np.sign(truth[1:, 0])
@@ -426,6 +426,8 @@ def on_peers(quick: bool) -> None:
                     known = d.error / np.hypot(d.error, np.sqrt(doubt[c, 0])) if d.error else 0.0
                     equal[c] -= d.mean - known * (d.mean - truth[c, 0])
                 for peer, judge in PEERS.items():
+                    if peer == "AdaStop" and number >= 20:
+                        continue  # it takes a second or two each time
                     claimed, spent = judge(scores)
                     right = np.mean(np.array(claimed) == signs)
                     found.setdefault(peer, []).append(
