@@ -70,8 +70,8 @@ def test_no_difference_is_a_proper_verdict():
     assert re.match(
         r"Best on these data: (elu or relu|relu or elu) \(95%\)\. On these data, no detectable "
         r"difference from relu in accuracy, nor for their source \(10 paired seeds\)\. Use \w+: on "
-        r"these data it is best with probability 0\.\d\d, and at worst \d\.\d points below the best "
-        r"\(95%\)\.",
+        r"these data it is best with probability 0\.\d\d, and at worst \d\.\d points below the "
+        r"best \(95%\)\.",
         text,
     )
 

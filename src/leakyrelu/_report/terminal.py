@@ -199,7 +199,7 @@ def print_pairs(comparison: Results, console: Console) -> None:
         return
     metric = comparison.task.metric
     table = _table()
-    for name in ("activation", "above"):
+    for name in ("activation", "than"):
         table.add_column(name, no_wrap=True)
     for name in ("on these data", "source", "better"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -213,6 +213,7 @@ def print_pairs(comparison: Results, console: Console) -> None:
         )
     console.print(table, markup=False, highlight=False)
     for line in (
+        "All pairs: as more is compared, less is decided than against the reference alone.",
         MARKED,
         FOR_THE_SOURCE,
         "better: probability that the first is better by any amount on these data",

@@ -53,11 +53,11 @@ def interval(estimate: Estimate | Claim, metric: Metric, signed: bool = False) -
     return text if signed else f"{text}{metric.unit}"
 
 
-def by(claim: Claim, metric: Metric) -> str:
-    """Write by how much something is better or worse: ``2.8 to 7.4 points``."""
+def by(claim: Claim, metric: Metric, unit: bool = True) -> str:
+    """Write by how much something is better or worse: ``2.8 to 7.4 points``, or without unit."""
     low, high = sorted(abs(end) for end in claim.interval)
     ends = [f"{metric.scale * end:.{metric.digits}f}" for end in (low, high)]
-    return f"{ends[0]} to {ends[1]}{metric.unit_of_difference}"
+    return f"{ends[0]} to {ends[1]}{metric.unit_of_difference if unit else ''}"
 
 
 def plain_difference(size: float, metric: Metric) -> str:

@@ -27,6 +27,40 @@ def test_rare_classes_are_split_at_random_and_that_is_said():
     assert any("too rare" in note for note in task.notes)
 
 
+@pytest.mark.parametrize("n", [20, 23, 60, 101])
+@pytest.mark.parametrize("kind", ["classes", "numbers", "rare class"])
+def test_five_seeds_test_and_validate_each_example(n, kind):
+    rng = np.random.default_rng(n)
+    y = {"classes": rng.integers(0, 3, n), "numbers": rng.normal(size=n)}.get(kind)
+    if y is None:
+        y = (np.arange(n) < 2).astype(int)
+    task = load_task((np.arange(float(n)), y))
+    for repeat in (0, 3):
+        splits = [task.split(5 * repeat + fold) for fold in range(5)]
+        size = -(-n // 5)
+        for split in splits:
+            parts = (split.train, split.validation, split.test)
+            assert [len(part) for part in parts] == [n - 2 * size, size, size]
+            assert sorted(np.concatenate(parts)) == list(range(n))
+        for part in ("validation", "test"):
+            times = np.bincount(np.concatenate([getattr(s, part) for s in splits]), minlength=n)
+            assert times.min() >= 1
+            assert times.sum() == 5 * size
+        if kind == "classes":
+            for number in range(3):
+                share = (y == number).sum() / 5
+                for split in splits:
+                    assert abs((y[split.test] == number).sum() - share) <= 1.6
+    assert not np.array_equal(task.split(0).test, task.split(5).test)
+
+
+def test_what_is_looked_at_of_training_has_all_classes():
+    """The first examples of the training part, of data sorted by class."""
+    y = np.repeat(np.arange(4), 250)
+    first = load_task((np.arange(1000.0), y)).split(0).train[:100]
+    assert np.bincount(y[first]).min() >= 15
+
+
 def test_a_score_step_is_one_test_example():
     for n in (101, 60, 1797):
         task = load_task((np.arange(float(n)), np.arange(n) % 2))

@@ -15,8 +15,10 @@ from leakyrelu._compare.statistics.crossed import (
     decide,
     influence,
     least_spread,
+    looks,
     probability_best,
     share_at,
+    shares,
 )
 
 
@@ -109,6 +111,33 @@ def test_shares_of_all_looks_add_up_to_one_at_most(planned):
     after = [planned * 2**k for k in range(1, 30)]
     assert sum(share_at(n, planned) for n in [*before, planned, *after]) <= 1
     assert share_at(planned, planned) > 0.5
+
+
+@pytest.mark.parametrize(("planned", "expected"), [(10, [5, 10]), (20, [5, 10, 20]), (7, [7])])
+def test_looks_are_halves_of_what_was_planned(planned, expected):
+    assert looks(planned) == looks(planned, [planned]) == expected
+    assert looks(4 * planned, [planned]) == [*expected, 2 * planned, 4 * planned]
+    assert shares(looks(planned), planned) == [share_at(n, planned) for n in expected]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_of_any_looks_add_up_to_one_at_most(seed):
+    rng = np.random.default_rng(seed)
+    asked = [int(rng.integers(1, 40)), *np.sort(rng.integers(1, 400, 30)).tolist()]
+    each = looks(max(asked), asked)
+    assert set(asked) <= set(each)
+    found = shares(each, asked[0])
+    assert sum(found) <= 1 + 1e-12
+    assert min(found) > 0
+
+
+def test_a_later_look_that_says_the_same_gives_the_narrower_interval():
+    first, later = Difference(1.0, 0.2, 9.0), Difference(0.9, 0.1, 19.0)
+    found = decide([(10, {"a": first}), (20, {"a": later})], 1, 10)["a"]
+    assert (found.verdict, found.trainings, found.mean) == ("better", 20, 0.9)
+    assert found.level == pytest.approx(0.05 * 0.075)
+    wider = Difference(0.9, 0.19, 19.0)
+    assert decide([(10, {"a": first}), (20, {"a": wider})], 1, 10)["a"].trainings == 10
 
 
 def test_what_is_decided_leaves_the_others_more():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -362,7 +363,7 @@ def test_all_looks_of_who_adds_a_few_seeds_at_a_time_share_five_per_cent(steps):
         assert steps[count - 1] in known.looks
         assert sum(known.shares.values()) <= 1 + 1e-12
         spent.append(known.shares)
-    for before, after in zip(spent, spent[1:], strict=False):
+    for before, after in pairwise(spent):
         for look in set(before) & set(after):
             if look <= min(steps):
                 assert after[look] <= before[look]

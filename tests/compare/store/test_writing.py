@@ -24,7 +24,8 @@ from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.store.reading import FILE_NAME, checksum, read
 from leakyrelu._compare.store.writing import Store
-from leakyrelu._compare.trial import Checkpoint, Trial
+from leakyrelu._compare.trial import Checkpoint, Trial, packed, unpacked
+from leakyrelu._comparison.comparison import Comparison
 from leakyrelu.activations import parse
 
 SETTINGS = make_settings("abc", ["relu", "elu"], 2, 1, (0.01,), depth=2, width=8)
@@ -473,3 +474,125 @@ def test_settings_are_readable_by_others(file):
     with contextlib.closing(sqlite3.connect(file)) as connection:
         entries = dict(connection.execute("SELECT key, value FROM experiment"))
     assert json.loads(entries["settings"])["activations"] == ["relu", "elu"]
+
+
+# --- Results of test examples, and seeds that are added --------------------------------------------
+
+
+def test_results_come_back_and_are_small(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(1797)[:360]
+    right, losses = rng.integers(0, 2, 360), rng.normal(size=360).astype(np.float32)
+    trials = [
+        dataclasses.replace(TRIAL, seed=seed, results=packed(rows, values, 1797))
+        for seed, values in enumerate((right, losses))
+    ]
+    with opened(tmp_path) as store:
+        store.add(trials)
+    for trial, values in zip(read(tmp_path).trials, (right, losses), strict=True):
+        found = unpacked(trial.results)
+        assert np.array_equal(found[rows], values)
+        assert np.isnan(np.delete(found, rows)).all()
+    bits, floats = (len(trial.results) for trial in trials)
+    assert bits == 8 + 225 + 45  # how many there are, which are tested, which are right
+    assert floats == 8 + 225 + 4 * 360
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0], [0.5], [0, 1, 1, 0, 1, 0, 0, 1, 1], [1e-30, 7.0]])
+def test_results_of_any_number_are_unpacked(values):
+    for examples in range(len(values), len(values) + 20):
+        rows = np.arange(examples)[::-1][: len(values)]
+        assert np.array_equal(unpacked(packed(rows, values, examples))[rows], np.float32(values))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
+def test_results_that_are_no_numbers_are_not_known(value):
+    assert packed([0, 1], [0.5, value], 3) == b""
+
+
+def test_a_flipped_bit_of_the_results_is_found(tmp_path):
+    results = packed(range(100), [1.0] * 100, 500)
+    with opened(tmp_path) as store:
+        store.add([dataclasses.replace(t, results=results) for t in seeds_from(0, 3)])
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        flipped = bytes([*results[:-1], results[-1] ^ 16])
+        connection.execute("UPDATE trial SET results = ? WHERE seed = 1", (flipped,))
+        connection.commit()
+    found = read(tmp_path)
+    assert [trial.seed for trial in found.trials] == [0, 2]
+    assert found.damaged == ["relu at 0.01, seed 1"]
+
+
+def test_seeds_are_added_and_what_was_planned_stays(tmp_path):
+    def seeds(count):
+        return make_settings("abc", ["relu", "elu"], count, 1, (0.01,), depth=2, width=8)
+
+    with opened(tmp_path, seeds(10)) as store:
+        store.add(seeds_from(0, 10))
+    for count, expected, asked in ((20, 20, (10, 20)), (5, 20, (10, 20)), (40, 40, (10, 20, 40))):
+        with opened(tmp_path, seeds(count)) as store:
+            assert store.settings.seeds == tuple(range(expected))
+            assert (store.settings.asked, store.settings.planned) == (asked, 10)
+            store.add(seeds_from(0, expected))
+    assert read(tmp_path).settings.asked == (10, 20, 40)
+
+
+def test_seeds_that_were_never_begun_are_not_held_against_who_asks_for_fewer(tmp_path):
+    def seeds(given):
+        return make_settings("abc", ["relu", "elu"], given, 1, (0.01,), depth=2, width=8)
+
+    with opened(tmp_path, seeds(40)) as store:
+        store.add(seeds_from(0, 5))
+    with opened(tmp_path, seeds([3, 50, 51])) as store:
+        assert store.settings.seeds == (0, 1, 2, 3, 4, 50, 51)
+        assert store.settings.asked == (40, 7)
+
+
+FORMAT_3 = """
+    CREATE TABLE experiment (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE trial (
+        activation TEXT NOT NULL, learning_rate REAL NOT NULL, seed INTEGER NOT NULL,
+        validation_score REAL, test_score REAL, seconds REAL NOT NULL, layers TEXT NOT NULL,
+        history TEXT NOT NULL, undefined INTEGER NOT NULL, checksum TEXT NOT NULL,
+        PRIMARY KEY (activation, learning_rate, seed)
+    ) WITHOUT ROWID;
+    PRAGMA application_id = 1818972748;
+    PRAGMA user_version = 3;
+"""
+
+
+def test_an_experiment_of_an_earlier_version_is_read_and_not_gone_on_with(tmp_path):
+    settings = json.loads(SETTINGS.to_json())
+    del settings["asked"]
+    settings["protocol"] = 3
+    task = json.loads(TASK.to_json())
+    for name in ("groups", "blocks"):
+        del task[name]
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript(FORMAT_3)
+        for key, value in (("settings", settings), ("task", task), ("environment", {})):
+            row = key, json.dumps(value)
+            connection.execute("INSERT INTO experiment VALUES (?, ?, ?)", (*row, checksum(*row)))
+        for spec in ("relu", "elu"):
+            for seed in range(2):
+                history = json.dumps([dataclasses.asdict(each) for each in HISTORY])
+                row = spec, 0.01, seed, 0.5, 0.75 + seed / 100, 1.5, '["1", "2"]', history, 0
+                marks = ", ".join("?" * 10)
+                connection.execute(f"INSERT INTO trial VALUES ({marks})", (*row, checksum(*row)))
+        connection.commit()
+    before = contents(tmp_path)
+    found = read(tmp_path)
+    assert found.settings.is_of_earlier_version
+    assert [(trial.test_score, trial.results) for trial in found.trials[:2]] == [
+        (0.75, b""),
+        (0.76, b""),
+    ]
+    with pytest.raises(ValueError, match="of an earlier version of leakyrelu, which can be told"):
+        opened(tmp_path)
+    told = Comparison.read(tmp_path)
+    assert told.is_finished
+    assert "On these data, no detectable difference from relu" in told.verdict
+    assert "This experiment was made by an earlier version of leakyrelu" in " ".join(told.notes)
+    assert contents(tmp_path) == before
