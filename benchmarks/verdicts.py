@@ -36,7 +36,7 @@ from verdict_corpus import (
     folds_of,
     load,
 )
-from verdict_methods import METHODS, PEERS, SIGNS, Pairs, moved
+from verdict_methods import METHODS, PEERS, SIGNS, Pairs, looks_of, moved
 
 from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
 from leakyrelu._compare.statistics import crossed
@@ -395,6 +395,16 @@ def _one_after_another(experiments: int) -> Iterable[list[bool]]:
         yield [is_any(pairs.claims("these data", range(count), 10)) for count in range(2, 9)]
 
 
+def _used(pairs: Pairs, method: str, planned: int) -> float:
+    """Return how many trainings of a candidate it takes, on average, until it is decided."""
+    each = looks_of(method, planned)
+    used = np.full(len(SIX) - 1, planned)
+    for n in reversed(range(1, len(each))):
+        claims = pairs.claims(method, range(len(SIX)), planned, each[:n])
+        used[[claim.verdict != "undecided" for claim in claims]] = each[n - 1]
+    return float(used.mean())
+
+
 def on_peers(quick: bool) -> None:
     """Print the verdicts of other packages on the same trainings."""
     warnings.simplefilter("ignore")
@@ -413,10 +423,8 @@ def on_peers(quick: bool) -> None:
                     claims = pairs.claims(method, everyone, trainings)
                     false = is_any(pairs.claims(method, everyone, trainings, truth=own))
                     right = [SIGNS.get(claim.verdict, 0) for claim in claims] == signs
-                    used = [c.trainings if c.verdict != "undecided" else trainings for c in claims]
-                    found.setdefault(method, []).append(
-                        (float(np.mean(right)), false, float(np.mean(used)))
-                    )
+                    used = _used(pairs, method, trainings)
+                    found.setdefault(method, []).append((float(np.mean(right)), false, used))
                 tables = data.experiments.tables[data.number, :, :trainings]
                 scores = np.nanmean(tables, axis=2, dtype=np.float64)
                 equal = scores.copy()
@@ -426,7 +434,7 @@ def on_peers(quick: bool) -> None:
                     known = d.error / np.hypot(d.error, np.sqrt(doubt[c, 0])) if d.error else 0.0
                     equal[c] -= d.mean - known * (d.mean - truth[c, 0])
                 for peer, judge in PEERS.items():
-                    if peer == "AdaStop" and number >= 20:
+                    if peer == "AdaStop" and number >= 40:
                         continue  # it takes a second or two each time
                     claimed, spent = judge(scores)
                     right = np.mean(np.array(claimed) == signs)
