@@ -140,9 +140,9 @@ def _differences(found: Results) -> str:
         return [c for c in others if c.verdict == word]
 
     def listed(some: Sequence[Candidate]) -> str:
-        return listing(
-            [f"{c.activation} by {by(c.difference, metric)}" for c in some if c.difference]
-        )
+        ends = [by(c.difference, metric, unit=c is some[0]) for c in some if c.difference]
+        names = [c.activation for c in some]
+        return listing([f"{name} by {end}" for name, end in zip(names, ends, strict=True)])
 
     def named(word: str) -> list[str]:
         names = [c.activation for c in those(word)]

@@ -158,7 +158,7 @@ def print_comparison(comparison: Results, console: Console) -> None:
         table = _scores_table(comparison, columns)
         return Measurement.get(console, unlimited, table).maximum <= width
 
-    for name in ("time", "lr", "stuck"):  # rather than to cut numbers
+    for name in ("time", "stuck", "lr"):  # rather than to cut numbers
         if not fits(columns, console.width):
             del columns[name]
     for name, tell in more.items():

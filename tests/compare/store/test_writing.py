@@ -476,7 +476,7 @@ def test_settings_are_readable_by_others(file):
     assert json.loads(entries["settings"])["activations"] == ["relu", "elu"]
 
 
-# --- Results of test examples, and seeds that are added --------------------------------------------
+# --- Results of test examples, and seeds that are added ------------------------------------------
 
 
 def test_results_come_back_and_are_small(tmp_path):
