@@ -223,7 +223,11 @@ def least_spread(differences: Iterable[npt.ArrayLike]) -> float:
     >>> least_spread([[0.0, 1.0, 2.0], [4.0, 4.0, 4.0]])
     0.25
     """
-    spreads = [float(np.var(each, ddof=1)) for each in differences if np.size(each) > 1]
+    spreads = [
+        float(np.var(np.asarray(each, np.float64), ddof=1))
+        for each in differences
+        if np.size(each) > 1
+    ]
     return sum(spreads) / (2 * len(spreads)) if spreads else 0.0
 
 
