@@ -31,7 +31,7 @@ from leakyrelu._comparison.comparison import Comparison
 from leakyrelu._report.html import comparison_page
 from leakyrelu._report.sentences import progress
 
-SMALL = {"activations": ["relu", "prelu", "elu"], "seeds": 8, "depth": 3, "width": 8, "epochs": 2}
+SMALL = {"activations": ["relu", "prelu", "elu"], "seeds": 10, "depth": 3, "width": 8, "epochs": 2}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,13 @@ def stored(result, directory, trials):
 
 
 def first_round(result):
-    return wanted(result.settings, [], result.task.score_step)
+    """Return the keys of the trials up to the first look, in the order of training."""
+    known, stored = {trial.key: trial for trial in result.histories()}, []
+    while True:
+        keys = wanted(result.settings, stored, result.task.score_step)
+        if not keys or max(key[2] for key in keys) >= 5:
+            return [trial.key for trial in stored]
+        stored += [known[key] for key in keys]
 
 
 def test_reading_it_again_gives_the_same(result):
@@ -70,7 +76,7 @@ def test_table_tells_the_condition(result):
     for column, at in (("first gradient start", 0), ("first gradient end", -1)):
         each = [t.history[at].gradient[0] / t.history[at].gradient[-1] for t in relu.trials]
         assert table.loc["relu", column] == pytest.approx(np.median(each))
-    assert table["seeds"].between(4, 8).all()
+    assert table["seeds"].between(5, 10).all()
 
 
 def test_trials_tell_which_were_chosen(result):
@@ -88,12 +94,12 @@ def test_a_running_experiment_is_told_by_its_complete_rounds(result, tmp_path):
     later = [dataclasses.replace(complete[0], seed=7, test_score=1.0)]
     running = Comparison.read(stored(result, tmp_path / "run", [*complete, *later]))
     assert not running.is_finished
-    assert progress(running).startswith(f"not finished: {len(keys) + 1} trials of up to 72 are")
-    assert {len(c.trials) for c in running.candidates} == {4}
-    assert "(4 paired seeds" in running.verdict
+    assert progress(running).startswith(f"not finished: {len(keys) + 1} trials of up to 90 are")
+    assert {len(c.trials) for c in running.candidates} == {5}
+    assert "(5 paired seeds" in running.verdict
     assert len(running.trials()) == len(keys) + 1
     page = comparison_page(running)
-    assert f"Not finished: {len(keys) + 1} trials of up to 72" in page
+    assert f"Not finished: {len(keys) + 1} trials of up to 90" in page
 
 
 def test_scores_that_are_undefined_are_not_said_to_have_diverged(result):
@@ -166,19 +172,19 @@ def test_how_it_was_trained_is_told_in_words():
     ]
 
 
-@pytest.mark.parametrize("there", [1, 5, 11, 35])
+@pytest.mark.parametrize("there", [1, 5, 11, 17])
 def test_before_the_first_round_is_complete_there_is_no_verdict(result, tmp_path, there):
-    keys = first_round(result)  # 3 activations at 3 rates with 4 seeds
+    keys = first_round(result)
     known = {trial.key: trial for trial in result.histories()}
     later = [dataclasses.replace(known[keys[0]], seed=7)]  # of the next round
     own = [known[key] for key in keys[:there]]
     early = Comparison.read(stored(result, tmp_path / "run", [*own, *later]))
     assert early.verdict == (
-        f"No verdict yet: {there} of 36 trials of the first round (4 seeds) are finished. The "
+        f"No verdict yet: {there} of up to 45 trials of the first round (5 seeds) are finished. The "
         "same call or command resumes."
     )
     assert (early.is_finished, early.candidates, early.recommended) == (False, [], None)
-    assert early.progress == f"not finished: {there + 1} trials of up to 72 are stored"
+    assert early.progress == f"not finished: {there + 1} trials of up to 90 are stored"
     assert (early.why, early.notes) == ([], result.task.notes)
     assert not early.trials()["chosen"].any()
     assert set(early.trials()["test_score"]) == {t.test_score for t in [*own, *later]}
@@ -189,7 +195,7 @@ def test_before_the_first_round_is_complete_there_is_no_verdict(result, tmp_path
 
 
 def test_where_no_trial_is_there_is_nothing_to_read(result, tmp_path):
-    with pytest.raises(ValueError, match="holds none of up to 72 trials yet; the command that"):
+    with pytest.raises(ValueError, match="holds none of up to 90 trials yet; the command that"):
         Comparison.read(stored(result, tmp_path / "run", []))
 
 
@@ -215,15 +221,15 @@ def test_two_processes_share_a_directory(tmp_path):
     verdicts = [out[out.index("±: 95%") : out.index("report:")] for out, _ in told]
     assert verdicts[0] == verdicts[1]
     trials = read(tmp_path / "run").trials
-    assert len({trial.key for trial in trials}) == len(trials) >= 3 * 3 * 4
+    assert len({trial.key for trial in trials}) == len(trials) >= 3 * 3 * 2
     assert Comparison.read(tmp_path / "run").is_finished
     assert {path.name for path in (tmp_path / "run").iterdir()} == {FILE_NAME, "report.html"}
 
 
-def test_who_is_recommended_is_most_probably_the_best(result):
-    likeliest = max(result.trained, key=lambda c: c.probability_best)
-    better = [c for c in result.trained if c.verdict == "better"]
-    assert result.recommended is (max(better, key=lambda c: c.probability_best, default=likeliest))
+def test_who_is_recommended_is_ahead_and_may_be_the_best(result):
+    assert result.recommended in result.best
+    assert result.recommended is result.candidates[0]
+    assert result.regret >= 0
 
 
 def test_who_was_dropped_is_placed_by_the_seeds_it_shares():
@@ -303,7 +309,7 @@ GUESS = "always guessing the majority class (60.0%)"
 def test_who_only_guesses_is_told_first(means, told):
     found = scored({"relu": spread(means[0]), "elu": spread(means[1])})
     assert (found.limit is not None) == bool(told)
-    assert found.verdict.startswith(told or ("elu", "No detectable", "Nothing"))
+    assert found.verdict.startswith(told or "Best on these data")
     notes = " ".join(found.notes)
     assert not told or "more data" not in notes
 

@@ -158,7 +158,7 @@ def print_comparison(comparison: Results, console: Console) -> None:
         table = _scores_table(comparison, columns)
         return Measurement.get(console, unlimited, table).maximum <= width
 
-    for name in ("time", "stuck", "lr"):  # rather than to cut numbers
+    for name in ("time", "stuck", "lr", "dead", "source"):  # rather than to cut numbers
         if not fits(columns, console.width):
             del columns[name]
     for name, tell in more.items():
@@ -170,10 +170,12 @@ def print_comparison(comparison: Results, console: Console) -> None:
     if comparison.has_claims:
         say(MARKED)
         say(f"vs {settings.reference}: {ON_THESE_DATA}")
-        say(FOR_THE_SOURCE)
+        if "source" in columns:
+            say(FOR_THE_SOURCE)
     if "best" in columns:
         say("best: probability of being the best of all on these data")
-    say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient")
+    if "dead" in columns:
+        say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient")
     if "stuck" in columns:
         say(STUCK)
     if "1st grad" in columns:

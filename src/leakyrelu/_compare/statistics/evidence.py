@@ -73,6 +73,7 @@ class Evidence:
         self._race_step = self._coarseness(RACES[0], score_step)
         self._step = self._coarseness(self.looks[0], score_step)
         self._at: dict[tuple[Activation, int], tuple[Trial, ...]] = {}
+        self._last: dict[Activation, int] = {}
 
     def _coarseness(self, seeds: int, score_step: float) -> float:
         """Return the steps in which scores come, if need be as the first seeds show them.
@@ -192,6 +193,8 @@ class Evidence:
         InputError
             If the first one is not complete.
         """
+        if spec in self._last:
+            return self._last[spec]
         last = 0
         for look in self.looks:
             if not self._are_stored(self.judged(spec, look)):
@@ -203,6 +206,7 @@ class Evidence:
                 f"the experiment has {found} trials of {spec}, fewer than its first round; run it "
                 "again, it resumes where it stopped"
             )
+        self._last[spec] = last
         return last
 
     def score(self, spec: Activation, look: int) -> Difference:
