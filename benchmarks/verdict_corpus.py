@@ -1,12 +1,12 @@
 """Networks that are trained once, so that every method can be tried on what they got right.
 
-python benchmarks/verdict_corpus.py [FOLDER] [LAW ...]
+python benchmarks/verdict_corpus.py [LAW ...]
 
-Of each law a file is made, unless it is there. Each experiment has a data set of its own, drawn
-from one and the same source, on which every candidate trains ``2 * REPEATS`` times five networks,
-by repeated 5-fold splits: fold by fold is tested, the next one validates, the other three train.
-The first half are the experiment: kept is what each test example scored. The other half are the
-truth: they are judged on the same fresh examples of the source.
+Of each law a file is made in corpus/, unless it is there. Each experiment has a data set of its
+own, drawn from one and the same source, on which every candidate trains ``2 * REPEATS`` times five
+networks, by repeated 5-fold splits: fold by fold is tested, the next one validates, the other three
+train. The first half are the experiment: kept is what each test example scored. The other half are
+the truth: they are judged on the same fresh examples of the source.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sklearn.datasets import make_classification
 from leakyrelu.activations import parse
 
 Array = npt.NDArray[np.float64]
+FOLDER = Path(__file__).parents[1] / "corpus"
 
 # The first is the reference; the second and third are all but the same.
 CANDIDATES = (
@@ -54,6 +56,7 @@ class Law:
     experiments: int = 60
     features: int = 10
     convolution: bool = False
+    seed: int = 0
 
     @property
     def outputs(self) -> int:
@@ -63,11 +66,16 @@ class Law:
     def draw(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64 | np.float32]]:
         """Return inputs and targets of all data sets, and the fresh examples behind them."""
         rows = self.experiments * self.examples + FRESH
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(self.seed)
         if self.source in ("three", "rare"):
             weights = [0.8, 0.15, 0.05] if self.source == "rare" else None
             x, y = make_classification(
-                rows, self.features, n_informative=5, n_classes=3, weights=weights, random_state=0
+                rows,
+                self.features,
+                n_informative=5,
+                n_classes=3,
+                weights=weights,
+                random_state=self.seed,
             )
             return x.astype(np.float32), y.astype(np.int64)
         x = rng.standard_normal((rows, self.features))
@@ -88,21 +96,25 @@ class Law:
         return x.astype(np.float32), (signal + 0.5 * rng.standard_normal(rows) > 0).astype(np.int64)
 
 
-LAWS = {
-    law.name: law
-    for law in (
-        # Here methods were tuned.
-        Law("2x12", "two", 120, 2, 12, 12, (0.003, 0.01, 0.03), 200),
-        Law("16x8", "two", 300, 16, 8, 8, (0.01,), 200),
-        Law("10x16", "three", 1200, 10, 16, 3, (0.01,), experiments=80),
-        # And here they were not.
-        Law("values", "values", 300, 4, 16, 10, (0.01,)),
-        Law("rare", "rare", 400, 3, 16, 6, (0.01,)),
-        Law("wide", "two", 200, 1, 128, 6, (0.01,)),
-        Law("stuck", "two", 200, 30, 6, 6, (0.01,)),
-        Law("series", "pattern", 300, 2, 16, 8, (0.01,), features=16, convolution=True),
-    )
-}
+TUNED = (  # methods were tuned on these
+    Law("2x12", "two", 120, 2, 12, 12, (0.003, 0.01, 0.03), 200),
+    Law("16x8", "two", 300, 16, 8, 8, (0.01,), 200),
+    Law("10x16", "three", 1200, 10, 16, 3, (0.01,), 80),
+)
+OTHERS = (  # and not on these
+    Law("values", "values", 300, 4, 16, 10, (0.01,)),
+    Law("rare", "rare", 400, 3, 16, 6, (0.01,)),
+    Law("wide", "two", 200, 1, 128, 6, (0.01,)),
+    Law("stuck", "two", 200, 24, 6, 6, (0.01,)),
+    Law("series", "pattern", 300, 2, 16, 8, (0.01,), features=16, convolution=True),
+)
+# The same again, more of it, from another source.
+AGAIN = tuple(
+    replace(law, name=f"{law.name}-again", experiments=140, seed=1)
+    for law in OTHERS
+    if law.name in ("stuck", "series")
+)
+LAWS = {law.name: law for law in (*TUNED, *OTHERS, *AGAIN)}
 
 
 def folds_of(
@@ -128,8 +140,8 @@ def make(law: Law) -> dict[str, npt.NDArray[np.generic]]:
         rate, training) and `fresh_examples` (experiment, candidate, rate, example): mean scores
         of further trainings on fresh examples.
     """
-    torch.manual_seed(0)
-    rng = np.random.default_rng(1)
+    torch.manual_seed(law.seed)
+    rng = np.random.default_rng(law.seed + 1)
     x, y = law.draw()
     fresh = torch.from_numpy(x[-FRESH:]), torch.from_numpy(y[-FRESH:])
     n, count = law.examples, len(CANDIDATES)
@@ -256,19 +268,96 @@ def _trained(
     return outputs
 
 
+@dataclass(frozen=True)
+class Experiments:
+    """Experiments of one law, what was scored and what is true.
+
+    Attributes
+    ----------
+    names : list of str
+    tables : ndarray, shape (experiments, candidates, trainings, examples)
+        NaN where an example was not tested.
+    truth, doubt : ndarray, shape (experiments, candidates, candidates)
+        Differences on fresh examples, and the variance of what is known of them.
+    step : float
+        The smallest difference between two scores.
+    """
+
+    names: list[str]
+    tables: npt.NDArray[np.float32]
+    truth: Array
+    doubt: Array
+    step: float
+
+    @cached_property
+    def source(self) -> tuple[Array, Array]:
+        """Differences to be expected of a data set of the source, and their doubt."""
+        mean = self.truth.mean(0)
+        return mean, self.truth.var(0, ddof=1) / len(self.truth) + self.doubt.mean(0) / 10
+
+    def of(self, chosen: Sequence[int]) -> Experiments:
+        """Return those of some candidates only."""
+        both = np.ix_(range(len(self.tables)), chosen, chosen)
+        names = [self.names[c] for c in chosen]
+        return replace(
+            self,
+            names=names,
+            tables=self.tables[:, chosen],
+            truth=self.truth[both],
+            doubt=self.doubt[both],
+        )
+
+
+def load(name: str, quick: bool = False) -> Experiments:
+    """Read the experiments of a law, made if need be; "2x12@1" is its second learning rate.
+
+    Without a rate each pair of activation and rate is a candidate.
+    """
+    name, _, rate = name.partition("@")
+    law = replace(LAWS[name], experiments=10) if quick else LAWS[name]
+    path = FOLDER / f"{name}{'-quick' * quick}.npz"
+    if not path.exists():
+        FOLDER.mkdir(exist_ok=True)
+        start = time.perf_counter()
+        np.savez_compressed(path, **make(law))
+        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    file = np.load(path)
+    rates = [int(rate)] if rate else list(range(len(law.rates)))
+    names = [
+        spec if len(rates) == 1 else f"{spec} at {law.rates[r]}"
+        for spec in CANDIDATES
+        for r in rates
+    ]
+
+    def part(key: str) -> npt.NDArray[np.float32]:
+        own = file[key][:, :, rates].astype(np.float32)
+        return own.reshape(len(own), len(names), *own.shape[3:])
+
+    results, folds = part("results"), file["folds"]
+    tested = folds[:, :, None] == np.arange(FOLDS)[:, None]  # experiments, repeats, folds, examples
+    tables = np.where(tested[:, None], results[:, :, :, None], np.nan).astype(np.float32)
+    by_training, by_example = part("fresh_trainings"), part("fresh_examples")
+    means = by_training.mean(2, dtype=float)
+
+    def doubt(values: npt.NDArray[np.float32]) -> Array:
+        return np.stack(
+            [(each[:, None] - each[None]).var(2, ddof=1) / each.shape[1] for each in values]
+        )
+
+    return Experiments(
+        names,
+        tables.reshape(*tables.shape[:2], -1, tables.shape[-1]),
+        means[:, :, None] - means[:, None],
+        doubt(by_training) + doubt(by_example),
+        FOLDS / results.shape[-1] if file["results"].dtype == np.int8 else 0.0,
+    )
+
+
 def main() -> None:
     """Make the files that are missing."""
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "corpus")
-    folder.mkdir(exist_ok=True)
-    for name in sys.argv[2:] or LAWS:
-        path = folder / f"{name}.npz"
-        if path.exists():
-            continue
-        start = time.perf_counter()
-        made = make(LAWS[name])
-        np.savez_compressed(path, **made)
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    for name in sys.argv[1:] or LAWS:
+        load(name)
 
 
 if __name__ == "__main__":

@@ -1,347 +1,523 @@
-"""How often the verdicts of `compare` are wrong, how often right, and what they cost.
+"""How often the verdicts of `compare` are right, how often wrong, beside other ways to make them.
 
-python benchmarks/verdicts.py [--quick] [trained] [drawn] [intervals]
+python benchmarks/verdicts.py [--quick] [laws] [drawn] [peers] [tables] [digits]
 
-Experiments are run by the very functions of `leakyrelu._compare.statistics`: on networks that are
-trained, each experiment with a data set of its own, and on scores that are drawn.
+- laws: networks that are trained, each experiment on a data set of its own, judged on fresh
+  examples (`verdict_corpus.py`; what is trained is kept in corpus/ and takes an hour or two);
+- drawn: results drawn from laws under which nobody is better;
+- peers: verdicts of other packages on the same trainings, for which
+  pip install --no-deps baycomp adastop scikit-posthocs statsmodels patsy seaborn. Not among them:
+  rliable, whose bootstrap calls arch as it was for Python 3.10 (its interval, the percentile
+  bootstrap, is SciPy's here); deep-significance, which takes half a minute an experiment; and
+  mlxtend's 5x2cv, which trains by itself, on halves of the data;
+- tables: real tables (`verdict_tables.py`, which names what it needs);
+- digits: the default comparison.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import harness
 import numpy as np
-from joblib import Parallel, delayed
+import numpy.typing as npt
+import verdict_tables
 from scipy import stats
-from verdict_scores import SOURCES, Array, Scores, drawn, trained
+from verdict_corpus import (
+    CANDIDATES,
+    FOLDS,
+    LAWS,
+    OTHERS,
+    TUNED,
+    Experiments,
+    folds_of,
+    load,
+)
+from verdict_methods import METHODS, PEERS, SIGNS, Pairs, looks_of, moved
 
-from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Settings, make_settings
-from leakyrelu._compare.statistics.candidates import candidates
-from leakyrelu._compare.statistics.intervals import TEST_TO_TRAIN
-from leakyrelu._compare.statistics.rounds import wanted
-from leakyrelu._compare.trial import Key, Trial
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
+from leakyrelu._compare.statistics import crossed
+from leakyrelu._compare.statistics.crossed import Claim, Difference
 
-SIX = ("relu", "leaky_relu:0.01", "leaky_relu:0.2", "elu", "gelu", "silu")
+Array = npt.NDArray[np.float64]
+TRAININGS = (5, 10, 20, 40)
+CLAIMS = ("these data", "the source")
+MOST = 40
+LAW_NAMES = tuple(
+    law.name + f"@{rate}" * (len(law.rates) > 1)
+    for law in (*TUNED, *OTHERS)
+    for rate in range(len(law.rates))
+)
+TWIN = CANDIDATES.index("leaky_relu:0.011")
+SIX = [c for c in range(len(CANDIDATES)) if c != TWIN]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one experiment, or the mean over many.
+def share(errors: Sequence[Sequence[bool]]) -> str:
+    """Write how often something happens, and the upper end of a one-sided 95% interval.
 
-    `false`: something is called better or worse that is not, or equivalent that is not.
-    `missed`: some interval of a difference misses the true one. `right`: of the candidates that
-    differ from the reference, how many are called so, the right way. `best`: who is recommended
-    is the best in truth. `short`: how far the recommended is below the best.
+    `errors` has a row for each data set; several experiments on one are not independent, so their
+    number is divided by how much more the means of data sets vary than they would by themselves.
     """
-
-    false: float
-    missed: float
-    right: float
-    best: float
-    short: float
-    networks: float
-    seeds: float
-
-
-def in_rounds(settings: Settings, scores: Scores, number: int, rope: float = 0.0) -> Outcome:
-    """Run one experiment as `compare` does."""
-    specs, rates = settings.activations, settings.learning_rates
-
-    def trial_of(key: Key) -> Trial:
-        place = (number, specs.index(key[0]), rates.index(key[1]), key[2])
-        return Trial(*key, scores.validation[place], scores.test[place], 1.0, [], [])
-
-    trials: list[Trial] = []
-    while keys := wanted(settings, trials, scores.step, rope):
-        trials += [trial_of(key) for key in keys]
-    found = candidates(settings, trials, scores.step, rope)
-    chosen = [rates.index(c.learning_rate) for c in found]
-    differences = [c.difference for c in found if c.difference]
-    return _judge(
-        scores.truth[np.arange(len(specs)), chosen],
-        np.array([d.low for d in differences]),
-        np.array([d.high for d in differences]),
-        int(np.argmax([c.probability_best or 0.0 for c in found])),
-        len(trials),
-        float(np.mean([len(c.trials) for c in found])),
-        rope,
-    )
+    counts = np.array([len(row) for row in errors])
+    means = np.array([np.mean(row) for row in errors])
+    total = int(counts.sum())
+    rate = float((means * counts).sum() / total)
+    alone = rate * (1 - rate) * (counts / total**2).sum()
+    real = float(np.square((means - rate) * counts / total).sum())
+    own = total / max(real / alone, 1.0) if alone else len(counts)
+    return f"{rate:.1%} (< {stats.beta.ppf(0.95, rate * own + 1, own - rate * own):.1%})"
 
 
-def at_once(settings: Settings, scores: Scores, number: int, rope: float = 0.0) -> Outcome:
-    """Run one experiment with all seeds at all rates, and look once, at the end."""
-    validation, test = scores.validation[number], scores.test[number]
-    count, rates, seeds = test.shape
-    chosen = validation.mean(axis=2).argmax(axis=1)
-    own = test[np.arange(count), chosen]
-    differences = own[1:] - own[0]
-    variance = np.maximum(differences.var(axis=1, ddof=1), scores.step**2 / 6)
-    quantile = stats.t.isf(0.05 / 2 / (count - 1), seeds - 1)
-    reach = quantile * np.sqrt((1 / seeds + TEST_TO_TRAIN) * variance)
-    mean = differences.mean(axis=1)
-    truth = scores.truth[np.arange(count), chosen]
-    best = int(own.mean(axis=1).argmax())
-    return _judge(truth, mean - reach, mean + reach, best, count * rates * seeds, seeds, rope)
+def is_any(claims: Iterable[Claim]) -> bool:
+    """Whether anything is claimed."""
+    return any(claim.verdict != "undecided" for claim in claims)
 
 
-def _judge(
-    truth: Array, low: Array, high: Array, best: int, networks: float, seeds: float, rope: float
-) -> Outcome:
-    true = truth[1:] - truth[0]
-    true[np.abs(true) < 1e-12] = 0.0
-    false = ((low > rope) & (true <= 0)) | ((high < -rope) & (true >= 0))
-    false |= (low > -rope) & (high < rope) & (np.abs(true) >= rope)
-    differ = np.abs(true) > rope
-    found = np.where(true > 0, low > rope, high < -rope)[differ]
-    return Outcome(
-        bool(false.any()),
-        bool(((low > true) | (high < true)).any()),
-        float(found.mean()) if differ.any() else np.nan,
-        truth[best] == truth.max(),
-        truth.max() - truth[best],
-        networks,
-        seeds,
-    )
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set of a law, and what is true of it."""
+
+    experiments: Experiments
+    number: int
+
+    def truth(self, method: str) -> tuple[Array, Array]:
+        """Return the differences of which a method speaks, and the variance of what is known."""
+        if method == "the source":
+            return self.experiments.source
+        return self.experiments.truth[self.number], self.experiments.doubt[self.number]
 
 
-def mean_outcome(
-    run: Callable[..., Outcome], settings: Settings, scores: Scores, rope: float = 0.0
-) -> Outcome:
-    """Run every experiment of a table of scores, on all cores."""
-    count = len(scores.test)
+def data_sets(name: str, quick: bool, chosen: Sequence[int] | None = None) -> list[DataSet]:
+    """Return all data sets of a law, also those of its second source, with some candidates."""
+    names = [name, *[f"{name}-again"] * (f"{name}-again" in LAWS)]
+    found = [load(each, quick) for each in names]
+    if chosen is not None:
+        found = [experiments.of(chosen) for experiments in found]
+    return [DataSet(each, number) for each in found for number in range(len(each.tables))]
 
-    def some(part: Sequence[int]) -> list[Outcome]:
-        return [run(settings, scores, number, rope) for number in part]
 
-    parts = np.array_split(np.arange(count), 8)
-    each = [
-        one
-        for several in Parallel(n_jobs=-1)(delayed(some)(part.tolist()) for part in parts)
-        for one in several
+def parts_of(data: DataSet, trainings: int) -> Iterator[Pairs]:
+    """Return the experiments of so many trainings on a data set."""
+    tables = data.experiments.tables[data.number]
+    for part in range(MOST // trainings):
+        own = tables[:, part * trainings : (part + 1) * trainings]
+        yield Pairs(own, data.experiments.step)
+
+
+def on_laws(names: Sequence[str], quick: bool) -> None:
+    """Print right and false claims on trained networks."""
+    rows, misses = [], []
+    pooled: dict[tuple[int, str], list[list[bool]]] = {}
+    everyone = range(len(SIX))
+    for name in names:
+        each = data_sets(name, quick, SIX)
+        for trainings in TRAININGS:
+            row = [f"{name}, {trainings}", f"{len(each)} x {MOST // trainings}"]
+            missed_row = [row[0]]
+            for method in METHODS:
+                right, false, missed = [], [], []
+                for data in each:
+                    truth, doubt = data.truth(method)
+                    false.append([])
+                    for pairs in parts_of(data, trainings):
+                        claims = pairs.claims(method, everyone, trainings)
+                        signs = [SIGNS.get(claim.verdict, 0) for claim in claims]
+                        right.append(np.mean(signs == np.sign(truth[1:, 0])))
+                        equal = pairs.claims(method, everyone, trainings, truth=(truth, doubt))
+                        false[-1].append(is_any(equal))
+                        alone = [pairs.difference(method, c, 0, trainings) for c in everyone[1:]]
+                        missed.append(
+                            [
+                                moved(d, truth[c, 0], doubt[c, 0]).p_value() < 0.05
+                                for c, d in enumerate(alone, 1)
+                            ]
+                        )
+                row += [f"{np.mean(right):.0%}", share(false)]
+                by_pair = np.mean(missed, axis=0)
+                missed_row.append(f"{by_pair.mean():.1%} ({by_pair.max():.1%})")
+                pooled.setdefault((trainings, method), []).extend(false)
+            rows.append(row)
+            misses.append(missed_row)
+            print("|", " | ".join(row), file=sys.stderr, flush=True)
+    for trainings in TRAININGS:
+        count = sum(map(len, pooled[trainings, "former"]))
+        rows.append([f"all, {trainings}", f"{count}"])
+        for method in METHODS:
+            rows[-1] += ["", share(pooled[trainings, method])]
+    print("Right claims of five differences, and any false claim of candidates made equal:\n")
+    columns = [f"{method}, {what}" for method in METHODS for what in ("right", "false")]
+    print(harness.table(("law, trainings", "experiments", *columns), rows))
+    print("How often the 95% interval of a single difference misses, mean (worst) of five:\n")
+    print(harness.table(("law, trainings", *METHODS), misses))
+    print("Candidates made equal, any false claim, laws pooled:\n")
+    print(harness.table(("candidates, trainings", *CLAIMS), _counts(names, quick)))
+    print("Any false claim where trainings are added (10 were planned), and of twins alone:\n")
+    print(harness.table(ADDED_COLUMNS, _added(names, quick)))
+    print("The best of six, what is said of it, of these data:\n")
+    print(harness.table(BEST_COLUMNS, _best(names, quick)))
+
+
+def _counts(names: Sequence[str], quick: bool) -> list[list[str]]:
+    """Return the rows of 2 to 15 candidates, any of them the reference."""
+    errors: dict[tuple[int, int, str], list[list[bool]]] = {}
+    rng = np.random.default_rng(0)
+    # Of 2x12 each activation at each rate is a candidate: 21.
+    for name in dict.fromkeys(name.partition("@")[0] for name in names):
+        for data in data_sets(name, quick):
+            every = len(data.experiments.names)
+            for trainings in TRAININGS:
+                pairs = next(parts_of(data, trainings))
+                for count in (n for n in (2, 3, 5, 7, 10, 15) if n <= every):
+                    some = rng.permutation(every)[:count].tolist()
+                    for method in CLAIMS:
+                        claims = pairs.claims(method, some, trainings, truth=data.truth(method))
+                        own = errors.setdefault((count, trainings, method), [])
+                        own.append([is_any(claims)])
+    return [
+        [f"{count}, {trainings}", *(share(errors[count, trainings, method]) for method in CLAIMS)]
+        for count, trainings in sorted({key[:2] for key in errors})
     ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of no candidate that differs
-        return Outcome(
-            *(np.nanmean([getattr(one, field.name) for one in each]) for field in fields(Outcome))
-        )
 
 
-def settings_for(candidates: int, rates: int, seeds: int) -> Settings:
-    """Return settings; only how many there are of each thing matters here."""
-    specs = [*DEFAULT_ACTIVATIONS, *(f"leaky_relu:{10 + i}" for i in range(candidates))]
-    grid = [0.001 * 3**i for i in range(rates)]
-    return make_settings("simulated", specs[:candidates], seeds, 1, grid, depth=1, width=1)
-
-
-def compared(name: str, scores: Scores, unit: float = 1.0, rope: float = 0.0) -> list[list[str]]:
-    """Return the rows of both designs: all at once, and in rounds."""
-    experiments, count, rates, seeds = scores.test.shape
-    settings = settings_for(count, rates, seeds)
-    equal = np.ptp(scores.truth, axis=0).max() < 1e-9
-    rows = []
-    for design, run in (("all at once", at_once), ("rounds", in_rounds)):
-        o = mean_outcome(run, settings, scores, rope)
-        sure = stats.binomtest(round(o.false * experiments), experiments).proportion_ci().high
-        rows.append(
-            [
-                name if run is at_once else "",
-                design,
-                f"{o.false:.1%} (< {sure:.1%})",
-                f"{o.missed:.1%}",
-                "" if np.isnan(o.right) else f"{o.right:.0%}",
-                "" if equal else f"{o.best:.0%}",
-                "" if equal else f"{unit * o.short:.2f}",
-                f"{o.seeds:.1f}",
-                f"{o.networks:.0f}",
-            ]
-        )
-    return rows
-
-
-COLUMNS = (
-    "experiments",
-    "design",
-    "any false claim",
-    "interval misses",
-    "right claims",
-    "best is recommended",
-    "short of best",
-    "seeds a candidate",
-    "networks",
+ADDED_COLUMNS = (
+    *("law", "these data, at 10", "by 20", "by 40", "the source, by 40"),
+    *("twins, 10", "twins, 20", "twins, 40"),
 )
 
 
-def on_trained(quick: bool) -> dict[str, Scores]:
-    """Print the table of trained networks; return scores of which no candidate is better."""
-    experiments = 40 if quick else 400
-    rows, null = [], {}
-    same = trained(SOURCES[0], ["leaky_relu:0.2"] * 6, experiments, 10)
-    rows += compared(f"{SOURCES[0].name}, six times leaky_relu:0.2", same)
-    shared = []
-    for source in SOURCES:
-        scores = trained(source, SIX, experiments, 10)
-        null[source.name] = scores.made_equal()
-        rows += compared(f"{source.name}, made equal", null[source.name])
-        rows += compared(f"{source.name}, as they are", scores, unit=100)
-        shared.append([source.name, *_shared(scores)])
-    print(f"{experiments} experiments a row, 6 candidates, 2 learning rates, 10 seeds at most:\n")
-    print(harness.table(COLUMNS, rows))
-    print("Variance that splits of one data set share, over that between its seeds:\n")
-    print(harness.table(("networks", "scores", "paired differences"), shared))
-    return null
+def _added(names: Sequence[str], quick: bool) -> list[list[str]]:
+    """Return who adds trainings until something is claimed, and false claims of twins."""
+    rows = []
+    pooled: list[list[list[bool]]] = [[] for _ in ADDED_COLUMNS[1:]]
+    looks = (5, 10, 20, 40)
+    ways: list[tuple[str, Sequence[int]]] = [("these data", looks[:2]), ("these data", looks[:3])]
+    ways += [("these data", looks), ("the source", looks)]
+    for name in names:
+        found: list[list[list[bool]]] = [[] for _ in pooled]
+        for data in data_sets(name, quick):
+            pairs = next(parts_of(data, MOST))
+            each = [
+                pairs.claims(method, SIX, 10, some, data.truth(method)) for method, some in ways
+            ]
+            each += [
+                pairs.claims("these data", (TWIN - 1, TWIN), n, truth=data.truth("these data"))
+                for n in looks[1:]
+            ]
+            for place, claims in enumerate(each):
+                found[place].append([is_any(claims)])
+        rows.append([name, *map(share, found)])
+        pooled = [a + b for a, b in zip(pooled, found, strict=True)]
+    return [*rows, ["all", *map(share, pooled)]]
 
 
-def _shared(scores: Scores) -> tuple[str, str]:
-    found = []
-    for values in (scores.test[:, 1:, 1], (scores.test[:, 1:] - scores.test[:, :1])[:, :, 1]):
-        within = values.var(axis=2, ddof=1).mean(axis=0)
-        of_means = values.mean(axis=2).var(axis=0, ddof=1)
-        ratio = of_means / within - 1 / values.shape[2]
-        found.append(f"{ratio.min():.2f} to {ratio.max():.2f}")
-    return found[0], found[1]
+BEST_COLUMNS = (
+    *("law, trainings", "best not in the set", "size of the set", "regret above its bound"),
+    *("mean bound", "mean regret", "said to be best with", "is the best"),
+)
+
+
+def _best(names: Sequence[str], quick: bool) -> list[list[str]]:
+    """Return what is said of the best: whether it is possible, and the regret within its bound."""
+    rows = []
+    lost_in_all: dict[int, list[list[bool]]] = {}
+    above_in_all: dict[int, list[list[bool]]] = {}
+    for name in names:
+        each = data_sets(name, quick, SIX)
+        for trainings in TRAININGS:
+            lost, above, numbers = [], [], []
+            for data in each:
+                truth, doubt = data.truth("these data")
+                best = int(truth[:, 0].argmax())
+                reach = 1.645 * np.sqrt(doubt[best])  # of what is known of the truth
+                choice, odds = _choice(next(parts_of(data, trainings)), trainings)
+                own, likely = int(choice.name), max(odds, key=lambda c: odds[c])
+                possible = [int(c) for c in choice.possible]
+                lost.append([bool((truth[best] > reach)[possible].all())])
+                above.append([bool(truth[best, own] > choice.regret + reach[own])])
+                numbers.append(
+                    (
+                        *(len(possible), choice.regret, truth[best, own]),
+                        *(odds[likely], int(likely) == best),
+                    )
+                )
+            size, bound, regret, said, was = np.mean(numbers, axis=0)
+            lost_in_all.setdefault(trainings, []).extend(lost)
+            above_in_all.setdefault(trainings, []).extend(above)
+            unit, digits = (100, 2) if data.experiments.step else (1, 4)
+            rows.append(
+                [
+                    *(f"{name}, {trainings}", share(lost), f"{size:.1f}", share(above)),
+                    *(f"{unit * bound:.{digits}f}", f"{unit * regret:.{digits}f}"),
+                    *(f"{said:.0%}", f"{was:.0%}"),
+                ]
+            )
+    for n in TRAININGS:
+        rows.append([f"all, {n}", share(lost_in_all[n]), "", share(above_in_all[n]), *[""] * 4])
+    return rows
+
+
+def _choice(pairs: Pairs, trainings: int) -> tuple[crossed.Choice, dict[str, float]]:
+    """Choose among six, and tell with what probability each is the best."""
+
+    def between(one: str, other: str) -> Difference:
+        low, high = sorted((int(one), int(other)))
+        d = pairs.difference("these data", high, low, trainings)
+        return d if int(one) == high else Difference(-d.mean, d.error, d.freedom)
+
+    names = [str(c) for c in range(len(SIX))]
+    level = (1 - crossed.CONFIDENCE) * crossed.share_at(trainings, trainings)
+    return crossed.choose(names, between, level), crossed.probability_best(names, between)
+
+
+Draw = Callable[[np.random.Generator, int, int, int], Array]
+
+
+def bits(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+    """Right or wrong: some examples are hard, some trainings bad, each a bit for all candidates."""
+    hard = rng.standard_normal(examples) + 0.5 * rng.standard_normal((count, 1, examples))
+    bad = 0.2 * rng.standard_normal((count, trainings, 1))
+    own = 0.5 * rng.standard_normal((count, trainings, examples))
+    return np.asarray((0.8 + hard + bad + own > 0).astype(float))
+
+
+def near(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+    """All but identical candidates: one test result in 200 differs."""
+    common = (rng.standard_normal((1, trainings, examples)) > -0.8).astype(float)
+    flipped = rng.random((count, trainings, examples)) < 0.005
+    return np.where(flipped, 1 - common, common)
+
+
+def failing(one_in: int) -> Draw:
+    """Return bits of which some trainings, of any candidate, learn nothing."""
+
+    def draw(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+        found = bits(rng, count, trainings, examples)
+        failed = rng.random((count, trainings, 1)) < 1 / one_in
+        return np.where(failed, rng.random((1, 1, examples)) < 0.5, found)
+
+    return draw
+
+
+def losses(noise: Callable[[np.random.Generator, tuple[int, ...]], Array]) -> Draw:
+    """Return losses whose parts of examples, trainings and cells have some noise."""
+
+    def draw(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+        of_examples = noise(rng, (count, 1, examples))
+        of_trainings = 0.3 * noise(rng, (count, trainings, 1))
+        return np.asarray(of_examples + of_trainings + noise(rng, (count, trainings, examples)))
+
+    return draw
+
+
+normal = losses(lambda rng, shape: rng.standard_normal(shape))
+
+
+def one_sided(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+    """Return losses of which all but the first's are skewed: one training in 10 fails."""
+    found = 0.5 * normal(rng, count, trainings, examples)
+    failed = rng.random((count, trainings, 1)) < 0.1
+    failed[0] = False
+    mean = np.where(np.arange(count) > 0, 0.1, 0.0)[:, None, None]
+    return np.asarray(found + 2.0 * (failed - mean))
+
+
+def uneven(rng: np.random.Generator, count: int, trainings: int, examples: int) -> Array:
+    """Return losses of which some candidates' vary ten times as much as others'."""
+    found = normal(rng, count, trainings, examples)
+    return np.asarray(found * np.geomspace(1, 10, count)[::-1, None, None])
+
+
+DRAWN: dict[str, tuple[Draw, float]] = {
+    "bits": (bits, 1.0),
+    "bits, all but identical": (near, 1.0),
+    "bits, one training in 10 fails": (failing(10), 1.0),
+    "bits, one in 100 fails": (failing(100), 1.0),
+    "normal losses": (normal, 0.0),
+    "uneven losses": (uneven, 0.0),
+    "heavy tails": (losses(lambda rng, shape: rng.standard_t(3, shape)), 0.0),
+    "skewed": (losses(lambda rng, shape: rng.exponential(size=shape)), 0.0),
+    "one in 10 of all but the reference fails": (one_sided, 0.0),
+}
+DRAWN_SIZES = (
+    *((2, 5, 120), (2, 10, 120), (2, 20, 120), (2, 40, 120), (2, 10, 25), (2, 10, 1000)),
+    *((8, 5, 120), (8, 10, 120), (8, 20, 120), (15, 10, 120), (15, 20, 25)),
+)
+
+
+def drawn(law: str, count: int, trainings: int, examples: int, number: int) -> Pairs:
+    """Draw an experiment, and four times as many trainings as it begins with."""
+    draw, unit = DRAWN[law]
+    rng = np.random.default_rng([number, count, trainings, examples])
+    most = 4 * trainings
+    values = draw(rng, count, most, examples)
+    nothing = np.zeros(examples, np.int64)
+    folds = np.stack([folds_of(nothing, rng) for _ in range(-(-most // FOLDS))])
+    tested = (folds[:, None] == np.arange(FOLDS)[:, None]).reshape(-1, examples)[:most]
+    return Pairs(np.where(tested, values, np.nan), unit * FOLDS / examples)
 
 
 def on_drawn(quick: bool) -> None:
-    """Print the tables of scores that are drawn."""
-    experiments = 50 if quick else 600
-    equal = [0.0] * 8
-    one = [0.0] * 7 + [2.0]
-    steps = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    dead = [0.0, 0.5, 4.5, 5.0, 5.0, 5.2, 5.5, 6.0]
-    losers = [0.0] * 4 + [-3.0] * 4
-    spreads = [1.0, 0.3, 0.5, 1.0, 1.0, 2.0, 3.0, 3.0]
-    grid = (-1.0, 0.0, -0.3)
-    cases: dict[str, tuple[Scores, float]] = {
-        f"equal, {seeds} seeds": (drawn(equal, experiments, seeds), 0.0)
-        for seeds in (2, 3, 5, 10, 20, 40)
-    }
-    cases |= {
-        "equal, 5% shared": (drawn(equal, experiments, 10, shared=0.05), 0.0),
-        "equal, heavy tails": (drawn(equal, experiments, 10, noise="heavy tails"), 0.0),
-        "equal, heavy tails, 5% shared": (
-            drawn(equal, experiments, 10, noise="heavy tails", shared=0.05),
-            0.0,
-        ),
-        "equal, skewed": (drawn(equal, experiments, 10, noise="skewed"), 0.0),
-        "equal, skewed, 5% shared": (
-            drawn(equal, experiments, 10, noise="skewed", shared=0.05),
-            0.0,
-        ),
-        "equal, spreads 0.3 to 3": (drawn(equal, experiments, 10, spreads=spreads), 0.0),
-        "equal, in steps of 1": (drawn(equal, experiments, 10, step=1.0), 0.0),
-        "equal, in steps of 3": (drawn(equal, experiments, 10, step=3.0), 0.0),
-        "2 equal candidates": (drawn(equal[:2], experiments, 10), 0.0),
-        "20 equal candidates": (drawn([0.0] * 20, experiments, 10), 0.0),
-    }
-    for seeds in (10, 20, 40):
-        cases[f"one is better by 2, {seeds} seeds"] = drawn(one, experiments, seeds), 0.0
-        cases[f"half are worse by 3, {seeds} seeds"] = drawn(losers, experiments, seeds), 0.0
-        cases[f"0, 0.5, ... 3.5, {seeds} seeds"] = drawn(steps, experiments, seeds, rates=grid), 0.0
-        cases[f"the reference fails, {seeds} seeds"] = (
-            drawn(dead, experiments, seeds, rates=grid),
-            0.0,
+    """Print how often anything is claimed where nothing is true."""
+    experiments = 20 if quick else 200
+    rows = []
+    pooled: dict[str, list[list[list[bool]]]] = {}
+    for law in DRAWN:
+        for count, trainings, examples in DRAWN_SIZES:
+            found = []
+            for number in range(experiments):
+                pairs = drawn(law, count, trainings, examples, number)
+                everyone = range(count)
+                added = [n for n in (trainings // 2, *(trainings * m for m in (1, 2, 4))) if n >= 5]
+                found.append(
+                    [is_any(pairs.claims(method, everyone, trainings)) for method in METHODS]
+                    + [is_any(pairs.claims("these data", everyone, trainings, added))]
+                )
+            columns = [[[one] for one in each] for each in zip(*found, strict=True)]
+            rows.append([law, f"{count}, {trainings}, {examples}", *map(share, columns)])
+            print("|", " | ".join(rows[-1]), file=sys.stderr, flush=True)
+            own = pooled.setdefault(law, [[] for _ in columns])
+            pooled[law] = [a + b for a, b in zip(own, columns, strict=True)]
+    rows += [[law, "all of these", *map(share, columns)] for law, columns in pooled.items()]
+    print(f"{experiments} experiments a row; any false claim, where 5% may be:\n")
+    columns = ("law", "candidates, trainings, examples", *METHODS, "these data, added twice")
+    print(harness.table(columns, rows))
+    several = [[any(row)] for row in _one_after_another(experiments)]
+    print("Two candidates, and six more one after another, 10 trainings each, normal losses: any")
+    print(f"false claim in any of the seven tables {share(several)}\n")
+
+
+def _one_after_another(experiments: int) -> Iterable[list[bool]]:
+    for number in range(experiments):
+        pairs = drawn("normal losses", 8, 10, 120, number)
+        yield [is_any(pairs.claims("these data", range(count), 10)) for count in range(2, 9)]
+
+
+def _used(pairs: Pairs, method: str, planned: int) -> float:
+    """Return how many trainings of a candidate it takes, on average, until it is decided."""
+    each = looks_of(method, planned)
+    used = np.full(len(SIX) - 1, planned)
+    for n in reversed(range(1, len(each))):
+        claims = pairs.claims(method, range(len(SIX)), planned, each[:n])
+        used[[claim.verdict != "undecided" for claim in claims]] = each[n - 1]
+    return float(used.mean())
+
+
+def on_peers(quick: bool) -> None:
+    """Print the verdicts of other packages on the same trainings."""
+    warnings.simplefilter("ignore")
+    rows = []
+    everyone = range(len(SIX))
+    for name in ("2x12@1", "16x8", "10x16", "values"):
+        each_data = data_sets(name, quick, SIX)[:60]
+        for trainings in (20,):
+            found: dict[str, list[tuple[float, bool, float]]] = {}
+            for number, data in enumerate(each_data):
+                pairs = next(parts_of(data, trainings))
+                truth, doubt = data.truth("these data")
+                signs = np.sign(truth[1:, 0])
+                for method in METHODS:
+                    own = data.truth(method)
+                    claims = pairs.claims(method, everyone, trainings)
+                    false = is_any(pairs.claims(method, everyone, trainings, truth=own))
+                    right = [SIGNS.get(claim.verdict, 0) for claim in claims] == signs
+                    used = _used(pairs, method, trainings)
+                    found.setdefault(method, []).append((float(np.mean(right)), false, used))
+                tables = data.experiments.tables[data.number, :, :trainings]
+                scores = np.nanmean(tables, axis=2, dtype=np.float64)
+                equal = scores.copy()
+                for c in everyone[1:]:
+                    d = pairs.difference("these data", c, 0, trainings)
+                    # What is known of the truth has an error, too; peers know nothing of it.
+                    known = d.error / np.hypot(d.error, np.sqrt(doubt[c, 0])) if d.error else 0.0
+                    equal[c] -= d.mean - known * (d.mean - truth[c, 0])
+                for peer, judge in PEERS.items():
+                    if peer == "AdaStop" and number >= 40:
+                        continue  # it takes a second or two each time
+                    claimed, spent = judge(scores)
+                    right = np.mean(np.array(claimed) == signs)
+                    found.setdefault(peer, []).append(
+                        (float(right), any(judge(equal)[0]), float(spent))
+                    )
+            for by, each in found.items():
+                right, false, used = zip(*each, strict=True)
+                row = [f"{name}, {trainings}", by, f"{len(each)}", f"{np.mean(right):.0%}"]
+                rows.append([*row, share([[one] for one in false]), f"{np.mean(used):.1f}"])
+                print("|", " | ".join(rows[-1]), file=sys.stderr, flush=True)
+    print("Right claims of five differences, and any false claim of candidates made equal:\n")
+    columns = ("law, trainings", "by", "experiments", "right claims", "false", "trainings used")
+    print(harness.table(columns, rows))
+
+
+def table_pairs(name: str, seeds: int) -> Pairs:
+    """Return the candidates on a real table, each at the rate of its best validation score."""
+    made = verdict_tables.made(name)
+    validation = np.nan_to_num(made["validation"][:, :, :seeds].mean(2), nan=-np.inf)
+    results = made["results"][np.arange(len(validation)), validation.argmax(1), :seeds]
+    return Pairs(results, float(made["step"]), made["clusters"])
+
+
+VERDICTS = ("better", "worse", "equivalent", "undecided")
+
+
+def on_tables(quick: bool) -> None:
+    """Print what is decided on real tables."""
+    rows = []
+    ways = [("former", 20), ("these data", 10), ("the source", 10)]
+    ways += [("these data", 20), ("the source", 20)]
+    totals = np.zeros((2, len(ways), len(VERDICTS)), int)
+    for name in list(verdict_tables.TABLES)[: 3 if quick else None]:
+        row = [name]
+        for place, (method, seeds) in enumerate(ways):
+            pairs = table_pairs(name, seeds)
+            for with_rope, rope in enumerate((0.0, 0.01)):
+                claims = pairs.claims(method, range(len(DEFAULT_ACTIVATIONS)), seeds, rope=rope)
+                words = [claim.verdict for claim in claims]
+                totals[with_rope, place] += [words.count(word) for word in VERDICTS]
+            row.append(" ".join(str(words.count(word)) for word in VERDICTS))
+        rows.append(row)
+    for row, total in zip(("all, no rope", "all"), totals, strict=True):
+        rows.append([row, *(" ".join(map(str, each)) for each in total.tolist())])
+    print(f"Of seven differences to relu, rope 0.01: {', '.join(VERDICTS)}:\n")
+    print(harness.table(("table", *(f"{method}, {seeds}" for method, seeds in ways)), rows))
+
+
+def on_digits(quick: bool) -> None:
+    """Print the default comparison's differences."""
+    ways = [("former", 20), ("these data", 10), ("the source", 10), ("these data", 20)]
+    columns = []
+    for method, seeds in ways:
+        claims = table_pairs("digits", seeds).claims(method, range(8), seeds)
+        columns.append(
+            [
+                f"{100 * c.difference.mean:+.1f} ± "
+                f"{50 * (c.interval.high - c.interval.low):.1f}"
+                + f" {c.verdict}"
+                * (c.verdict != "undecided")
+                for c in claims
+            ]
         )
-    cases |= {
-        "0, 0.5, ... 3.5, 20 seeds, rope 1": (drawn(steps, experiments, 20, rates=grid), 1.0),
-        "equal, 20 seeds, rope 2": (drawn(equal, experiments, 20), 2.0),
-    }
-    rows = [
-        row for name, (scores, rope) in cases.items() for row in compared(name, scores, 1, rope)
-    ]
-    print(f"{experiments} experiments a row, 8 candidates, 3 learning rates, 10 seeds at most")
-    print("where nothing else is said; splits share 25% of the variance, as Nadeau and Bengio have")
-    print("it; in standard deviations of a paired difference:\n")
-    print(harness.table(COLUMNS, rows))
-
-
-METHODS = ("t", "percentile bootstrap", "BCa bootstrap", "studentized bootstrap")
-RESAMPLES = 2000
-
-
-def on_intervals(quick: bool, null: dict[str, Scores]) -> None:
-    """Print how often some interval of an experiment misses the truth, by method."""
-    experiments = 60 if quick else 1000
-    tables = {}
-    for noise in ("normal", "skewed"):
-        for seeds in (5, 10, 20):
-            scores = drawn([0.0] * 8, experiments, seeds, noise=noise, rates=[0.0])
-            tables[f"drawn, {noise}, {seeds} seeds"] = scores, 0, seeds
-    for name, scores in null.items():
-        for seeds in (5, 10):
-            tables[f"{name}, {seeds} seeds"] = scores, 1, seeds
-    calls = [delayed(_errors)(*table) for table in tables.values()]
-    rows = [
-        [name, *(f"{error:.1%}" for error in errors)]
-        for name, errors in zip(tables, Parallel(n_jobs=-1)(calls), strict=True)
-    ]
-    print("How often some interval of an experiment misses the truth, where 5% may:\n")
-    print(harness.table(("differences", *METHODS, *(f"{m}, widened" for m in METHODS)), rows))
-
-
-def _errors(scores: Scores, rate: int, seeds: int) -> list[float]:
-    """Return the error of each method, and of each widened as Nadeau and Bengio widen t."""
-    own = scores.test[:, :, rate, :seeds]
-    experiments, count, _ = own.shape
-    differences = own[:, 1:] - own[:, :1]
-    confidence = 1 - 0.05 / (count - 1)
-    wide = np.sqrt(1 + TEST_TO_TRAIN * seeds)
-    missed = []
-    for part in np.array_split(differences, max(1, experiments // 50)):
-        values = part.reshape(-1, seeds)
-        mean = values.mean(axis=1)
-        plain = _intervals(values, confidence, scores.step)
-        widened = [(mean - wide * (mean - low), mean + wide * (high - mean)) for low, high in plain]
-        outside = [(low > 0) | (high < 0) for low, high in plain + widened]
-        missed.append(np.reshape(outside, (2 * len(METHODS), -1, count - 1)).any(axis=2))
-    return [float(error) for error in np.concatenate(missed, axis=1).mean(axis=1)]
-
-
-def _intervals(values: Array, confidence: float, step: float) -> list[tuple[Array, Array]]:
-    """Return the interval of each row's mean by each method, none of them widened."""
-    seeds = values.shape[1]
-    mean = values.mean(axis=1)
-    error = np.sqrt(np.maximum(values.var(axis=1, ddof=1), step**2 / 6) / seeds)
-    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * error
-    found = [(mean - reach, mean + reach)]
-    before = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # BCa has no interval where all values are equal
-        for method in ("percentile", "BCa"):
-            before = stats.bootstrap(
-                (values,),
-                np.mean,
-                axis=1,
-                confidence_level=confidence,
-                method=method,
-                n_resamples=0 if before else RESAMPLES,
-                bootstrap_result=before,
-                random_state=0,
-            )
-            found.append(tuple(before.confidence_interval))
-        again = values[:, np.random.default_rng(0).integers(0, seeds, (RESAMPLES, seeds))]
-        spread = np.sqrt(np.maximum(again.var(axis=2, ddof=1), step**2 / 6) / seeds)
-        ratios = np.nan_to_num((again.mean(axis=2) - mean[:, None]) / spread)
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(ratios, (tail, 1 - tail), axis=1, method="nearest")
-        found.append((mean - high * error, mean - low * error))
-    return found
+    rows = [[spec, *cells] for spec, *cells in zip(DEFAULT_ACTIVATIONS[1:], *columns, strict=True)]
+    print("Handwritten digits, differences to relu in points of accuracy:\n")
+    print(harness.table(("activation", *(f"{m}, {seeds}" for m, seeds in ways)), rows))
 
 
 def main() -> None:
     """Print all tables, or those that are asked for."""
     quick = "--quick" in sys.argv
-    parts = [part for part in ("trained", "drawn", "intervals") if part in sys.argv]
-    parts = parts or ["trained", "drawn", "intervals"]
+    names = LAW_NAMES if not quick else LAW_NAMES[:1]
+    parts: dict[str, Callable[[], None]] = {
+        "laws": lambda: on_laws(names, quick),
+        "drawn": lambda: on_drawn(quick),
+        "peers": lambda: on_peers(quick),
+        "tables": lambda: on_tables(quick),
+        "digits": lambda: on_digits(quick),
+    }
     print(harness.header(("leakyrelu", "numpy", "scipy", "torch")))
-    null = on_trained(quick) if {"trained", "intervals"} & set(parts) else {}
-    if "drawn" in parts:
-        on_drawn(quick)
-    if "intervals" in parts:
-        on_intervals(quick, null)
+    for name in [name for name in parts if name in sys.argv] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from leakyrelu._compare.statistics.crossed import (
     compared,
     decide,
     influence,
+    least_spread,
     looks,
     probability_best,
     share_at,
@@ -240,3 +241,37 @@ def test_blocks_of_examples_are_the_same_in_all_trainings():
         for one, other in itertools.pairwise(sorted(range(500), key=lambda i: rows[i] % BLOCKS)):
             if rows[one] % BLOCKS == rows[other] % BLOCKS:
                 assert each[one] == each[other]
+
+
+@pytest.mark.parametrize(("trainings", "examples"), [(5, 120), (10, 120), (10, 40)])
+def test_a_candidate_that_has_not_failed_yet_is_no_better(trainings, examples):
+    """One training in ten of all but the reference fails; on average all are equal."""
+    false = {"alone": 0, "together": 0}
+    experiments = 60
+    for number in range(experiments):
+        rng = np.random.default_rng(number)
+        tested = folded(rng, trainings, examples)
+        failed = rng.random((8, trainings, 1)) < 0.1
+        failed[0] = False
+        values = 0.1 * np.arange(8).astype(bool)[:, None, None] - failed
+        values = values + 0.05 * rng.standard_normal((8, trainings, 1))
+        values = values + 0.2 * rng.standard_normal((8, trainings, examples))
+        tables = np.where(tested, values[1:] - values[0], np.nan)
+        least = least_spread(np.nanmean(tables, axis=2))
+        for way, own in (("alone", 0.0), ("together", least)):
+            each = {str(n): compared(table, least=own) for n, table in enumerate(tables)}
+            claims = decide([(trainings, each)], 7, trainings)
+            false[way] += any(claim.verdict != "undecided" for claim in claims.values())
+    assert false["together"] <= 0.1 * experiments < false["alone"]
+
+
+def test_a_spread_is_at_least_half_of_what_others_have():
+    rng = np.random.default_rng(0)
+    tables = rng.standard_normal((5, 10, 30)) * np.array([1, 1, 1, 0.01, 3])[:, None, None]
+    scores = tables.mean(2)
+    least = least_spread(scores)
+    assert least == pytest.approx(scores.var(axis=1, ddof=1).mean() / 2)
+    narrow, plain = compared(tables[3], least=least), compared(tables[3])
+    assert narrow.mean == plain.mean
+    assert narrow.error >= math.sqrt(least / 10) > plain.error
+    assert compared(tables[4], least=least) == compared(tables[4])

@@ -33,7 +33,7 @@ Annals of Statistics 12, 1984.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -56,6 +56,7 @@ __all__ = [
     "compared",
     "decide",
     "influence",
+    "least_spread",
     "looks",
     "probability_best",
     "share_at",
@@ -156,6 +157,7 @@ def compared(
     examples: npt.ArrayLike | None = None,
     step: float = 0.0,
     shared: float = 0.0,
+    least: float = 0.0,
 ) -> Difference:
     """Return the mean of paired differences, each of one training and one test example.
 
@@ -170,6 +172,8 @@ def compared(
         than rounding makes.
     shared : float, default 0.0
         See `SHARED`.
+    least : float, default 0.0
+        What the variance between trainings is taken for at least: see `least_spread`.
 
     Examples
     --------
@@ -191,7 +195,7 @@ def compared(
         parts = gathered.T
     sampled = int(known.any(0).sum()) if examples is None else int((parts != 0).any(0).sum())
     sampled = max(sampled, 2)
-    spread = max(float(means.var(ddof=1)), step * step / 6)
+    spread = max(float(means.var(ddof=1)), step * step / 6, least)
     by_training = spread / trainings
     by_example = float(np.square(parts.sum(0)).sum()) * sampled / (sampled - 1)
     by_cell = float(np.square(parts).sum())
@@ -200,6 +204,31 @@ def compared(
     freedom = variance**2 / doubt if doubt else float(trainings - 1)
     floor = min(max(by_example - by_cell, 0.0), variance) + shared * spread
     return Difference(mean, math.sqrt(variance + shared * spread), freedom, floor)
+
+
+def least_spread(differences: Iterable[npt.ArrayLike]) -> float:
+    """Return what the variance between trainings is taken for at least, in any of the differences.
+
+    It is half of what it is on average over all differences of the experiment. Where one varies
+    much less than others, its trainings have perhaps only not failed yet: a failure in ten
+    trainings, of a candidate that is otherwise better, is often not among the first ten.
+
+    Parameters
+    ----------
+    differences : iterable of array_like, shape (trainings,)
+        The scores of each candidate less those of the reference.
+
+    Examples
+    --------
+    >>> least_spread([[0.0, 1.0, 2.0], [4.0, 4.0, 4.0]])
+    0.25
+    """
+    spreads = [
+        float(np.var(np.asarray(each, np.float64), ddof=1))
+        for each in differences
+        if np.size(each) > 1
+    ]
+    return sum(spreads) / (2 * len(spreads)) if spreads else 0.0
 
 
 def share_at(trainings: int, planned: int) -> float:

@@ -214,19 +214,34 @@ class Evidence:
         return self._estimated(self.at(spec, look), (), 0.0)
 
     def difference(
-        self, one: Activation, other: Activation, look: int, shared: float = 0.0
+        self,
+        one: Activation,
+        other: Activation,
+        look: int,
+        shared: float = 0.0,
+        least: float = 0.0,
     ) -> Difference:
-        """Return how much one is above the other at a look; `shared` as in `crossed.compared`."""
-        return self._estimated(self.at(one, look), self.at(other, look), shared)
+        """Return how much one is above the other at a look.
 
-    def _estimated(self, one: Sequence[Trial], other: Sequence[Trial], shared: float) -> Difference:
+        `shared` and `least` as in `crossed.compared`.
+        """
+        return self._estimated(self.at(one, look), self.at(other, look), shared, least)
+
+    def _estimated(
+        self, one: Sequence[Trial], other: Sequence[Trial], shared: float, least: float = 0.0
+    ) -> Difference:
         if all(trial.results for trial in (*one, *other)):
             results = (tuple(trial.results for trial in each) for each in (one, other))
-            return _compared(*results, self._step, shared, self._clusters)
+            return _compared(*results, self._step, shared, least, self._clusters)
         scores = np.array([trial.test_score for trial in one])
         if other:
             scores -= [trial.test_score for trial in other]
         return corrected(scores, self._step)
+
+    def _scores(self, one: Activation, other: Activation, look: int) -> list[float]:
+        """Return by how much one scores more than the other, training by training."""
+        both = zip(self.at(one, look), self.at(other, look), strict=True)
+        return [a.test_score - b.test_score for a, b in both]
 
     def claims(
         self,
@@ -251,12 +266,13 @@ class Evidence:
         for look in self.looks:
             if until is not None and look > until:
                 break
-            own = {
-                pair: self.difference(*pair, look, shared)
+            own = [
+                pair
                 for pair in pairs
                 if all(self.last_look(spec) >= look and self.at(spec, look) for spec in pair)
-            }
-            each.append((look, own))
+            ]
+            least = crossed.least_spread(self._scores(*pair, look) for pair in own)
+            each.append((look, {p: self.difference(*p, look, shared, least) for p in own}))
         spent = [self.shares[look] for look, _ in each]
         return crossed.decide(each, count, self.settings.planned, rope, spent)
 
@@ -267,10 +283,15 @@ class Evidence:
 
 @functools.lru_cache(maxsize=4096)
 def _compared(
-    one: tuple[bytes, ...], other: tuple[bytes, ...], step: float, shared: float, clusters: bytes
+    one: tuple[bytes, ...],
+    other: tuple[bytes, ...],
+    step: float,
+    shared: float,
+    least: float,
+    clusters: bytes,
 ) -> Difference:
     values = np.array(list(map(unpacked, one)), np.float64)
     if other:
         values -= list(map(unpacked, other))
     examples = np.frombuffer(clusters, np.int64) if clusters else None
-    return crossed.compared(values, examples=examples, step=step, shared=shared)
+    return crossed.compared(values, examples=examples, step=step, shared=shared, least=least)
