@@ -375,6 +375,7 @@ PAGE = """\
 before: 3 of 8 units are dead, most in 1 (3 of 8) (window: 500 examples; ...).
 - 1: 3 killed units reinitialized; outputs unchanged
 - 1: relu replaced by leaky_relu:0.1, whose slope grows from 0 over 1000 steps
+outputs: largest change 0 on 500 examples
 after: 0 of 8 units are dead (window: 500 examples).
 advice: watch the training (leakyrelu.watch) to see when and why units die
 
@@ -383,10 +384,13 @@ advice: watch the training (leakyrelu.watch) to see when and why units die
 Given the `Watch` of the training (`health=`), it treats each unit by its cause: born dead units
 have the signs of their weights flipped, killed units are reinitialized and get a leak that grows
 from 0, units that fire rarely are left alone. Layers that are dead as a whole are treated from
-the bottom up.
+the bottom up. The outputs are compared before and after each change; one that is to keep them and
+does not is undone, and the result says so.
 
-**On a trained model**, these keep the outputs: `revive`, `replace(model, "prelu:0")`, and
-`replace(model, "leaky_relu:0.1", warm_up=1000)`. `leakyrelu.parameter_groups(model,
+**On a trained model**, these keep the outputs: `revive`, and, of a model of ReLUs or ReLU6s,
+`replace(model, "prelu:0")` and `replace(model, "leaky_relu:0.1", warm_up=1000)`. One of the Leaky
+ReLU family keeps the upper bound of what it replaces: that of ReLU6 computes `min(f(x), 6)`.
+`leakyrelu.parameter_groups(model,
 weight_decay)` keeps PReLU slopes out of weight decay.
 
 **In place or not**: with `inplace=True` the model itself is changed, with `inplace=False` a copy,

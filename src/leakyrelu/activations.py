@@ -63,8 +63,8 @@ class Kind:
         replaces them.
     other_calls : tuple of str
         Functions that are treated alike, besides those of its own name.
-    calls_if_min_is_0 : tuple of str
-        Functions that do so if their lower bound is 0.
+    modules_if_min_is_0, calls_if_min_is_0 : tuple of str
+        Classes and functions that are treated alike if their lower bound is 0.
     """
 
     module: str
@@ -76,6 +76,7 @@ class Kind:
     is_learned: bool = False
     other_modules: tuple[str, ...] = ()
     other_calls: tuple[str, ...] = ()
+    modules_if_min_is_0: tuple[str, ...] = ()
     calls_if_min_is_0: tuple[str, ...] = ()
 
 
@@ -100,7 +101,8 @@ KINDS: dict[str, Kind] = {
         relu_derivative,
         other_modules=("ReLU6",),
         other_calls=("relu6",),
-        calls_if_min_is_0=("hardtanh", "clamp", "clamp_", "clamp_min", "clamp_min_"),
+        modules_if_min_is_0=("Hardtanh",),
+        calls_if_min_is_0=("hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_min_"),
     ),
     "leaky_relu": Kind("LeakyReLU", leaky_relu, leaky_relu_derivative, {"negative_slope": 0.01}),
     "prelu": Kind("PReLU", leaky_relu, leaky_relu_derivative, {"init": 0.25}, is_learned=True),
@@ -216,6 +218,18 @@ class Activation(str):
     def blocks_gradient(self) -> bool:
         """Whether no gradient passes where the input is negative, as with ReLU."""
         return not self.derivative(_NEGATIVE).any()
+
+    @cached_property
+    def is_leaky(self) -> bool:
+        """Whether it is linear for positive inputs and for negative ones, as the Leaky ReLU is.
+
+        Examples
+        --------
+        >>> [parse(spec).is_leaky for spec in ("relu", "leaky_relu", "prelu", "rrelu", "elu")]
+        [True, True, True, True, False]
+        """
+        x = np.array([-100.0, -1.0, 1.0, 100.0])
+        return bool((self.value(2 * x) == 2 * self.value(x)).all())
 
     @property
     def can_die(self) -> bool:

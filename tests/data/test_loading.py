@@ -120,6 +120,21 @@ def test_checkpoints(tmp_path, wrap):
     assert torch.equal(model.weight, saved.weight)
 
 
+def test_a_safetensors_checkpoint(tmp_path):
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    model, saved = nn.Linear(3, 4), nn.Linear(3, 4)
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load_checkpoint(model, path)
+    save_file({f"module.{name}": value for name, value in saved.state_dict().items()}, path)
+    load_checkpoint(model, path)
+    assert torch.equal(model.weight, saved.weight)
+    for content in (b"", b"no weights", path.read_bytes()[:-3]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"can't be read as a \.safetensors file"):
+            load_checkpoint(model, path)
+
+
 def test_no_checkpoints(tmp_path):
     path = tmp_path / "weights.pt"
     with pytest.raises(FileNotFoundError, match="there is no file"):

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.utils.checkpoint import checkpoint
 
 import leakyrelu
+from leakyrelu import InputError
 from leakyrelu.health import HealthWarning, watch
 
 
@@ -393,10 +394,15 @@ def test_bad_input():
         health.start()
     health.stop()  # again is no error
     model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
-    with watch(model, window=2):
+    with watch(model, window=2) as health:
         model(torch.randn(3, 2))
-        with pytest.raises(ValueError, match="none of the known activations"):
+        with pytest.warns(
+            HealthWarning, match="ended at step 1: the model calls none of the known"
+        ):
             model(torch.randn(3, 2))
+        model(torch.randn(3, 2))
+    with pytest.raises(InputError, match="nothing was watched: the model calls none"):
+        health.table()
 
 
 def test_an_error_in_the_model_leaves_nothing_behind():
@@ -538,7 +544,8 @@ def test_padding_is_masked_out():
     assert health.layers[0].counts.always_on.tolist() == [False, False, True, True]
     with watch(model, window=1, mask=lambda tokens, **_: tokens[:, 1:]) as health:
         model(tokens, attention_mask=None).sum().backward()
-        with pytest.raises(ValueError, match=r"mask .* of shape \(2, 2\), fits no activation"):
+        message = r"ended at step 1: the mask .* of shape \(2, 2\), fits no activation"
+        with pytest.warns(HealthWarning, match=message):
             model(tokens, attention_mask=None)
 
 

@@ -52,14 +52,15 @@ def test_every_call_gets_a_module():
     model, x = Calls(), torch.randn(5, 4)
     treated = replace(model, "prelu:0.3", where="*")
     expected = ["relu", "relu2", "relu3", "clamp", "clamp_min", "relu4", "leaky_relu", "silu"]
-    assert list(modules_of(treated)) == [*expected, "gelu", "relu5"]
+    assert list(modules_of(treated)) == [*expected, "gelu", "relu5", "clamp2"]
+    assert [m.cap for m in treated.modules() if hasattr(m, "cap")] == [10]  # see test_caps.py
     for module in treated.modules():
         if isinstance(module, nn.PReLU):
             module.weight.data.fill_(1)  # now they change nothing
     y = x
     for layer in model.layers:
         y = layer(y)
-    assert torch.equal(treated(x), y.clamp(0, 10).clamp(max=9) + F.prelu(y, y.mean()))
+    assert torch.equal(treated(x), y.clamp(max=9) + F.prelu(y, y.mean()))
     layers = [layer.layer for layer in examine(treated, x).layers]
     assert [layer for layer in layers if "(model)" not in layer] == list(modules_of(treated))
 
@@ -151,11 +152,11 @@ def test_copies_and_pickles(copied):
 def test_some_calls_first_and_others_later():
     model = Calls()
     treated = replace(model, "elu", where="(model) #2")  # as examine names the second of a kind
-    assert modules_of(treated) == {"relu": "ELU"}
+    assert modules_of(treated) == {"relu": "ELU", "clamp": "ELU"}
     treated = replace(treated, "elu", where="(model)*")
-    assert len(modules_of(treated)) == 10
+    assert len(modules_of(treated)) == 11
     treated = restore(treated, where=["relu", "relu2"])
-    assert len(modules_of(treated)) == 8
+    assert len(modules_of(treated)) == 9
     assert type(restore(treated)) is Calls
 
 

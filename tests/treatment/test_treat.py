@@ -273,3 +273,153 @@ def test_each_call_of_a_module_is_treated_for_itself(killed, is_watched):
     assert replaced == told
     if is_watched:
         assert all(" by bias" in line for line in lines)
+
+
+def _broken_revive(change):
+    import leakyrelu.treatment._treat as module
+
+    real = module.revive
+
+    def revive(model, found, **options):
+        result = real(model, found, **options)
+        with torch.no_grad():
+            change(model, result.revived)
+        return result
+
+    return revive
+
+
+def test_what_changes_outputs_is_undone_where_it_does(monkeypatch):
+    """A promise is checked: here one of two layers breaks it."""
+
+    def change(model, revived):
+        if "3" in revived:
+            model[4].weight[:, revived["3"]] = 1.0  # their outgoing weights
+
+    monkeypatch.setattr("leakyrelu.treatment._treat.revive", _broken_revive(change))
+    model = network()
+    kill(model[0], slice(5)), kill(model[2], slice(3))
+    optimizer = torch.optim.Adam(model.parameters())
+    loss(model).backward()
+    optimizer.step()
+    kill(model[0], slice(5)), kill(model[2], slice(3))
+    before = model(DATA)
+    moments = optimizer.state[model[2].weight]["exp_avg_sq"].clone()
+    treatment = treat(model, DATA, optimizer=optimizer)
+    assert torch.equal(model(DATA), before)
+    assert "1: 5 killed units reinitialized; outputs unchanged" in treatment.done
+    (undone,) = (line for line in treatment.done if "undone" in line)
+    assert undone.startswith("3: 3 killed units reinitialized")
+    assert "undone, as outputs changed by" in undone
+    assert treatment.outputs == "largest change 0 on 400 examples"
+    assert treatment.after.layers[1].dead.sum() == 3
+    assert torch.equal(optimizer.state[model[2].weight]["exp_avg_sq"], moments)
+
+
+def test_a_leak_that_changes_outputs_is_undone(monkeypatch):
+    def replace(model, *_, **options):
+        model[1] = nn.LeakyReLU(0.3)
+
+    monkeypatch.setattr("leakyrelu.treatment._treat.replace", replace)
+    model = network()
+    kill(model[0], slice(5))
+    before = model(DATA)
+    treatment = treat(model, DATA)
+    assert torch.equal(model(DATA), before)
+    assert isinstance(model[1], nn.ReLU)
+    assert "undone, as outputs changed by" in treatment.done[-1]
+
+
+@pytest.mark.parametrize("leak", ["prelu:0", "leaky_relu:0.2", "relu"])
+def test_a_leak_that_starts_as_relu_keeps_outputs(leak):
+    model = network()
+    kill(model[0], slice(5))
+    before = model(DATA)
+    treatment = treat(model, DATA, leak=leak)
+    assert torch.equal(model(DATA), before)
+    assert treatment.to_json()["outputs"] == "largest change 0 on 400 examples"
+    assert (leak == "prelu:0") == isinstance(model[1], nn.PReLU)
+
+
+def test_a_leak_at_once_changes_outputs_and_it_is_told():
+    model = network()
+    kill(model[0], slice(5))
+    before = model(DATA)
+    treatment = treat(model, DATA, leak="leaky_relu:0.2", warm_up=0)
+    assert isinstance(model[1], nn.LeakyReLU)
+    change = float((model(DATA) - before).abs().max().detach())
+    assert treatment.outputs == f"largest change {change:.2g} on 400 examples"
+
+
+def test_flipped_signs_are_told_apart():
+    model = network()
+    kill(model[0])
+    before = model(DATA)
+    treatment = treat(model, DATA)
+    change = float((model(DATA) - before).abs().max().detach())
+    flips = f"; before, the flipped signs changed them by up to {change:.2g}"
+    assert treatment.outputs == "largest change 0 on 400 examples" + flips
+
+
+class Noisy(nn.Module):
+    """Draws random numbers in evaluation, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = network()
+
+    def forward(self, x):
+        return self.layers(x) + torch.randn(len(x), 1)
+
+
+def test_noise_is_no_change():
+    model = Noisy()
+    kill(model.layers[0], slice(5))
+    loader = torch.utils.data.DataLoader(DATA, batch_size=64, shuffle=True)
+    assert treat(model, loader).outputs == "largest change 0 on 400 examples"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_rounding_is_no_change(dtype):
+    """Behind a BatchNorm, a constant moves to the next bias: equal up to rounding."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    kill(model[0], slice(3))
+    model(DATA)  # in training mode
+    model = model.eval().to(dtype)
+    treatment = treat(model, DATA.to(dtype))
+    assert "reinitialized; outputs" in treatment.done[0]
+    assert not any("undone" in line for line in treatment.done)
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, lambda model: model])
+def test_causes_are_known_of_a_compiled_model(wrap):
+    model = network()
+    kill(model[0], slice(2))
+    health = watched(model, lambda: kill(model[0], slice(4, 7)))
+    wrapped = wrap(model)
+    treatment = treat(wrapped, DATA, health=health)
+    assert treatment.model is wrapped
+    assert treatment.before.layers[0].layer == "1"
+    assert "1: 2 units born dead or starved; signs" in treatment.done[0]
+    assert "1: 3 killed units (3 by bias) reinitialized" in treatment.done[1]
+    assert isinstance(model[1], WarmUpLeakyReLU)
+
+
+def test_an_expert_without_tokens_is_left_alone():
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = nn.ModuleList(nn.Linear(4, 5) for _ in range(2))
+            self.last = nn.Linear(5, 1)
+
+        def forward(self, x):
+            parts = [(x, self.experts[0]), (x[:0], self.experts[1])]
+            return self.last(torch.cat([F.relu(expert(part)) for part, expert in parts]))
+
+    model = Experts()
+    before = [parameter.clone() for parameter in model.experts[1].parameters()]
+    treatment = treat(model, DATA)
+    assert "no example reached (model) #2" in treatment.summary
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, model.experts[1].parameters(), strict=True)
+    )

@@ -99,16 +99,16 @@ def load_model(spec: str) -> nn.Module:
 def load_checkpoint(model: nn.Module, path: Path) -> None:
     """Load weights that `torch.save` wrote, of the model or of a whole training run.
 
-    The file may be the state dict itself, or have it as ``model``, ``state_dict`` or
-    ``model_state_dict``; a prefix ``module.`` or ``_orig_mod.`` is removed. Only tensors and plain
-    values are read; no code is run.
+    Or those of a .safetensors file. The file may be the state dict itself, or have it as ``model``,
+    ``state_dict`` or ``model_state_dict``; a prefix ``module.`` or ``_orig_mod.`` is removed. Only
+    tensors and plain values are read; no code is run.
 
     Raises
     ------
     InputError
         If the file can't be read, or its weights don't fit the model.
     """
-    state = _read_tensors(path)
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_tensors(path)
     for name in ("model", "state_dict", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
@@ -183,6 +183,19 @@ def _read_tensors(path: Path) -> Any:
             f"{path} can't be read as tensors and plain values written by torch.save; save the "
             "state_dict(), not the model itself"
         ) from error
+
+
+def _read_safetensors(path: Path) -> Any:
+    _check_exists(path)
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise InputError(f"to read {path}, install safetensors: pip install safetensors") from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} can't be read as a .safetensors file: {error}") from error
 
 
 def _read_array(path: Path) -> np.ndarray[Any, Any]:

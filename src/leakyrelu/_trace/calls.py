@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from leakyrelu._errors import InputError
 from leakyrelu._trace.known import function_name, known
 from leakyrelu._trace.names import layer_name
+from leakyrelu._trace.weights import WEIGHTED, units_of, weight_at_hand
 from leakyrelu.activations import KINDS
 
-__all__ = ["Call", "CallTracer", "batch_size", "no_activation"]
+__all__ = ["Call", "CallTracer", "batch_size", "no_activation", "unwrapped"]
 
 
 def no_activation() -> InputError:
@@ -28,11 +30,43 @@ def no_activation() -> InputError:
 
 def batch_size(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
     """Return how many examples these arguments of a model have."""
-    first = next(iter(args), None)
+    first = next(iter((*args, *kwargs.values())), None)
     if isinstance(first, torch.Tensor) and first.ndim > 0:
         return first.shape[0]
+    if isinstance(first, list) and all(isinstance(x, torch.Tensor) for x in first):
+        return len(first)  # images of several sizes
+    if isinstance(graphs := getattr(first, "num_graphs", None), int):  # of PyTorch Geometric
+        return graphs
     leaves = tree_leaves((tuple(args), dict(kwargs)))
     return next((len(x) for x in leaves if isinstance(x, torch.Tensor) and x.ndim > 0), 1)
+
+
+def _modules_that_call_hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield all modules but those in a compiled one, which calls them itself."""
+    compiled: list[str] = []
+    for name, module in model.named_modules():
+        if not any(name.startswith(prefix) for prefix in compiled):
+            if isinstance(module, torch.jit.ScriptModule):
+                compiled.append(f"{name}.")
+            else:
+                yield name, module
+
+
+def _has_weight(module: nn.Module) -> bool:
+    return not isinstance(module, nn.PReLU) and (
+        weight_at_hand(module) is not None or parametrize.is_parametrized(module, "weight")
+    )
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model itself, in which layers have the names that the user gave them."""
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile's
+            model = inner
+        else:
+            return model
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,8 @@ class CallTracer(TorchFunctionMode):
 
     What `on_call` returns, if anything, is called with the result. `unit_axis` is guessed by
     default; `mask`, called with the arguments of the model, returns False at padding. `hooked`
-    follows which modules run.
+    follows which modules run. `on_error`, if given, is called with the key of the layer and what
+    went wrong in looking at it, so that the model runs on; without it, that is raised.
     """
 
     def __init__(
@@ -69,6 +104,7 @@ class CallTracer(TorchFunctionMode):
         on_call: Callable[[Call], Callable[[torch.Tensor], None] | None],
         unit_axis: int | None = None,
         mask: Callable[..., torch.Tensor] | None = None,
+        on_error: Callable[[str, Exception], None] | None = None,
     ) -> None:
         super().__init__()
         self._known = known()
@@ -76,6 +112,7 @@ class CallTracer(TorchFunctionMode):
         self.on_call = on_call
         self.unit_axis = unit_axis
         self.mask = mask
+        self.on_error = on_error
         self.begin()
 
     def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -89,27 +126,37 @@ class CallTracer(TorchFunctionMode):
         self.feeding_input: torch.Tensor | None = None
         self.below_is_trainable = self.some_ran_that_is_trainable = False
         self.calls: Counter[tuple[str, str]] = Counter()
+        self._key = ""  # of the call that is looked at
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
         """Follow which module is being run."""
         with ExitStack() as stack:
-            for name, module in self.model.named_modules():
+            for name, module in _modules_that_call_hooks(self.model):
                 enter = module.register_forward_pre_hook(
                     lambda _module, _args, name=name: self.path.append(name)
                 )
                 leave = module.register_forward_hook(
-                    lambda module, args, _output: self._leave(module, args), always_call=True
+                    lambda module, args, _output: self._after_module(module, args),
+                    always_call=True,
                 )
                 stack.callback(enter.remove)
                 stack.callback(leave.remove)
             yield
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if len(self.path) == 1:  # an error came before the module was entered
             return
         name = self.path.pop()
-        if getattr(module, "weight", None) is None or isinstance(module, nn.PReLU):
+        self._key = f"{name or '(model)'} {type(module).__name__}"
+        try:
+            self._note(name, module, args)
+        except Exception as error:
+            self._fail(error)
+
+    def _note(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Note that a layer with weights ran, if the module is one."""
+        if not _has_weight(module):
             return
         self.feeding = name
         self.feeding_input = next((x for x in args if isinstance(x, torch.Tensor)), None)
@@ -126,15 +173,38 @@ class CallTracer(TorchFunctionMode):
         kwargs = kwargs or {}
         if function not in self._known.calls:
             return function(*args, **kwargs)
+        self._key = f"{self.path[-1] or '(model)'} {function_name(function)}"
+        after = None
+        try:
+            after = self._look(function, args, kwargs)
+        except Exception as error:
+            self._fail(error)
+        result = function(*args, **kwargs)
+        if after is not None:
+            try:
+                after(result)
+            except Exception as error:
+                self._fail(error)
+        return result
+
+    def _fail(self, error: Exception) -> None:
+        if self.on_error is None:
+            raise error
+        self.on_error(self._key, error)
+
+    def _look(self, function: Any, args: Any, kwargs: Any) -> Callable[[torch.Tensor], None] | None:
         x = args[0] if args else kwargs["input"]
         blocks_gradient = self._known.blocks_gradient(function, args, kwargs)
         # Clamps are used for other things too, such as lengths and rates.
         has_units = x.ndim > 1 and x.is_floating_point()
         if blocks_gradient is None or not has_units:
-            return function(*args, **kwargs)
-        name = function_name(function)
-        layer = self._next_layer(self.path[-1], name)
+            return None
+        name = self._known.name(function, args, kwargs)
         axis = self._axis_of_units(x)
+        if function in self._known.clamps and not self._come_from_weights(x.shape[axis]):
+            return None
+        layer = self._next_layer(self.path[-1], name)
+        self._key = f"{layer} {name}"
         call = Call(
             layer,
             name,
@@ -146,11 +216,18 @@ class CallTracer(TorchFunctionMode):
             self.below_is_trainable,
             self.mask_for(x, axis),
         )
-        after = self.on_call(call)
-        result = function(*args, **kwargs)
-        if after is not None:
-            after(result)
-        return result
+        return self.on_call(call)
+
+    def _come_from_weights(self, units: int) -> bool:
+        """Whether so many units may be those of the layer that ran last: boxes are not."""
+        if not self.feeding:
+            caller = self.model.get_submodule(self.path[-1])
+            return any(True for _ in caller.parameters(recurse=False))
+        feeding = self.model.get_submodule(self.feeding)
+        if isinstance(feeding, WEIGHTED):
+            return units_of(feeding) == units
+        weight = weight_at_hand(feeding)
+        return weight is None or weight.ndim != 1 or len(weight) == units
 
     def _next_layer(self, path: str, function: str) -> str:
         self.calls[path, function] += 1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx import proxy
 
-from leakyrelu._trace.known import function_name, known
+from leakyrelu._trace.known import known
 from leakyrelu._trace.names import layer_name, path_and_number
 from leakyrelu._trace.weights import WEIGHTED
 
@@ -98,7 +98,7 @@ class Graph:
         is_clamp = function in self._known.clamps
         if is_clamp and not self._known.blocks_gradient(function, node.args, node.kwargs):
             return None
-        return function_name(function)
+        return self._known.name(function, node.args, node.kwargs)
 
     # --- Asking ----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from leakyrelu import nn as our_nn
 from leakyrelu.activations import KINDS, OTHERS, Activation, Kind
 from leakyrelu.nn import functional
 
-__all__ = ["Known", "function_name", "is_among", "known"]
+__all__ = ["CAPS", "Known", "function_name", "is_among", "known"]
 
 _WITH_MODULES = (nn, our_nn)
 _WITH_FUNCTIONS = (F, torch, Tensor, functional, _functions)
@@ -60,18 +61,24 @@ class Known:
             for kind in table.values()
             for function in _named(kind.calls_if_min_is_0, _WITH_FUNCTIONS)
         )
+        self.bounded_modules = tuple(
+            cls
+            for kind in table.values()
+            for cls in _named(kind.modules_if_min_is_0, _WITH_MODULES)
+        )
         # Activations that are not in the table, and calls whose parameters the model owns.
         others = [name for name in OTHERS if name not in {kind.module for kind in table.values()}]
         self.other_modules = tuple(_named(others, _WITH_MODULES))
         functions = [name.lower() + ending for name in others for ending in ("", "_")]
-        self.other_calls = frozenset(_named(functions, _WITH_FUNCTIONS)) | {
-            function for function, name in self.calls.items() if table[name].is_learned
-        }
-        self.replaceable = frozenset(self.calls) - self.other_calls
+        learned = {function for function, name in self.calls.items() if table[name].is_learned}
+        self.other_calls = frozenset(_named(functions, _WITH_FUNCTIONS)) | learned
+        self.replaceable = frozenset(self.calls) - learned
 
     def is_module(self, module: object) -> bool:
         """Whether it is an activation module, or one of a subclass."""
-        return isinstance(module, tuple(self.modules))
+        if isinstance(module, tuple(self.modules)):
+            return True
+        return isinstance(module, self.bounded_modules) and module.min_val == 0
 
     def activation(self, module: nn.Module) -> Activation | None:
         """Return what a module computes, if it is known; of learned parameters, the default."""
@@ -102,6 +109,28 @@ class Known:
                 float(value if is_number else torch.as_tensor(value).detach().abs().amax())
             )
         return self._blocks(name, tuple(values))
+
+    def cap(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> float | None:
+        """Return the upper bound of what one of `calls` returns, if it has one."""
+        own = CAPS.get(function_name(function))
+        if function not in self.clamps:
+            return own
+        named = [kwargs[word] for word in ("max", "max_val") if word in kwargs]
+        cap = [*named, *args[2:3], own][0]
+        return float(cap) if isinstance(cap, (int, float)) and cap < math.inf else None
+
+    def name(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str:
+        """Return the name by which a layer shows one of `calls`: `torch.nn.ReLU6` is a hardtanh."""
+        name = function_name(function)
+        is_relu6 = name == "hardtanh" and self.cap(function, args, kwargs) == CAPS["relu6"]
+        return "relu6" if is_relu6 else name
+
+
+CAPS = {"relu6": 6.0, "hardtanh": 1.0}  # where no argument says so
 
 
 def _named(names: Iterable[str], owners: Sequence[object]) -> list[Any]:

@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from torch import Tensor, nn
 
-from leakyrelu._trace.known import Known, function_name, is_among, known
+from leakyrelu._trace.known import CAPS, Known, function_name, is_among, known
 from leakyrelu._trace.source import Source
+from leakyrelu.activations import parse
 
 __all__ = ["Site", "activation_in", "methods_of", "others_of", "sites_of"]
 
@@ -31,6 +32,17 @@ class Site:
     is_module: bool  # it is an attribute of the object, as in self.relu(x)
     in_place: bool  # it overwrites its argument
     repeats: bool  # it is in a loop
+    cap: float | None = None  # the upper bound of what it returns
+    is_rectifier: bool = False  # it returns 0 for negative inputs, as far as the source tells
+
+
+class _Activation(NamedTuple):
+    """What a call of an activation in the source is."""
+
+    name: str
+    argument: ast.expr
+    cap: float | None
+    is_rectifier: bool
 
 
 def sites_of(module: nn.Module) -> tuple[list[Site], list[str]]:
@@ -78,7 +90,8 @@ def _others_of(cls: Any, has: Known) -> list[str]:
         for call in source.calls if source else ():
             function: Any = call.func
             meaning: Any = source and source.meaning(function)
-            if is_among(meaning, has.other_calls):
+            is_replaced = source is not None and activation_in(call, source) is not None
+            if is_among(meaning, has.other_calls) and not is_replaced:
                 found.append(function_name(meaning))
             elif meaning is None and isinstance(function, ast.Attribute):  # x.tanh()
                 method: Any = getattr(Tensor, function.attr, None)
@@ -142,14 +155,24 @@ def _sites_in(source: Source, method: str) -> Iterator[Site]:
         repeats = id(call) in repeated
         activation = activation_in(call, source)
         if activation is not None and not _is_dropped(call, source):
-            name = activation[0]
-            yield Site(method, index, name.rstrip("_"), False, _is_in_place(name, call), repeats)
+            name = activation.name
+            in_place = _is_in_place(name, call)
+            yield Site(
+                method,
+                index,
+                name.rstrip("_"),
+                False,
+                in_place,
+                repeats,
+                activation.cap,
+                activation.is_rectifier,
+            )
         elif _is_of_self(call.func, source):
             yield Site(method, index, call.func.attr, True, False, repeats)
 
 
-def activation_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None:
-    """Return the name of the activation that is called and its argument, if it is one."""
+def activation_in(call: ast.Call, source: Source) -> _Activation | None:
+    """Return the activation that is called, if it is one."""
     has = known()
     function, arguments = call.func, call.args
     arguments = arguments + [word.value for word in call.keywords if word.arg in ("input", "x")]
@@ -158,7 +181,11 @@ def activation_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None
         made = source.meaning(function.func)
         if not is_among(made, has.modules):
             return None
-        return (made.__name__.lower(), arguments[0]) if _is_plain(arguments) else None
+        if not _is_plain(arguments):
+            return None
+        name, is_default = made.__name__.lower(), not (function.args or function.keywords)
+        is_rectifier = is_default and parse(has.modules[made]).blocks_gradient
+        return _Activation(name, arguments[0], CAPS.get(name), is_rectifier)
     if (
         meaning is None
         and isinstance(function, ast.Attribute)
@@ -171,15 +198,20 @@ def activation_in(call: ast.Call, source: Source) -> tuple[str, ast.expr] | None
             return None
     if not is_among(meaning, has.replaceable) or not _is_plain(arguments):
         return None
-    if is_among(meaning, has.clamps):
-        bounds = dict(zip(("min", "max"), arguments[1:], strict=False))
-        bounds |= {word.arg: word.value for word in call.keywords if word.arg in ("min", "max")}
-        if {bound: ast.unparse(value) for bound, value in bounds.items()} not in _FROM_ZERO:
-            return None
-    return meaning.__name__, arguments[0]
+    try:
+        given = [None, *map(ast.literal_eval, arguments[1:])]
+        words = {word.arg or "": ast.literal_eval(word.value) for word in _options(call)}
+        blocks_gradient = has.blocks_gradient(meaning, given, words)
+    except (ValueError, TypeError):  # only running it could tell
+        given, words, blocks_gradient = [], {}, None
+    if is_among(meaning, has.clamps) and not blocks_gradient:
+        return None
+    name = has.name(meaning, given, words) + ("_" if meaning.__name__.endswith("_") else "")
+    return _Activation(name, arguments[0], has.cap(meaning, given, words), bool(blocks_gradient))
 
 
-_FROM_ZERO = ({"min": "0"}, {"min": "0.0"})
+def _options(call: ast.Call) -> list[ast.keyword]:
+    return [word for word in call.keywords if word.arg not in ("input", "x")]
 
 
 def _is_plain(arguments: list[ast.expr]) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "made_by",
     "units_of",
     "used_by",
+    "weight_at_hand",
 ]
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -27,6 +28,15 @@ def units_of(layer: Any) -> int:
     """Return how many units a linear layer or convolution makes."""
     units: int = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     return units
+
+
+def weight_at_hand(module: nn.Module) -> Tensor | None:
+    """Return the weight of a module, if it has one that need not be computed first.
+
+    To compute it may change it: a spectral norm iterates whenever it is looked at.
+    """
+    weight = module._parameters.get("weight", vars(module).get("weight"))
+    return weight if isinstance(weight, Tensor) else None
 
 
 def by_group(layer: Any, weight: Tensor) -> Tensor:

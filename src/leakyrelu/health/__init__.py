@@ -8,9 +8,9 @@ thresholds of other tools.
 from leakyrelu.health._born_dead import BornDead, born_dead
 from leakyrelu.health._examine import Examination, examine
 from leakyrelu.health._findings import Deaths
-from leakyrelu.health._layers import LayerHealth
+from leakyrelu.health._layers import HealthWarning, LayerHealth
 from leakyrelu.health._rules import RULES, Rule, check
-from leakyrelu.health._watch import HealthWarning, Watch, watch
+from leakyrelu.health._watch import Watch, watch
 
 __all__ = [
     "RULES",

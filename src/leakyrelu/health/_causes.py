@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from leakyrelu._trace.calls import Call
-from leakyrelu._trace.weights import PLAIN, effect
+from leakyrelu._trace.weights import PLAIN, effect, weight_at_hand
 
 __all__ = ["BORN_DEAD", "CAUSES", "STARVED", "Look", "causes_of"]
 
@@ -62,7 +62,7 @@ class Look:
             least, most = z.transpose(0, call.unit_axis).flatten(1).aminmax(dim=1)
             weighted = _REACH * feeding.weight.detach().float().abs()
             return cls(mean, spread, bias, None, weighted, (least == most) & (weighted != 0))
-        is_linear = isinstance(feeding, PLAIN)
+        is_linear = isinstance(feeding, PLAIN) and weight_at_hand(feeding) is not None
         if x is None or bias.shape != mean.shape or not is_linear:
             return cls(mean, spread, None, None, None, torch.zeros_like(mean, dtype=torch.bool))
         axis = -1 if isinstance(feeding, nn.Linear) else 1

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from leakyrelu._errors import InputError
+
 __all__ = ["FiringCounts"]
+
+
+def _listed(units: torch.Size) -> str:
+    return " x ".join(map(str, units))
+
 
 # "Near zero" in fastai's ActivationStats.
 NEAR_ZERO = 0.05
@@ -59,6 +66,11 @@ class FiringCounts:
             x = x.masked_fill(~mask, -torch.inf)
         by_unit, positions = self._by_unit(x)
         units = by_unit.shape[1 : 1 + len(self.unit_axes)]
+        if self.examples and units != self.fired.shape:
+            raise InputError(
+                f"a layer has {_listed(units)} units in one batch, but {_listed(self.fired.shape)} "
+                "in another; if its units lie on another axis, give unit_axis="
+            )
         positive = fired = fired_everywhere = by_unit > 0
         at_positions = fired
         if positions:
@@ -70,6 +82,10 @@ class FiringCounts:
         if self.examples == 0:
             self.fired = torch.zeros(units, dtype=torch.int64, device=x.device)
             self.fired_everywhere = self.nan = self.positive = self.fired
+            self.total = self.magnitude = torch.zeros(units, dtype=torch.float64, device=x.device)
+            self.near_zero = self.fired
+        if by_unit.numel() == 0:  # nothing reached the layer
+            return
         count = fired.sum(0)
         self.fired = self.fired + count
         self.fired_everywhere = self.fired_everywhere + (
@@ -92,14 +108,13 @@ class FiringCounts:
         if mask is not None:
             out = out.masked_fill(~mask, 0)
         by_unit, positions = self._by_unit(out)
+        if by_unit.numel() == 0:
+            return
         axes = (0, -1) if positions else (0,)
         magnitude = by_unit.abs()
         near_zero = (magnitude <= NEAR_ZERO).sum(axes)
         if mask is not None:
             near_zero = near_zero - (~mask).sum()
-        if self.total.numel() == 0:
-            self.total = torch.zeros(self.fired.shape, dtype=torch.float64, device=out.device)
-            self.magnitude, self.near_zero = self.total, torch.zeros_like(self.fired)
         self.total = self.total + by_unit.sum(axes, dtype=torch.float64)
         self.magnitude = self.magnitude + magnitude.sum(axes, dtype=torch.float64)
         self.near_zero = self.near_zero + near_zero
@@ -120,12 +135,12 @@ class FiringCounts:
     @property
     def never_fired(self) -> Tensor:
         """Units that fired for no example: dead, or stuck negative if gradient passes."""
-        return (self.fired == 0) & ~self.has_nan
+        return (self.fired == 0) & ~self.has_nan & (self.examples > 0)
 
     @property
     def always_on(self) -> Tensor:
         """Units that fired for every example at every position: they act as linear units."""
-        return (self.fired_everywhere == self.examples) & ~self.has_nan
+        return (self.fired_everywhere == self.examples) & ~self.has_nan & (self.examples > 0)
 
     @property
     def rate(self) -> Tensor:

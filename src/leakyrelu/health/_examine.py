@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,18 +12,32 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset
 
 from leakyrelu._errors import InputError
-from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation
+from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation, unwrapped
 from leakyrelu.health._counts import FiringCounts
-from leakyrelu.health._layers import LayerHealth, total, without_gradient
+from leakyrelu.health._layers import (
+    LayerHealth,
+    passes_none,
+    total,
+    warn_of_compiled_parts,
+    without_gradient,
+)
 from leakyrelu.health._result import Result, table_of
 from leakyrelu.nn._model import check_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "arguments_of", "batches_of", "evaluating", "examine"]
+
+
+# So much memory may the way back take: it is gone with as many examples of the first batch as fit.
+# For each pre-activation about so many tensors of its size are kept, such as the outputs of the
+# activation and of the layer and the normalization before.
+MOST_BYTES = 2**28
+TENSORS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,7 @@ class Examination(Result):
 
 def examine(
     model: nn.Module,
-    data: Tensor | Iterable[Any],
+    data: Tensor | Dataset[Any] | Iterable[Any],
     *,
     loss: Callable[[Any, Any], Tensor] | None = None,
     mask: Callable[..., Tensor] | None = None,
@@ -95,9 +111,11 @@ def examine(
     model : torch.nn.Module
         Its activations are found whether they are modules (`torch.nn.ReLU`) or calls
         (``torch.relu(x)``, ``x.relu()``, `torch.nn.functional.leaky_relu`).
-    data : tensor, or iterable of batches
-        A tensor of examples, shape (N, ...), or batches as from a DataLoader: a tensor, a
-        tuple or list with the model's input first, or a dict of the model's arguments.
+    data : tensor, dataset, or iterable of batches
+        A tensor of examples, shape (N, ...), a `torch.utils.data.Dataset`, or batches as from a
+        DataLoader: a tensor, a tuple or list with the model's input first, or a dict of the
+        model's arguments. The first axis of an input is taken as that of the examples, or of a
+        list of tensors its length; that a model takes positions first can't be known.
     loss : callable, optional
         Called with the output of the model and the batch, returns the loss whose gradient is
         reported. The default is a random combination of the outputs: it shows how much of a
@@ -125,10 +143,12 @@ def examine(
     Notes
     -----
     *Dead*: the unit fired (pre-activation > 0) for no example of the window, and its activation
-    passes no gradient there. *Stuck negative*: it never fired, but the activation is leaky, so
-    it still learns. A unit that fired for none of :math:`N` independent examples fires with a
-    probability below :math:`3 / N`, with 95% confidence: more data tell dead units from those
-    that fire rarely. Gradients are those of the first batch.
+    passes no gradient there. *Stuck negative*: it never fired, but a gradient still reaches it: the
+    activation is leaky. For GELU, SiLU, ELU, whose gradient fades away below 0, that is measured:
+    less than 1e-8 of it counts as none. A unit that fired for none of :math:`N` independent
+    examples fires with a probability below :math:`3 / N`, with 95% confidence: more data tell dead
+    units from those that fire rarely. Gradients are those of the first batch, or of as many of its
+    examples as fit in about 256 MiB.
 
     Examples
     --------
@@ -140,8 +160,11 @@ def examine(
     tensor([ True, False, False])
     """
     check_model(model)
-    batches: Iterable[Any] = torch.split(data, 1024) if isinstance(data, Tensor) else data
+    model = unwrapped(model)
+    warn_of_compiled_parts(model)
     layers: dict[str, LayerHealth] = {}
+    examples, first = 0, None
+    size = 0  # of the pre-activations of the first batch, in bytes
 
     def count(call: Call) -> Callable[[Tensor], None]:
         if call.key not in layers:
@@ -153,38 +176,106 @@ def examine(
                 torch.zeros(0),
                 FiringCounts(call.unit_axis),
             )
+        nonlocal size
+        if first is None:
+            size += call.pre_activation.numel() * call.pre_activation.element_size()
         counts = layers[call.key].counts
         counts.update(call.pre_activation, call.mask)
         return lambda activation: counts.update_activation(activation, call.mask)
 
     tracer = CallTracer(model, count, unit_axis, mask)
-    examples, first = 0, None
-    with _evaluating(model), tracer.hooked():
+    with evaluating(model), tracer.hooked():
         with torch.no_grad():
-            for batch in batches:
-                examples += _run(model, batch, tracer)
-                first = batch if first is None else first
+            for batch in batches_of(data):
+                number = _run(model, batch, tracer)
+                examples += number
+                if first is None:
+                    most = max(MOST_BYTES * number // max(TENSORS_KEPT * size, 1), 1)
+                    first = _few(batch, most, number)
         if examples == 0:
             raise InputError(
                 "data has no examples; give a tensor of shape (N, ...) or batches of them"
             )
         if not layers:
+            _refuse_single_examples(first)
             raise no_activation()
-        of_layers, of_weights = _gradients(model, first, loss, unit_axis)
+        with _without_graphs(model):
+            found = _gradients(model, first, loss, unit_axis)
     for key, layer in layers.items():
         layers[key] = replace(
             layer,
             never_fired=layer.counts.never_fired,
-            gradient=of_layers.get(key),
+            examples=min(layer.counts.examples, examples),
+            gradient=found.sizes.get(key),
             zero_gradient=without_gradient(
-                of_weights.get(layer.feeding), layer.counts.fired.numel()
+                found.of_weights.get(layer.feeding), layer.counts.fired.numel()
             ),
+            no_gradient=found.passes_none.get(key),
         )
     return Examination(list(layers.values()), examples)
 
 
+def batches_of(data: Tensor | Dataset[Any] | Iterable[Any]) -> Iterable[Any]:
+    """Return data, as `examine` takes them, in batches."""
+    if isinstance(data, Tensor):
+        return torch.split(data, 1024)
+    return DataLoader(data, batch_size=256) if isinstance(data, Dataset) else data
+
+
+def _few(batch: Any, most: int, number: int) -> Any:
+    """Return at most so many examples of a batch, which has this number."""
+    if number <= most:
+        return batch
+
+    def cut(part: Any) -> Any:
+        has_all = isinstance(part, (Tensor, list)) and len(part) == number
+        return part[:most] if has_all else part
+
+    if isinstance(batch, Mapping):
+        return {name: cut(part) for name, part in batch.items()}
+    return tuple(map(cut, batch)) if isinstance(batch, (tuple, list)) else cut(batch)
+
+
+def _refuse_single_examples(batch: Any) -> None:
+    args, kwargs = arguments_of(batch)
+    first = next(iter((*args, *kwargs.values())), None)
+    if isinstance(first, Tensor) and first.ndim == 1:
+        raise InputError(
+            f"no layer is given batches: a batch of data is of shape {tuple(first.shape)}, as one "
+            "example is; give batches of shape (N, ...), for example by a DataLoader"
+        )
+
+
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def _without_graphs(model: nn.Module) -> Iterator[None]:
+    """Afterwards undo what the model keeps of a graph, with which it could not be copied."""
+
+    def kept() -> Iterator[dict[str, Any]]:
+        for module in model.modules():
+            yield from (vars(module), module._buffers)
+
+    before = [{name: _copied(value) for name, value in of.items()} for of in kept()]
+    yield
+    for was, now in zip(before, kept(), strict=True):
+        for name in [name for name, value in now.items() if _has_graph(value)]:
+            if name not in was:
+                del now[name]
+            elif not _has_graph(was[name]):
+                now[name] = was[name]
+
+
+def _copied(value: Any) -> Any:
+    return copy.copy(value) if isinstance(value, (list, dict, set, deque)) else value
+
+
+def _has_graph(value: Any) -> bool:
+    leaves = tree_leaves(value)
+    return any(isinstance(x, Tensor) and x.grad_fn is not None for x in leaves)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Let the model be in evaluation mode."""
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -194,7 +285,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _arguments(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+def arguments_of(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """Return the arguments of the model that a batch stands for."""
     if isinstance(batch, Mapping):
         return (), batch
     return (batch[0] if isinstance(batch, (tuple, list)) else batch,), {}
@@ -202,7 +294,7 @@ def _arguments(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
     """Run one batch under the tracer, and return how many examples it has."""
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments_of(batch)
     tracer.begin(args, kwargs)
     try:
         with tracer:
@@ -226,16 +318,28 @@ def _check_fits(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 def _gradients(
     model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None, unit_axis: int | None
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Return the size of the gradient that reaches each layer, and the gradients of weights.
+) -> _Gradients:
+    """Return what gradients reach the layers and the weights.
 
     No parameter's ``grad`` is touched.
     """
     squares: dict[str, Tensor] = {}
+    after: dict[str, Tensor] = {}
+    none: dict[str, Tensor] = {}
 
     def watch_gradient(call: Call) -> Callable[[Tensor], None]:
         def take(gradient: Tensor) -> None:
             squares[call.key] = gradient.detach().square().mean()
+            if not call.blocks_gradient and gradient.numel():
+                after[call.key] = gradient
+
+        def take_before(gradient: Tensor) -> None:
+            if call.key in after:
+                none[call.key] = passes_none(gradient, after.pop(call.key), call.unit_axis)
+
+        x = call.pre_activation
+        if x.requires_grad and not call.blocks_gradient:
+            x.register_hook(take_before)
 
         def watch_result(result: Tensor) -> None:
             if result.requires_grad:
@@ -243,7 +347,7 @@ def _gradients(
 
         return watch_result
 
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments_of(batch)
     tracer = CallTracer(model, watch_gradient, unit_axis)
     weights = {
         name: weight
@@ -263,8 +367,18 @@ def _gradients(
                 signs = torch.randint(0, 2, leaf.shape, generator=generator) * 2 - 1
                 scalar = scalar + (leaf * signs.to(leaf)).sum().to("cpu", torch.float32)
     if not scalar.requires_grad or not weights:
-        return {}, {}
+        return _Gradients({}, {}, {})
     found = torch.autograd.grad(scalar, list(weights.values()), allow_unused=True)
     named = zip(weights, found, strict=True)
     of_weights = {name: gradient for name, gradient in named if gradient is not None}
-    return {key: square.sqrt().item() for key, square in squares.items()}, of_weights
+    sizes = {key: square.sqrt().item() for key, square in squares.items()}
+    return _Gradients(sizes, of_weights, none)
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """What gradients reach the layers, by their keys, and the weights, by the path of theirs."""
+
+    sizes: dict[str, float]
+    of_weights: dict[str, Tensor]
+    passes_none: dict[str, Tensor]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from leakyrelu._errors import InputError
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, STARVED
 from leakyrelu.health._layers import LayerHealth, total
 from leakyrelu.health._result import Result, table_of
@@ -92,6 +93,8 @@ class Findings(Result):
         Training forwards so far.
     deaths : list of Deaths
         In the order in which they were found, the latest 1,000.
+    failure : str or None
+        Why watching ended before the training did, if it did.
     """
 
     def __init__(self, window: int) -> None:
@@ -101,8 +104,11 @@ class Findings(Result):
         self._tracked: dict[str, TrackedLayer] = {}
         self._history: list[list[dict[str, Any]]] = []  # a row for each layer, by window
         self._window_start = 0
+        self.failure: str | None = None
 
     def _need_a_window(self) -> None:
+        if not self._history and self.failure is not None:
+            raise InputError(f"nothing was watched: {self.failure}")
         if not self._history:
             raise RuntimeError(
                 f"no window of {self.window} steps has ended yet, only {self.step} training "

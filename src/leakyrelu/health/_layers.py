@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from leakyrelu._errors import InputError
 from leakyrelu.health._counts import FiringCounts
 
-__all__ = ["LayerHealth", "names_of", "total", "without_gradient"]
+__all__ = [
+    "HealthWarning",
+    "LayerHealth",
+    "names_of",
+    "passes_none",
+    "total",
+    "warn_of_compiled_parts",
+    "without_gradient",
+]
 
+NEXT_TO_ZERO = 1e-8  # the share of a gradient that counts as none: training would not see it
 DORMANT = 0.025  # tau: units this dormant are counted in tables
+
+
+class HealthWarning(UserWarning):
+    """Many units of a layer died, or a part of a model can't be looked at."""
+
+
+def warn_of_compiled_parts(model: nn.Module) -> None:
+    """Name the modules of TorchScript, in which no calls can be seen; refuse a whole model."""
+    compiled: list[str] = []
+    for path, module in model.named_modules():
+        is_inner = any(path.startswith(f"{outer}.") for outer in compiled)
+        if isinstance(module, torch.jit.ScriptModule) and not is_inner:
+            compiled.append(path)
+    if "" in compiled:
+        raise InputError(
+            "no calls can be seen in a model of TorchScript; give the one from before "
+            "torch.jit.script or torch.jit.trace"
+        )
+    if compiled:
+        warnings.warn(
+            f"not seen, as TorchScript runs them: {', '.join(compiled)}; give the model from "
+            "before torch.jit.script or torch.jit.trace",
+            HealthWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)
@@ -31,8 +67,8 @@ class LayerHealth:
     feeding : str
         Path of the layer with weights that ran last before it.
     blocks_gradient : bool
-        Whether a unit that never fires gets no gradient: it is *dead*. Otherwise it is *stuck
-        negative*.
+        Whether a unit that never fires gets no gradient, whatever its input: it is *dead*.
+        Otherwise it is *stuck negative*, if a gradient was measured.
     never_fired : torch.Tensor of bool, shape (units,)
         Whether the unit fired for no example of the window.
     counts : FiringCounts
@@ -42,6 +78,12 @@ class LayerHealth:
         The root mean square of the gradient that reaches the units.
     zero_gradient : torch.Tensor of bool, shape (units,), or None
         Whether all weights that feed the unit have a gradient of 0, where that is known.
+    examples : int
+        The number of examples of the window that reached the layer: 0, for example, for an
+        expert that got none.
+    no_gradient : torch.Tensor of bool, shape (units,), or None
+        Whether the activation passed no gradient to the unit when that was measured, as a GELU
+        does not far below 0; None if it was not.
     """
 
     layer: str
@@ -52,6 +94,8 @@ class LayerHealth:
     counts: FiringCounts
     gradient: float | None = None
     zero_gradient: Tensor | None = None
+    examples: int = 0
+    no_gradient: Tensor | None = None
 
     @property
     def key(self) -> str:
@@ -66,12 +110,16 @@ class LayerHealth:
     @property
     def dead(self) -> Tensor:
         """Bool of shape (units,): never fired, and no gradient passes."""
-        return self.never_fired & self.blocks_gradient
+        if self.blocks_gradient:
+            return self.never_fired
+        if self.no_gradient is None:
+            return torch.zeros_like(self.never_fired, dtype=torch.bool)
+        return self.never_fired & self.no_gradient.to(self.never_fired.device)
 
     @property
     def stuck_negative(self) -> Tensor:
         """Bool of shape (units,): never fired, but gradient passes."""
-        return self.never_fired & (not self.blocks_gradient)
+        return self.never_fired & ~self.dead
 
     def dormant(self, tau: float = DORMANT) -> Tensor:
         r"""Return which units are dormant.
@@ -96,11 +144,14 @@ class LayerHealth:
         .. [1] G. Sokar, R. Agarwal, P. S. Castro and U. Evci, "The dormant neuron phenomenon
            in deep reinforcement learning", ICML 2023, arXiv:2302.12902.
         """
-        return (self.counts.dormancy <= tau) & ~self.counts.has_nan
+        return (self.counts.dormancy <= tau) & ~self.counts.has_nan & (self.counts.examples > 0)
 
     def row(self) -> dict[str, Any]:
         """Return the layer's line of a table."""
-        low, median, high = self.counts.rate.cpu().quantile(_QUANTILES).tolist()
+        rates: list[float | None] = [None, None, None]
+        if self.counts.examples and self.units:
+            rates = self.counts.rate.cpu().quantile(_QUANTILES).tolist()
+        low, median, high = rates
         return {
             "layer": self.layer,
             "function": self.function,
@@ -123,6 +174,25 @@ def without_gradient(gradient: Tensor | None, units: int) -> Tensor | None:
         return None
     norms: Tensor = torch.linalg.vector_norm(gradient.reshape(units, -1), dim=1)
     return norms == 0
+
+
+def passes_none(before: Tensor, after: Tensor, axis: int) -> Tensor:
+    """Return to which units an activation passes no gradient.
+
+    Parameters
+    ----------
+    before, after : torch.Tensor
+        The gradients of its input and of its output.
+    axis : int
+        That of the units.
+
+    Returns
+    -------
+    torch.Tensor of bool, shape (units,)
+        Nothing is known of a unit whose output got no gradient either: for it, it is False.
+    """
+    before, after = (x.detach().abs().transpose(0, axis).flatten(1) for x in (before, after))
+    return ~(before > NEXT_TO_ZERO * after).any(1) & after.any(1)
 
 
 _QUANTILES = torch.tensor([0.1, 0.5, 0.9])
@@ -154,6 +224,8 @@ def total(layers: Sequence[LayerHealth], born_dead: int = 0) -> str:
     stuck = sum(int(layer.stuck_negative.sum()) for layer in layers)
     if stuck:
         text += f"; {stuck} are stuck negative but still learn"
+    if unreached := [layer.layer for layer in layers if layer.examples == 0]:
+        text += f"; no example reached {', '.join(unreached)}"
     nan = [layer.layer for layer in layers if layer.counts.has_nan.any()]
     if nan:
         text += f"; NaN reached {', '.join(nan)}"

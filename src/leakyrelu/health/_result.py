@@ -54,7 +54,7 @@ class Result(ABC):
 
 def counted(number: int, noun: str) -> str:
     """Return the number with its noun, as in ``"1 unit"`` or ``"3 units"``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:

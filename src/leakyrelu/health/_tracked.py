@@ -24,7 +24,7 @@ class TrackedLayer:
     _KEPT = (
         *("layer", "function", "blocks_gradient", "axis", "feeding", "below_is_trainable"),
         *("units", "last_fired", "silent_since", "revived", "cause", "examples"),
-        *("born_dead", "died", "updates", "updates_before"),
+        *("born_dead", "died", "updates", "updates_before", "no_gradient", "dead"),
     )
 
     def __init__(self, call: Call) -> None:
@@ -39,6 +39,9 @@ class TrackedLayer:
         self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
         # Positions in `CAUSES`.
         self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
+        # No gradient passes the activation, at the last closer look.
+        self.no_gradient = torch.full_like(self.last_fired, self.blocks_gradient, dtype=torch.bool)
+        self.dead = torch.zeros_like(self.no_gradient)  # at the end of the window that ended last
         self.examples = 0  # of the window that ended last
         self.born_dead = self.died = 0  # units, since the start
         # Learning rate, gradient norm and update size of the weights that feed the units, at the
@@ -53,6 +56,7 @@ class TrackedLayer:
         self.device = self.last_fired.device
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
+        self.after: Tensor | None = None  # the gradient of the output, until that of the input
         self.look: Look | None = None
         self.causes: Tensor | None = None  # of a death since the look before
         self.begin_window()
@@ -101,7 +105,8 @@ class TrackedLayer:
 
     def count(self, pre_activation: Tensor, mask: Tensor | None, examples: int) -> None:
         """Look for units that have not fired in this window yet."""
-        self.seen += examples
+        if not self._reached(pre_activation, examples):
+            return
         if self.is_settled:
             return
         x = pre_activation.detach()
@@ -120,9 +125,10 @@ class TrackedLayer:
 
     def look_closer(self, call: Call, feeding: nn.Module, examples: int) -> None:
         """Take firing rates, and what makes up the pre-activations, from one batch."""
-        self.seen += examples
         self.counts = FiringCounts(self.axis)
         self.counts.update(call.pre_activation, call.mask)
+        if not self._reached(call.pre_activation, examples):
+            return
         self.fired |= self.counts.fired > 0
         self.has_nan |= self.counts.has_nan
         self.settle()
@@ -130,6 +136,16 @@ class TrackedLayer:
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:
             self.causes = causes_of(before, self.look, feeding)
+
+    def _reached(self, pre_activation: Tensor, examples: int) -> bool:
+        """Add the examples that reached the layer; whether there are any."""
+        units = pre_activation.shape[self.axis]
+        if units != self.units:
+            raise ValueError(f"it had {self.units} units, but now it has {units}")
+        if pre_activation.numel() == 0:
+            return False
+        self.seen += min(examples, len(pre_activation))  # an expert may be given a part of them
+        return True
 
     def settle(self) -> None:
         """Find out which units have not fired yet."""
@@ -141,36 +157,37 @@ class TrackedLayer:
         self.missing = (~self.fired).nonzero().squeeze(1)
 
     def end_window(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Return which units fell silent and which revived between the two steps."""
-        was_silent = self.is_silent
-        died = ~self.fired & ~self.has_nan & ~was_silent
-        revived = self.fired & was_silent
-        self.silent_since[died] = first
+        """Return which units died and which revived between the two steps."""
+        was_dead, was_silent = self.dead, self.is_silent
+        silent = ~self.fired & ~self.has_nan & ~was_silent
+        self.silent_since[silent] = first
         self.silent_since[self.fired] = NEVER
+        self.dead = self.is_silent & self.no_gradient
+        died, revived = self.dead & ~was_dead, self.fired & was_silent
         self.revived[revived] = last
         self.last_fired[self.fired] = last
         born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
         causes = born if first == 0 or self.causes is None else self.causes
         self.cause[died] = causes[died]
-        if self.blocks_gradient and first == 0:
+        if first == 0:
             self.born_dead += int(died.sum())
-        elif self.blocks_gradient:
+        else:
             self.died += int(died.sum())
-        return died, revived
+        return died, revived & was_dead
 
     def row(self, step: int, died: Tensor, revived: Tensor) -> dict[str, Any]:
         """Return the layer's line of the history, for the window that ended at this step."""
-        silent = int(self.is_silent.sum())
+        dead = int(self.dead.sum())
         return {
             "step": step,
             "layer": self.layer,
             "function": self.function,
             "units": self.units,
-            "dead": silent if self.blocks_gradient else 0,
-            "stuck negative": 0 if self.blocks_gradient else silent,
-            "died": int(died.sum()) if self.blocks_gradient else 0,
-            "revived": int(revived.sum()) if self.blocks_gradient else 0,
-            "median rate": self.counts.rate.quantile(0.5).item(),
+            "dead": dead,
+            "stuck negative": int(self.is_silent.sum()) - dead,
+            "died": int(died.sum()),
+            "revived": int(revived.sum()),
+            "median rate": self.counts.rate.quantile(0.5).item() if self.counts.examples else None,
             "gradient": None if self.gradient is None else self.gradient.item(),
             "examples": self.examples,
         }
@@ -193,4 +210,6 @@ class TrackedLayer:
             self.counts,
             None if self.gradient is None else self.gradient.item(),
             self.zero_gradient,
+            self.examples,
+            self.no_gradient,
         )

@@ -13,12 +13,18 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from leakyrelu._errors import InputError
-from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation
+from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation, unwrapped
 from leakyrelu._trace.known import known
 from leakyrelu._trace.names import layer_name, path_of
+from leakyrelu._trace.weights import weight_at_hand
 from leakyrelu.health._causes import CAUSES
 from leakyrelu.health._findings import Deaths, Findings
-from leakyrelu.health._layers import without_gradient
+from leakyrelu.health._layers import (
+    HealthWarning,
+    passes_none,
+    warn_of_compiled_parts,
+    without_gradient,
+)
 from leakyrelu.health._tracked import TrackedLayer
 from leakyrelu.nn._model import check_model
 
@@ -37,21 +43,6 @@ class WatchOptions(TypedDict, total=False):
     unit_axis: int | None
     mask: Callable[..., Tensor] | None
     on_death: Callable[[Deaths], None] | None
-
-
-class HealthWarning(UserWarning):
-    """Many units of a layer died."""
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model itself, in which layers have the names that the user gave them."""
-    while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile's
-            model = inner
-        else:
-            return model
 
 
 class Watch(Findings):
@@ -81,7 +72,7 @@ class Watch(Findings):
         self.warn_above = warn_above
         self.on_death = on_death
         self.on_window = on_window
-        self._tracer = CallTracer(_unwrapped(model), self._on_call, unit_axis, mask)
+        self._tracer = CallTracer(unwrapped(model), self._on_call, unit_axis, mask, self._drop)
         self._hooks: ExitStack | None = None
         self._running = ExitStack()  # of one forward
         self._is_running = self._is_settled = False
@@ -89,6 +80,7 @@ class Watch(Findings):
         self._looks_closer = self._needs_tracer = False
         self._batch = self._seen = 0  # examples of this step and of this window
         self._warned: set[str] = set()
+        self._dropped: dict[str, str] = {}  # layers that can't be watched, and why
         self._before_update: dict[str, Tensor] = {}  # weights
 
     # --- Starting and stopping -------------------------------------------------------------
@@ -97,12 +89,15 @@ class Watch(Findings):
         """Start watching; the training loop needs no change."""
         if self._hooks is not None:
             raise RuntimeError("this watch was started already; stop it first")
+        warn_of_compiled_parts(self._tracer.model)
         self._hooks = ExitStack()
         self._is_compiled = any(
-            module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
+            getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
             for module in self.model.modules()
         )
-        if self.model._compiled_call_impl is not None:  # by model.compile(): runs hooks inside
+        if (
+            getattr(self.model, "_compiled_call_impl", None) is not None
+        ):  # by model.compile(): runs hooks inside
             self._hooks.callback(self._wrap_compiled_call())
         else:
             enter = self.model.register_forward_pre_hook(
@@ -151,7 +146,8 @@ class Watch(Findings):
         self._following.close()
         self._hooks.close()
         self._hooks = None
-        if finish and (self._is_complete() or (self.step > 0 and not self._history)):
+        has_none = self.step > 0 and not self._history and self.failure is None
+        if finish and (self._is_complete() or has_none):
             self._end_window()
 
     def _is_complete(self) -> bool:
@@ -185,12 +181,18 @@ class Watch(Findings):
         is_recomputed = torch._C._current_graph_task_id() != -1  # by gradient checkpointing
         if not (self.model.training and torch.is_grad_enabled()) or is_recomputed:
             return
-        if self.step > 0 and not self._tracked:
+        if self._is_complete():
+            self._end_window()
+        if self.failure is None:
+            self._safely(self._begin_forward, args, kwargs)
+        elif self._is_distributed():  # the other ranks wait for this one at the end of a window
+            self.step += 1
+
+    def _begin_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.step > 0 and not (self._tracked or self._dropped):
             raise no_activation()
         if self._looks_closer and self.step > 0:
             self._tracer.raise_if_mask_fits_nothing()
-        if self._is_complete():
-            self._end_window()
         offset = self.step - self._window_start
         self._looks_closer = offset == 0
         self._is_running = True
@@ -214,6 +216,36 @@ class Watch(Findings):
             self._running.enter_context(torch.compiler.set_stance("force_eager"))
         if self._needs_tracer:
             self._running.enter_context(self._tracer)
+
+    def _safely(self, look: Callable[..., None], *args: Any, key: str = "") -> None:
+        """Look at something; what goes wrong there does not end the training."""
+        try:
+            look(*args)
+        except Exception as error:
+            self._drop(key, error)
+
+    def _drop(self, key: str, error: Exception) -> None:
+        """Watch a layer no more, or without a key nothing: say so once, and let the model run."""
+        if isinstance(error, HealthWarning):  # warnings are errors here: the user's own wish
+            raise error
+        why = str(error).partition("\n")[0]
+        if not isinstance(error, InputError):
+            why = f"{type(error).__name__}: {why}"
+        if key in self._dropped or self.failure is not None:
+            return
+        if key:
+            self._dropped[key] = why
+            self._tracked.pop(key, None)
+            self._before_update.pop(key, None)
+            layer, _, function = key.rpartition(" ")
+            text = f"{layer} ({function}) is watched no more: {why}"
+        else:
+            self.failure = why
+            self._before_update.clear()
+            if not self._is_running:  # else after this forward
+                self._following.close()
+            text = f"watching ended at step {self.step}: {why}"
+        warnings.warn(text, HealthWarning, stacklevel=2)
 
     def _follow_missing_units(self) -> None:
         """Follow the layers with units that have not fired, in the cheapest way there is.
@@ -246,7 +278,7 @@ class Watch(Findings):
         """
         names = (layer_name(path, number) for number in itertools.count(1))
         keys = itertools.takewhile(self._tracked.__contains__, (f"{n} {function}" for n in names))
-        layers = [self._tracked[key] for key in keys]
+        found = [(key, self._tracked[key]) for key in keys]
         step, calls = -1, 0
 
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -256,12 +288,18 @@ class Watch(Findings):
             if step != self.step:
                 step, calls = self.step, 0
             calls += 1
-            if calls > len(layers):
+            if calls > len(found):
                 return
-            layer, x = layers[calls - 1], args[0] if args else kwargs["input"]
-            self._visit(layer, x)
-            mask = None if self._tracer.mask is None else self._tracer.mask_for(x, layer.axis)
-            layer.count(x, mask, self._batch)
+            key, layer = found[calls - 1]
+            if key in self._tracked:
+                try:  # not _safely, as this is what runs most
+                    x = args[0] if args else kwargs["input"]
+                    self._visit(layer, x)
+                    has_mask = self._tracer.mask is not None
+                    mask = self._tracer.mask_for(x, layer.axis) if has_mask else None
+                    layer.count(x, mask, self._batch)
+                except Exception as error:
+                    self._drop(key, error)
 
         return look
 
@@ -275,10 +313,14 @@ class Watch(Findings):
     def _after_forward(self) -> None:
         if self._is_running:
             self._is_running = False
-            self._running.close()
+            self._safely(self._running.close)
             self.step += 1
+            if self.failure is not None:
+                self._following.close()
 
     def _on_call(self, call: Call) -> Callable[[Tensor], None] | None:
+        if call.key in self._dropped:
+            return None
         layer = self._tracked.get(call.key)
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
@@ -288,19 +330,31 @@ class Watch(Findings):
             return None
         feeding = self._module(call.feeding)
         layer.look_closer(call, feeding, self._batch)
-        weight = getattr(feeding, "weight", None)
-        if isinstance(weight, Tensor) and weight.requires_grad:
+        if call.pre_activation.numel() == 0:  # no example reached it
+            return None
+        weight = weight_at_hand(feeding)
+        if weight is not None and weight.requires_grad:
             self._before_update[call.key] = weight.detach().clone()
         self._visit(layer, call.pre_activation)
 
         def look_at_result(result: Tensor) -> None:
             layer.counts.update_activation(result, call.mask)
             if result.requires_grad:
-                result.register_hook(take_gradient)
+                result.register_hook(lambda g: self._safely(take_gradient, g, key=call.key))
 
         def take_gradient(gradient: Tensor) -> None:
             layer.gradient = gradient.detach().square().mean().sqrt()
+            layer.after = None if layer.blocks_gradient else gradient.detach()
 
+        def take_gradient_before(gradient: Tensor) -> None:
+            if layer.after is not None:
+                layer.no_gradient = passes_none(gradient, layer.after, layer.axis)
+                layer.after = None
+
+        if call.pre_activation.requires_grad and not layer.blocks_gradient:
+            call.pre_activation.register_hook(
+                lambda g: self._safely(take_gradient_before, g, key=call.key)
+            )
         return look_at_result
 
     def _module(self, path: str) -> nn.Module:
@@ -316,21 +370,29 @@ class Watch(Findings):
 
     def _end_window(self) -> None:
         first, last = self._window_start, self.step
+        if self.failure is not None:
+            self._safely(self._agree_with_other_ranks)
+            self._window_start = last
+            return
         rows: list[dict[str, Any]] = []
         deaths: list[Deaths] = []
-        for key, layer in self._tracked.items():
-            layer.settle()
-            # A layer may be called in some steps only, and is judged by those.
-            layer.examples = self._seen if layer.is_settled else layer.seen
-            self._agree_with_other_ranks(layer)
+        for key, layer in list(self._tracked.items()):
+            self._safely(self._count_examples, layer, key=key)
+        self._safely(self._agree_with_other_ranks)
+
+        def judge(key: str, layer: TrackedLayer) -> None:
             if layer.examples > 0:
                 died, revived = layer.end_window(first, last)
-                found = self._deaths(layer, died, first) if layer.blocks_gradient else []
-                deaths += found
+                found = self._deaths(layer, died, first)
+                row = layer.row(last, died, revived)
+                deaths.extend(found)
+                rows.append(row)
                 self._warn(key, layer, found)
-                rows.append(layer.row(last, died, revived))
             layer.begin_window()
-        self._remember(rows, deaths)
+
+        for key, layer in list(self._tracked.items()):
+            self._safely(judge, key, layer, key=key)
+        self._safely(self._remember, rows, deaths)
         self._window_start, self._seen = last, 0
         for each in deaths:
             if self.on_death is not None:
@@ -338,17 +400,39 @@ class Watch(Findings):
         if self.on_window is not None:
             self.on_window(self)
 
-    def _agree_with_other_ranks(self, layer: TrackedLayer) -> None:
-        """Count a unit as fired if it fired on any rank."""
+    def _count_examples(self, layer: TrackedLayer) -> None:
+        layer.settle()
+        # A layer may be called in some steps only, and is judged by those.
+        layer.examples = self._seen if layer.is_settled else layer.seen
+
+    def _agree_with_other_ranks(self) -> None:
+        """Count a unit as fired if it fired on any rank; a rank may not have reached a layer."""
         if not self._is_distributed():
             return
-        group = self.model.process_group
-        found = torch.stack([layer.fired, layer.has_nan]).to(torch.uint8)
-        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX, group)
-        layer.fired, layer.has_nan = found.bool()
-        examples = torch.tensor(layer.examples, device=layer.device)
-        torch.distributed.all_reduce(examples, torch.distributed.ReduceOp.SUM, group)
-        layer.examples = int(examples)
+        group: Any = self.model.process_group
+        tracked = self._tracked if self.failure is None else {}
+        mine = {key: layer.units for key, layer in tracked.items()}
+        ranks: list[Any] = [None] * torch.distributed.get_world_size(group)
+        torch.distributed.all_gather_object(ranks, (mine, list(self._dropped)), group)
+        units: dict[str, int] = {}
+        odd = {key for _, dropped in ranks for key in dropped}
+        for of_rank, _ in ranks:
+            odd |= {key for key in of_rank if units.setdefault(key, of_rank[key]) != of_rank[key]}
+        for key in odd.intersection(tracked):
+            self._drop(key, InputError("it can't be watched on another rank, or differs there"))
+        device = next(self.model.parameters()).device
+        for key in sorted(set(units) - odd):  # in one order on all ranks
+            layer = tracked.get(key)
+            found = torch.zeros(2, units[key], dtype=torch.uint8, device=device)
+            examples = torch.zeros((), dtype=torch.int64, device=device)
+            if layer is not None:
+                found = torch.stack([layer.fired, layer.has_nan]).to(torch.uint8)
+                examples += layer.examples
+            torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX, group)
+            torch.distributed.all_reduce(examples, torch.distributed.ReduceOp.SUM, group)
+            if layer is not None:
+                layer.fired, layer.has_nan = found.bool()
+                layer.examples = int(examples)
 
     def _deaths(self, layer: TrackedLayer, died: Tensor, first: int) -> list[Deaths]:
         """Return the deaths of a layer, by cause."""
@@ -368,7 +452,7 @@ class Watch(Findings):
 
     def _warn(self, key: str, layer: TrackedLayer, deaths: list[Deaths]) -> None:
         """Warn, once, of a layer in which many units are dead."""
-        dead = int(layer.is_silent.sum())
+        dead = int(layer.dead.sum())
         if deaths and dead > self.warn_above * layer.units and key not in self._warned:
             self._warned.add(key)
             warnings.warn(
@@ -384,30 +468,37 @@ class Watch(Findings):
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
         weights = {}
         for key, layer in self._tracked.items():
-            weight = getattr(self._module(layer.feeding), "weight", None)
-            if isinstance(weight, Tensor) and id(weight) in mine:
+            weight = weight_at_hand(self._module(layer.feeding))
+            if weight is not None and id(weight) in mine:
                 weights[key] = weight
         return weights
 
     def _after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if not self._before_update:
-            return
+        if self._before_update:
+            self._safely(self._see_update, optimizer)
+
+    def _see_update(self, optimizer: torch.optim.Optimizer) -> None:
         for key, weight in self._weights(optimizer).items():
             # The first update since the closer look, also with a closure, which runs the forward
             # inside the step, or after gradients have accumulated.
-            layer, before = self._tracked[key], self._before_update.pop(key, None)
-            if before is None:
-                continue
-            if weight.grad is not None:
-                layer.updates["gradient_norm"] = float(weight.grad.norm())
-                layer.zero_gradient = without_gradient(weight.grad, layer.units)
-            change = (weight.detach() - before).norm()
-            layer.updates["update_size"] = float(change / before.norm())
-            layer.updates["learning_rate"] = next(
-                float(group["lr"])
-                for group in optimizer.param_groups
-                if any(parameter is weight for parameter in group["params"])
-            )
+            before = self._before_update.pop(key, None)
+            if before is not None:
+                self._safely(self._compare_weight, key, weight, before, optimizer, key=key)
+
+    def _compare_weight(
+        self, key: str, weight: Tensor, before: Tensor, optimizer: torch.optim.Optimizer
+    ) -> None:
+        layer = self._tracked[key]
+        if weight.grad is not None:
+            layer.updates["gradient_norm"] = float(weight.grad.norm())
+            layer.zero_gradient = without_gradient(weight.grad, layer.units)
+        change = (weight.detach() - before).norm()
+        layer.updates["update_size"] = float(change / before.norm())
+        layer.updates["learning_rate"] = next(
+            float(group["lr"])
+            for group in optimizer.param_groups
+            if any(parameter is weight for parameter in group["params"])
+        )
 
 
 def watch(
@@ -429,7 +520,7 @@ def watch(
         Activations are found as `examine` finds them.
     window : int, default 100
         Steps (training forwards). A unit that fires in none of them is *dead*, or *stuck
-        negative* if the activation is leaky.
+        negative* if a gradient still reaches it, as with a leaky activation; see `examine`.
     warn_above : float, default 0.5
         Warn, once, of a layer in which more than this share of the units is dead.
     unit_axis : int, optional
@@ -454,6 +545,13 @@ def watch(
         If `model` is not a module.
     InputError
         If it is a `torch.nn.DataParallel`, or `window` is less than 1.
+
+    Warns
+    -----
+    HealthWarning
+        If many units of a layer died; if a layer can't be watched: it is left out of the result;
+        if the model can't, as it calls no known activation or `mask` does not fit. The training
+        goes on, with the same numbers.
 
     See Also
     --------

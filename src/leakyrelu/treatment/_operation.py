@@ -54,7 +54,9 @@ class Operation:
         # New weights would change the normalization of the others.
         self.keeps_weights = bool(joint)
         dead = layer.dead.cpu()
-        mean = torch.where(dead, 0.0, layer.counts.mean_activation.float().cpu())
+        mean = layer.counts.mean_activation.float().cpu()
+        if layer.blocks_gradient:
+            mean = torch.where(dead, 0.0, mean)
         self.constants = [self._after_norms(mean, consumer) for consumer in self.consumers]
         for consumer, constant in zip(self.consumers, self.constants, strict=True):
             self._check_moving(consumer, (constant != 0) & units, dead)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from leakyrelu._errors import InputError
 from leakyrelu._trace.known import is_among, known
 from leakyrelu._trace.names import layer_name, path_of
 from leakyrelu._trace.sites import Site, sites_of
+from leakyrelu.treatment._capped import Capped
 from leakyrelu.treatment._rewrite import names_of
 
 __all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of", "replaced_modules"]
@@ -44,6 +46,30 @@ class Place:
         if isinstance(self.what, Site) and self.what.is_module:
             return getattr(self.parent, self.what.function)  # type: ignore[no-any-return]
         return self.what if isinstance(self.what, nn.Module) else None
+
+    @property
+    def cap(self) -> float | None:
+        """The upper bound of what is returned there, as by ReLU6."""
+        if isinstance(self.what, Site) and not self.what.is_module:
+            return self.what.cap
+        module: Any = self.module
+        if module is None:
+            return known().cap(*_call_of(self.what))
+        cap = module.cap if isinstance(module, Capped) else getattr(module, "max_val", None)
+        return None if cap is None or math.isinf(cap) else float(cap)
+
+    @property
+    def is_rectifier(self) -> bool:
+        """Whether 0 is returned there for negative inputs, as by ReLU."""
+        has, module = known(), self.module
+        if isinstance(self.what, Site) and not self.what.is_module:
+            return self.what.is_rectifier
+        if module is None:
+            return bool(has.blocks_gradient(*_call_of(self.what)))
+        if isinstance(module, nn.PReLU):
+            return not module.weight.detach().any()
+        activation = has.activation(module)
+        return activation is None or activation.blocks_gradient
 
     @property
     def in_place(self) -> bool:
@@ -79,10 +105,12 @@ def replaced_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 def _places_of_calls(path: str, parent: nn.Module) -> list[Place]:
     places = []
-    layer, replaceable = layer_name(path), known().replaceable
+    has = known()
+    layer, replaceable = layer_name(path), has.replaceable
     for name, value in vars(parent).items():
-        function = value.func if isinstance(value, partial) else value
-        if is_among(function, replaceable):
+        function, args, words = _call_of(value)
+        is_known = is_among(function, replaceable)
+        if is_known and has.blocks_gradient(function, args, words) is not None:
             places.append(Place(layer, parent, name, value))
     have_modules = {(method, index) for method, index, _ in names_of(parent)}
     sites, out_of_reach = sites_of(parent)
@@ -99,6 +127,13 @@ def _places_of_calls(path: str, parent: nn.Module) -> list[Place]:
         numbers[site.function] += 1
         places.append(Place(layer_name(path, numbers[site.function]), parent, "", site))
     return places + [Place(layer, parent, "", text) for text in out_of_reach]
+
+
+def _call_of(function: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """Return what is called by a function, or a part of one, and the arguments it has."""
+    if isinstance(function, partial):
+        return function.func, (None, *function.args), function.keywords
+    return function, (), {}
 
 
 def each_call(places: list[Place]) -> list[Place]:

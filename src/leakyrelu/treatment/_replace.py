@@ -17,6 +17,7 @@ from leakyrelu._trace.sites import Site, others_of
 from leakyrelu.activations import Activation, parse
 from leakyrelu.nn._model import check_model, model_to_change
 from leakyrelu.treatment import _initial
+from leakyrelu.treatment._capped import capped
 from leakyrelu.treatment._initial import check_sizes_are_known
 from leakyrelu.treatment._places import REPLACED, Place, chosen, each_call, places_of
 from leakyrelu.treatment._rewrite import call_modules, names_of
@@ -56,7 +57,9 @@ def replace(
         `where` is given, as they may be of lengths or areas. Everything else stays: weights,
         hooks, modes, and the names in its ``state_dict``.
     activation : spec, default "leaky_relu:0.1"
-        As `leakyrelu.activations.parse` takes it.
+        As `leakyrelu.activations.parse` takes it. One of the Leaky ReLU family keeps the upper
+        bound of what it replaces, such as the 6 of ReLU6, of ``nn.Hardtanh(0, 6)`` and of
+        ``x.clamp(0, 6)``.
     where : optional
         Which activations, by the names that `examine` gives them; all by default. A pattern such
         as ``"layer1.*"`` or the name of a module that they are in, or several; a function of
@@ -64,7 +67,8 @@ def replace(
         replace it; or the result of `examine` or `watch`: the layers with dead units.
     warm_up : int, default 0
         Let the slope of a leaky_relu grow from 0, that is from ReLU, over this many training
-        forwards: see `leakyrelu.treatment.WarmUpLeakyReLU`.
+        forwards: see `leakyrelu.treatment.WarmUpLeakyReLU`. Activations that are no ReLU, such
+        as GELU, stay, as this would change what they compute at once.
     reinitialize : bool, default False
         Draw new weights for the linear layers and convolutions that feed the activations,
         from a normal distribution with the gain of the new activation [1]_, and set their
@@ -97,7 +101,7 @@ def replace(
         If the activation is unknown, there is nothing to replace, `where` fits nothing,
         `warm_up` is given for another activation than a leaky_relu, both `reinitialize` and
         `rescale` are given, the layers to reinitialize can't be identified, the size of layers
-        is not known yet, or `model` can't be copied.
+        is not known yet, or `model` can't be copied; with `warm_up`, if none is a ReLU.
 
     See Also
     --------
@@ -107,12 +111,12 @@ def replace(
 
     Notes
     -----
-    With ``"prelu:0"``, whose slopes start at 0 and are learned, or with `warm_up`, a trained ReLU
-    model computes what it did before. For finite inputs both equal ReLU bit for bit, except for
-    the sign of zeros: they return -0.0 for negative numbers. Where pre-activations are far below
-    0, as those of dead units may be, the gradient of a slope is large: for such a model use
-    `warm_up`, `treat` or a lower learning rate. Give the new slopes to the optimizer, and wrap
-    the model in DistributedDataParallel after this.
+    With ``"prelu:0"``, whose slopes start at 0 and are learned, or with `warm_up`, a trained model
+    of ReLUs, also of ReLU6, computes what it did before. For finite inputs both equal ReLU bit for
+    bit, except for the sign of zeros: they return -0.0 for negative numbers. Where pre-activations
+    are far below 0, as those of dead units may be, the gradient of a slope is large: for such a
+    model use `warm_up`, `treat` or a lower learning rate. Give the new slopes to the optimizer, and
+    wrap the model in DistributedDataParallel after this.
 
     Each call of a shared module gets its own PReLU, as does each call in the source; the calls
     of one line in a loop share one.
@@ -155,6 +159,13 @@ def replace(
         warnings.warn(f"activations not replaced: {others}", stacklevel=2)
     places = chosen(places, where)
     within_reach = [place for place in places if not isinstance(place.what, str)]
+    others_than_relu = [place.layer for place in within_reach if not place.is_rectifier]
+    if warm_up and others_than_relu:
+        why = f"a leak that grows from 0 starts as ReLU, which {', '.join(others_than_relu)} is not"
+        if len(others_than_relu) == len(within_reach):
+            raise InputError(f"{why}; leave warm_up= out")
+        warnings.warn(f"not replaced: {why}", stacklevel=2)
+        within_reach = [place for place in within_reach if place.is_rectifier]
     texts = (f"{place.layer}: {place.what}" for place in places if isinstance(place.what, str))
     out_of_reach = ", ".join(dict.fromkeys(texts))
     advice = "; have the module itself call an nn.ReLU() module there"
@@ -176,6 +187,8 @@ def replace(
         old = place.module
         if old is None or has_state or old not in made:
             module = WarmUpLeakyReLU(spec.parameters[0], warm_up) if warm_up else spec.module()
+            if place.cap is not None and spec.is_leaky:
+                module = capped(module, place.cap)
             _settle(module, place, near)
             made[old or module] = module
             gains[module] = _gain_before(place) if rescale else spec.gain

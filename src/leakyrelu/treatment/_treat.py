@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from leakyrelu._errors import InputError
+from leakyrelu._trace.calls import unwrapped
 from leakyrelu._trace.weights import PLAIN
-from leakyrelu.activations import Activation
+from leakyrelu.activations import Activation, parse
 from leakyrelu.health._causes import BORN_DEAD, STARVED
 from leakyrelu.health._examine import Examination, examine
 from leakyrelu.health._layers import LayerHealth, names_of
 from leakyrelu.health._result import Result, counted, table_of
 from leakyrelu.health._watch import Watch
 from leakyrelu.nn._model import model_to_change
+from leakyrelu.treatment._outputs import Outputs, Snapshot
 from leakyrelu.treatment._replace import replace
 from leakyrelu.treatment._revive import refuse_optimizer_of_copy, revive
 
@@ -40,7 +42,9 @@ class Treatment(Result):
     before, after : Examination
         What `examine` found on the same data.
     done : list of str
-        What was done, and why.
+        What was done, and why; also what was undone, as it changed outputs that were to stay.
+    outputs : str
+        How much the outputs changed, and on how many examples.
     advice : list of str
         What to change in the training, so that it does not happen again.
     """
@@ -50,12 +54,14 @@ class Treatment(Result):
     after: Examination
     done: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
+    outputs: str = ""
 
     @property
     def summary(self) -> str:
         """What was found before, done, and found after, line by line."""
         lines = [f"before: {self.before.summary}"]
         lines += [f"- {line}" for line in self.done or ["nothing to treat"]]
+        lines += [f"outputs: {self.outputs}"] if self.outputs else []
         lines += [f"after: {self.after.summary}"]
         lines += [f"advice: {line}" for line in self.advice]
         return "\n".join(lines)
@@ -82,6 +88,7 @@ class Treatment(Result):
             "summary": self.summary,
             "before": self.before.to_json(),
             "done": self.done,
+            "outputs": self.outputs,
             "after": self.after.to_json(),
             "advice": self.advice,
         }
@@ -115,8 +122,8 @@ def treat(
         The activation for layers in which units were killed, so that they can't die again;
         None keeps the activations.
     warm_up : int, default 1000
-        The slope of the leak grows from 0 over this many training forwards, so that the outputs
-        do not change at once.
+        The slope of a leaky_relu grows from 0 over this many training forwards, so that the
+        outputs do not change at once.
     generator : torch.Generator, optional
         For new weights; see `revive`.
     inplace : bool, default True
@@ -134,7 +141,7 @@ def treat(
         If `model` is not a module.
     InputError
         If `data` is empty or does not fit the model, the model calls no known activation or
-        can't be copied, or an optimizer comes with ``inplace=False``.
+        can't be copied, `leak` is unknown, or an optimizer comes with ``inplace=False``.
 
     Notes
     -----
@@ -148,6 +155,10 @@ def treat(
     - *Killed* by bias, weights or inputs: reinitialized by `revive`, with the same outputs, and
       given a `leak`.
     - *Rare*: no push was seen; left alone.
+
+    The outputs of the model, in evaluation mode, are compared before and after each change, on
+    as many examples as fit in 256 MiB with them. What is to keep them and does not, but for
+    rounding, is undone.
 
     References
     ----------
@@ -165,50 +176,95 @@ def treat(
     ...     print(line)
     1: 3 killed units reinitialized; outputs unchanged
     1: relu replaced by leaky_relu:0.1, whose slope grows from 0 over 1000 steps
+    >>> treatment.outputs
+    'largest change 0 on 500 examples'
     >>> treatment.table()
       layer function  units  dead % before  dead % after
     0     1     relu      8           37.5           0.0
     """
-    model = model_to_change(model, inplace)
+    treated = model_to_change(model, inplace)
+    model = unwrapped(treated)
     refuse_optimizer_of_copy(optimizer, inplace)
+    spec = None if leak is None else parse(leak)
     before = examine(model, data)
     done: list[str] = []
+    outputs = Outputs(model, data)
     rows = [] if health is None else health.to_json()["dead units"]
     causes: Causes = {f"{row['layer']} {row['function']}": {} for row in rows}
     for row in rows:
         causes[f"{row['layer']} {row['function']}"][row["unit"]] = row["cause"]
     found = _open_blocked_layers(model, data, before, done)
     found = _flip_born_dead(model, data, found, causes, done)
+    by_flips = outputs.change() if done else 0.0
+    if done:
+        outputs.renew()
     named = dict(zip(names_of(found.layers), found.layers, strict=True))
     rare = {name: _died_of(layer, causes, "rare") for name, layer in named.items()}
     killed = {name: layer.dead.cpu() & ~rare[name] for name, layer in named.items()}
     if any(units.any() for units in killed.values()):
         found = _only(found, killed)
-        revival = revive(model, found, optimizer=optimizer, generator=generator)
-        for name, units in revival.revived.items():
-            of_layer = causes.get(named[name].key, {})
-            what = counted(len(units), "killed unit") + _by_cause(units, of_layer)
-            done.append(f"{name}: {what} reinitialized; outputs unchanged")
-        for name, layer in zip(named, examine(model, data).layers, strict=True):
-            revived = torch.zeros(layer.units, dtype=torch.bool)
-            revived[revival.revived.get(name, [])] = True
-            if (again := layer.dead.cpu() & revived).any():  # new weights may be unlucky, too
-                _flip(model, layer, again)
-        done += [f"{name}: not reinitialized: {why}" for name, why in revival.refused.items()]
-        if leak is not None:
-            done += _leaked(model, data, found, leak, warm_up)
+
+        def revived(names: list[str]) -> list[str]:
+            only = _only(found, {name: killed[name] & (name in names) for name in killed})
+            revival = revive(model, only, optimizer=optimizer, generator=generator)
+            for name, layer in zip(named, examine(model, data).layers, strict=True):
+                units = torch.zeros(layer.units, dtype=torch.bool)
+                units[revival.revived.get(name, [])] = True
+                if (again := layer.dead.cpu() & units).any():  # new weights may be unlucky, too
+                    _flip(model, layer, again)
+            lines = []
+            change = outputs.change()
+            how = f"change by at most {change:.2g}" if change else "unchanged"
+            for name, numbers in revival.revived.items():
+                of_layer = causes.get(named[name].key, {})
+                what = counted(len(numbers), "killed unit") + _by_cause(numbers, of_layer)
+                lines.append(f"{name}: {what} reinitialized; outputs {how}")
+            return lines + [f"{n}: not reinitialized: {why}" for n, why in revival.refused.items()]
+
+        names = [name for name, units in killed.items() if units.any()]
+        done += _keeping_outputs(revived, names, outputs, optimizer)
+        if spec is not None:
+            steps = warm_up if spec.name == "leaky_relu" else 0
+
+            def leaked(names: list[str]) -> list[str]:
+                only = _only(found, {name: killed[name] & (name in names) for name in killed})
+                return _leaked(model, data, only, spec, steps)
+
+            starts_as_relu = steps > 0 or spec.blocks_gradient
+            done += _keeping_outputs(leaked, names, outputs) if starts_as_relu else leaked(names)
     for name, seldom in rare.items():
         if seldom.any():
             what = counted(int(seldom.sum()), "rarely firing unit")
             done.append(f"{name}: {what} left alone (not pushed below zero)")
-    return Treatment(model, before, examine(model, data), done, _advice(health))
+    changes = f"largest change {outputs.change():.2g} on {counted(outputs.examples, 'example')}"
+    if by_flips:
+        changes += f"; before, the flipped signs changed them by up to {by_flips:.2g}"
+    return Treatment(treated, before, examine(model, data), done, _advice(health), changes)
+
+
+def _keeping_outputs(
+    change: Callable[[list[str]], list[str]],
+    names: list[str],
+    outputs: Outputs,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> list[str]:
+    """Change the layers of these names, except where outputs change; return what was done."""
+    undo = Snapshot(outputs.model, optimizer)
+    lines = change(names)
+    if outputs.are_kept():
+        return lines
+    largest = outputs.change()
+    undo.restore()
+    if len(names) == 1:
+        return [f"{line}: undone, as outputs changed by {largest:.2g}" for line in lines]
+    return [line for name in names for line in _keeping_outputs(change, [name], outputs, optimizer)]
 
 
 def _leaked(
     model: nn.Module,
     data: Tensor | Iterable[Any],
     found: Examination,
-    leak: str | Activation,
+    leak: Activation,
     warm_up: int,
 ) -> list[str]:
     """Give the layers with dead units a leak; say what was done, or why not."""
@@ -258,7 +314,11 @@ def _open_blocked_layers(
     """Make layers fire that are dead as a whole, from the bottom up."""
     tried: set[str] = set()
     while True:
-        blocked = [layer for layer in found.layers if layer.dead.all() and layer.key not in tried]
+        blocked = [
+            layer
+            for layer in found.layers
+            if layer.units and layer.dead.all() and layer.key not in tried
+        ]
         if not blocked:
             return found
         layer = blocked[0]
