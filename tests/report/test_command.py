@@ -48,7 +48,7 @@ def test_one_experiment(stored, several):
 
 
 def test_what_matters_may_be_said_anew(stored):
-    assert "equivalent" not in run(stored[0], "--rope", 0).output
+    assert "equivalent: " not in run(stored[0], "--rope", 0).output
     assert "differences up to 100 points count as none" in words(run(stored[0], "--rope", 1).output)
 
 
@@ -130,7 +130,7 @@ def test_of_a_stopped_experiment_the_scores_so_far_are_told(stopped, several, tm
         "up to 4 paired seeds",
         "not finished: 3 trials of up to 24 are stored",
         "too early to tell differences",
-        "No verdict yet: 3 of 24 trials of the first round (4 seeds) are finished.",
+        "No verdict yet: 3 of up to 24 trials of the first round (4 seeds) are finished.",
         "The same call or command resumes.",
         "no page yet",
     ):
@@ -154,7 +154,7 @@ def test_a_stopped_experiment_beside_a_finished_one(stopped, stored, several):
     result = run(stored[0], stopped)
     assert result.exit_code == 0
     assert words(several[0].verdict) in words(result.output)
-    assert "stopped: No verdict yet: 3 of 24 trials" in words(result.output)
+    assert "stopped: No verdict yet: 3 of up to 24 trials" in words(result.output)
     (row,) = (line for line in result.output.splitlines() if line.startswith(" elu"))
     assert row.count("±") == 1
 
@@ -175,7 +175,7 @@ def test_an_experiment_that_was_killed_is_told_and_resumed(tmp_path):
     assert (found.is_finished, found.candidates, len(found.trials())) == (False, [], len(trials))
     result = run(tmp_path / "run")
     assert result.exit_code == 0
-    assert f"No verdict yet: {len(trials)} of 96 trials" in words(result.output)
+    assert f"No verdict yet: {len(trials)} of up to 192 trials" in words(result.output)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert f"resumed: {len(trials)} trials were stored before" in done.stderr
     assert Comparison.read(tmp_path / "run").is_finished

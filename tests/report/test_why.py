@@ -8,6 +8,7 @@ import pytest
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.statistics.candidates import Candidate, Estimate
+from leakyrelu._compare.statistics.crossed import Claim, Difference
 from leakyrelu._compare.trial import Checkpoint, Trial
 from leakyrelu._report.why import explain
 from leakyrelu.activations import parse
@@ -36,7 +37,8 @@ def candidate(spec, verdict=None, silent=0.0, first=1.0, seeds=4, slopes=None, n
         )
         for seed in range(seeds)
     ]
-    return Candidate(parse(spec), 0.01, trials, NOTHING, None, 1.0, verdict)
+    claim = verdict and Claim(Difference(0.0, 1.0, 1.0), 0.05, verdict, seeds)
+    return Candidate(parse(spec), 0.01, trials, NOTHING, claim, claim, 1.0)
 
 
 def told(*candidates):
@@ -50,7 +52,7 @@ def told(*candidates):
 def test_dead_units_are_a_reason():
     first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.16))
     assert first == (
-        "elu is better than relu. What sets it apart: 16.0% of relu's units were dead at the end, "
+        "elu is better than relu on these data. What sets it apart: 16.0% of relu's units were dead at the end, "
         "at least half of these in layer 9 (8.0% before training), of elu's none."
     )
 
@@ -58,7 +60,7 @@ def test_dead_units_are_a_reason():
 def test_a_gradient_that_vanishes_is_a_reason():
     first, *_ = told(candidate("elu", "better", first=0.5), candidate("relu", first=1 / 900))
     assert first == (
-        "elu is better than relu. What sets it apart: before training the gradient at relu's first "
+        "elu is better than relu on these data. What sets it apart: before training the gradient at relu's first "
         "weights was 1/900 of that at its last, at elu's 0.5."
     )
 
@@ -66,7 +68,7 @@ def test_a_gradient_that_vanishes_is_a_reason():
 def test_so_it_is_for_the_worse():
     first, *_ = told(candidate("elu", "worse", silent=0.2, first=1e-4), candidate("relu"))
     assert first == (
-        "elu is worse than relu. What sets it apart: 20.0% of elu's units were stuck negative at "
+        "elu is worse than relu on these data. What sets it apart: 20.0% of elu's units were stuck negative at "
         "the end, at least half of these in layer 9 (10.0% before training), of relu's none; "
         "before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
         "relu's 1."
@@ -75,13 +77,13 @@ def test_so_it_is_for_the_worse():
 
 def test_no_reason_is_said_to_be_none():
     first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.04, first=0.2))
-    assert first == "elu is better than relu, but no health metric sets it apart."
+    assert first == "elu is better than relu on these data, but no health metric sets it apart."
 
 
 def test_what_speaks_against_it_is_told():
     first, *_ = told(candidate("elu", "better", silent=0.3), candidate("relu"))
     assert first.startswith(
-        "elu is better than relu, but no health metric explains it. "
+        "elu is better than relu on these data, but no health metric explains it. "
         "Against it: 30.0% of elu's units were stuck negative"
     )
     first, *_ = told(candidate("elu", "worse"), candidate("relu", silent=0.3, first=1e-3))
@@ -92,15 +94,17 @@ def test_what_speaks_against_it_is_told():
 @pytest.mark.parametrize("verdict", ["undecided", "equivalent"])
 def test_where_nothing_differs_nothing_is_explained(verdict):
     first, *_ = told(candidate("elu", verdict), candidate("relu", silent=0.3))
-    assert first == "No activation is better or worse than relu: there is nothing to explain."
+    assert first == (
+        "No activation is known to be better or worse than relu: there is nothing to explain."
+    )
 
 
 def test_diverged_activations_have_no_reason():
-    lost = Candidate("relu", math.nan, [], NOTHING, None, 1.0)
+    lost = Candidate("relu", math.nan, [], NOTHING, None, None, 1.0)
     nothing = "There is nothing to explain: relu diverged, so nothing could be compared."
     assert told(candidate("elu"), lost)[0] == nothing
     assert told(lost) == [nothing]
-    others = Candidate("elu", math.nan, [], NOTHING, None, 1.0)
+    others = Candidate("elu", math.nan, [], NOTHING, None, None, 1.0)
     assert told(candidate("relu"), others)[0].startswith("There is nothing to explain: the others")
 
 
@@ -150,7 +154,7 @@ def test_correlations_are_told_with_their_number_and_the_caution():
     for number in range(8):
         c = candidate(f"leaky_relu:0.{number}", silent=number / 20)
         trials = [Trial(**{**vars(t), "test_score": 0.9 - number / 20}) for t in c.trials]
-        candidates.append(Candidate(c.activation, 0.01, trials, NOTHING, None, 1.0))
+        candidates.append(Candidate(c.activation, 0.01, trials, NOTHING, None, None, 1.0))
     last = told(*candidates)[-1]
     assert "silent units at the end -1.00 across activations (8 activations)" in last
     assert last.endswith("Correlation does not prove a cause.")
