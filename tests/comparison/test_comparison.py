@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.metadata
+import json
 import math
 import re
 import subprocess
@@ -489,3 +490,14 @@ def test_pairs_are_all_against_all(result):
     for name, difference in to_relu.items():
         assert difference == pytest.approx(table.loc[name, "difference to relu"])
     assert (pairs["high for the source"] > pairs["high on these data"]).all()
+
+
+def test_all_that_is_known_is_plain_types(result, tmp_path):
+    known = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert known["verdict"] == result.verdict
+    assert len(known["trials"]) == len(result.trials())
+    page = result.to_html()
+    assert page.count("<html") == 1
+    assert (
+        result.to_html(tmp_path / "page.html").replace(" ", "")[:500] == page.replace(" ", "")[:500]
+    )

@@ -52,25 +52,25 @@ def told(*candidates):
 def test_dead_units_are_a_reason():
     first, *_ = told(candidate("elu", "better"), candidate("relu", silent=0.16))
     assert first == (
-        "elu is better than relu on these data. What sets it apart: 16.0% of relu's units were dead at the end, "
-        "at least half of these in layer 9 (8.0% before training), of elu's none."
+        "elu is better than relu on these data. What sets it apart: 16.0% of relu's units were "
+        "dead at the end, at least half of these in layer 9 (8.0% before training), of elu's none."
     )
 
 
 def test_a_gradient_that_vanishes_is_a_reason():
     first, *_ = told(candidate("elu", "better", first=0.5), candidate("relu", first=1 / 900))
     assert first == (
-        "elu is better than relu on these data. What sets it apart: before training the gradient at relu's first "
-        "weights was 1/900 of that at its last, at elu's 0.5."
+        "elu is better than relu on these data. What sets it apart: before training the gradient "
+        "at relu's first weights was 1/900 of that at its last, at elu's 0.5."
     )
 
 
 def test_so_it_is_for_the_worse():
     first, *_ = told(candidate("elu", "worse", silent=0.2, first=1e-4), candidate("relu"))
     assert first == (
-        "elu is worse than relu on these data. What sets it apart: 20.0% of elu's units were stuck negative at "
-        "the end, at least half of these in layer 9 (10.0% before training), of relu's none; "
-        "before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
+        "elu is worse than relu on these data. What sets it apart: 20.0% of elu's units were stuck "
+        "negative at the end, at least half of these in layer 9 (10.0% before training), of relu's "
+        "none; before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
         "relu's 1."
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -169,12 +169,12 @@ class Comparison(Results):
         self._check_verdict()
         return overview(self)
 
-    def to_html(self, path: str | Path) -> None:
-        """Write the report: one HTML file that needs no network.
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return the report, a page that needs no other file; write it to `path`, if given.
 
         Parameters
         ----------
-        path : path
+        path : path, optional
             Ends in ``.html`` or ``.htm``.
 
         Raises
@@ -185,9 +185,13 @@ class Comparison(Results):
             If the file can't be written.
         """
         self._check_verdict()
-        check_file(Path(path), PAGES)
-        with replacing(Path(path)) as part:
-            part.write_text(comparison_page(self), encoding="utf-8")
+        if path is not None:
+            check_file(Path(path), PAGES)
+        page = comparison_page(self)
+        if path is not None:
+            with replacing(Path(path)) as part:
+                part.write_text(page, encoding="utf-8")
+        return page
 
     def export(self, path: str | Path) -> None:
         """Write the trials to a file that other programs read.
@@ -207,9 +211,9 @@ class Comparison(Results):
         """
         export([self], Path(path))
 
-    def to_json(self) -> str:
-        """Return all that is known as JSON: the table, trials with their histories, settings."""
-        return json.dumps(as_json(self), indent=1, allow_nan=False)
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole result as plain types, for `json.dump`."""
+        return as_json(self)
 
     def to_tensorboard(self, directory: str | Path) -> None:
         """Write each trial as a run of TensorBoard: its course, its scores, what it was.
