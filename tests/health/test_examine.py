@@ -250,7 +250,8 @@ def test_export(tmp_path):
     assert as_json["examples"] == 300
     assert as_json["layers"][0]["dead units"] == [0, 1]
     assert as_json["layers"][0]["dead %"] == 40
-    page = found.to_html(tmp_path / "health.html")
+    found.to_html(tmp_path / "health.html")
+    page = found.to_html()
     assert (tmp_path / "health.html").read_text(encoding="utf-8") == page
     assert found.summary.split(";")[0] in page
     assert "http" not in page.replace("http://www.w3.org", "")

@@ -70,8 +70,8 @@ def test_so_it_is_for_the_worse():
     assert first == (
         "elu is worse than relu on these data. What sets it apart: 20.0% of elu's units were stuck "
         "negative at the end, at least half of these in layer 9 (10.0% before training), of relu's "
-        "none; before training the gradient at elu's first weights was 1/10,000 of that at its last, at "
-        "relu's 1."
+        "none; before training the gradient at elu's first weights was 1/10,000 of that at its "
+        "last, at relu's 1."
     )
 
 

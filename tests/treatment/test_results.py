@@ -96,7 +96,8 @@ def test_results_are_asked_alike(name, tmp_path):
     table = result.table()
     assert table["layer"].tolist()[0] == "1"
     assert result.summary in str(result)
-    page = result.to_html(tmp_path / "page.html")
+    result.to_html(tmp_path / "page.html")
+    page = result.to_html()
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
     assert page.startswith("<!DOCTYPE html>")
     assert all(str(name) in page for name in table.columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -169,8 +169,12 @@ class Comparison(Results):
         self._check_verdict()
         return overview(self)
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return the report, a page that needs no other file; write it to `path`, if given.
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | Path) -> None: ...
+    def to_html(self, path: str | Path | None = None) -> str | None:
+        """Write the report, a page that needs no other file; return it, if there is no path.
 
         Parameters
         ----------
@@ -185,13 +189,12 @@ class Comparison(Results):
             If the file can't be written.
         """
         self._check_verdict()
-        if path is not None:
-            check_file(Path(path), PAGES)
-        page = comparison_page(self)
-        if path is not None:
-            with replacing(Path(path)) as part:
-                part.write_text(page, encoding="utf-8")
-        return page
+        if path is None:
+            return comparison_page(self)
+        check_file(Path(path), PAGES)
+        with replacing(Path(path)) as part:
+            part.write_text(comparison_page(self), encoding="utf-8")
+        return None
 
     def export(self, path: str | Path) -> None:
         """Write the trials to a file that other programs read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from leakyrelu._data.files import replacing
 from leakyrelu._errors import needed_for
@@ -34,13 +34,18 @@ class Result(ABC):
     def to_json(self) -> dict[str, Any]:
         """Return the whole result as plain types, for `json.dump`."""
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return a page with the table that needs no other file; write it to `path`, if given."""
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | Path) -> None: ...
+    def to_html(self, path: str | Path | None = None) -> str | None:
+        """Write a page with the table that needs no other file; return it, if there is no path."""
         page = _page(self.table(), self.summary)
-        if path is not None:
-            with replacing(Path(path)) as part:
-                part.write_text(page, encoding="utf-8")
-        return page
+        if path is None:
+            return page
+        with replacing(Path(path)) as part:
+            part.write_text(page, encoding="utf-8")
+        return None
 
     def _repr_html_(self) -> str:
         return self.to_html()
