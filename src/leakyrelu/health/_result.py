@@ -71,7 +71,7 @@ def table_of(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -
 
 def _page(table: pd.DataFrame, summary: str) -> str:
     percents: list[Hashable] = [name for name in table.columns if name.endswith("%")]
-    style = table.style.hide(axis="index").set_caption(summary)
+    style = table.style.set_uuid("health").hide(axis="index").set_caption(summary)
     style = style.format(na_rep="-", precision=1, subset=percents)
     rest = table.select_dtypes("float").columns.difference(percents)
     style = style.format("{:.3g}", na_rep="-", subset=list(rest))
