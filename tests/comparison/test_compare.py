@@ -30,7 +30,8 @@ def test_table(result):
     assert table["accuracy"].between(table["low"], table["high"]).all()
     compared = table[table["activation"] != "relu"]
     difference = compared["difference to relu"]
-    assert difference.between(compared["difference low"], compared["difference high"]).all()
+    for claim in ("on these data", "for the source"):
+        assert difference.between(compared[f"low {claim}"], compared[f"high {claim}"]).all()
     relu = table.set_index("activation").loc["relu"]
     assert np.isnan(relu["difference to relu"])
     own = table.set_index("activation").loc["elu"]
@@ -39,7 +40,7 @@ def test_table(result):
 
 def test_trials(result):
     trials = result.trials()
-    assert len(trials) == 8 * 2 * 3
+    assert 8 * (2 * 2 + 1) <= len(trials) <= 8 * 2 * 3  # of rates that are dropped after 2 seeds
     assert trials["test_score"].between(0, 1).all()
 
 

@@ -22,8 +22,8 @@ def trial(spec, seed, score, born=0.0, silent=0.0, first=1.0):
     return Trial(spec, 0.01, seed, score, score, 1.0, ["1", "2"], history)
 
 
-def candidate(spec, trials, verdict=None):
-    return Candidate(spec, 0.01, trials, NOTHING, None, 1.0, verdict)
+def candidate(spec, trials):
+    return Candidate(spec, 0.01, trials, NOTHING, None, None, 1.0)
 
 
 def found(candidates):

@@ -47,8 +47,7 @@ def run(
     keys = next_keys()
     if not keys:
         return
-    ahead = _ahead(settings, stored) or keys
-    with closing(_engine(engine, experiment, ahead, listener, address)) as workers:
+    with closing(_engine(engine, experiment, _ahead(settings, keys), listener, address)) as workers:
         way = workers.way
         listener.trainer_chosen(str(way))
         store.note("trainer", str(way))
@@ -62,12 +61,15 @@ def run(
             keys = next_keys()
 
 
-def _ahead(settings: Settings, stored: Sequence[Trial]) -> list[Key]:
-    """Return what may be trained up to the first look: how to train it is measured once."""
+def _ahead(settings: Settings, keys: Sequence[Key]) -> list[Key]:
+    """Return what these activations may train up to the first look.
+
+    How to train is measured for it: not for the few trials of the first round, and in the same way
+    for an experiment that was stopped.
+    """
+    specs = dict.fromkeys(spec for spec, _, _ in keys)
     seeds = settings.seeds[: looks(len(settings.seeds), settings.asked)[0]]
-    known = {trial.key for trial in stored}
-    each = itertools.product(settings.activations, settings.learning_rates, seeds)
-    return [key for key in each if key not in known]
+    return list(itertools.product(specs, settings.learning_rates, seeds))
 
 
 def _engine(
