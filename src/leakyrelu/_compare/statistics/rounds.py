@@ -124,7 +124,7 @@ def seeds_to_decide(
     --------
     >>> now = Claim(Difference(0.01, 0.008, 9.0), 0.04, "undecided", 10)
     >>> seeds_to_decide(now, 1, asked=[10])
-    41
+    80
     """
     now, trainings = claim.difference, claim.trainings
     for seeds in range(trainings + 1, MOST_SEEDS + 1):
