@@ -392,3 +392,102 @@ def test_scores_in_the_unit_of_the_data_are_exact_far_from_zero(center, metric):
     (score,), _ = judged(task, outputs, targets)
     expected = -10 * np.abs(outputs[0, :, 0].double().numpy() - targets[0].double().numpy()).mean()
     assert score == pytest.approx(expected, rel=1e-3)
+
+
+# --- Results of each example ----------------------------------------------------------------------
+
+
+def judged_by_example(task, outputs, targets, numbers=None):
+    judge = Judge(task, keeps=True)
+    for part in torch.arange(outputs.shape[1]).split(7):
+        judge.add(outputs[:, part], targets[:, part])
+    scores = judge.results()[0]
+    rows = np.tile(np.arange(outputs.shape[1]), (len(outputs), 1)) if numbers is None else numbers
+    found = judge.by_example(rows, scores)
+    for values, score in zip(found, scores, strict=True):
+        assert values.mean() == pytest.approx(score, abs=1e-6)
+    return found
+
+
+def test_accuracy_is_right_or_wrong_by_example():
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(3, 30, 4, generator=generator)
+    y = torch.randint(0, 4, (3, 30), generator=generator)
+    task = Task("own", "classification", y[0].numpy(), y[0].numpy(), list("abcd"), is_table=False)
+    found = judged_by_example(task, outputs, y)
+    assert np.array_equal(found, (outputs.argmax(2) == y).numpy())
+
+
+def test_of_positions_it_is_the_share_that_is_right():
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(2, 30, 3, 5, generator=generator)
+    y = torch.randint(0, 3, (2, 30, 5), generator=generator)
+    task = Task("own", "classification", y[0].numpy(), y[0].numpy(), list("abc"), is_table=False)
+    right = (outputs.argmax(2) == y).double()
+    assert np.allclose(judged_by_example(task, outputs, y), right.mean(2))
+    y[:, :, :2][y[:, :, :2] == 0] = -100  # positions that do not count
+    counts = y != -100
+    right = ((outputs.argmax(2) == y) & counts).double()
+    for network, values in enumerate(judged_by_example(task, outputs, y)):
+        score = right[network].sum() / counts[network].sum()
+        # The derivative of the score by the weight of an example, by finite differences.
+        for example in (0, 13):
+            weight = torch.ones(30, dtype=torch.double)
+            weight[example] += 1e-6
+            top, bottom = ((weight * part[network].sum(1)).sum() for part in (right, counts))
+            slope = (top / bottom - score) / 1e-6
+            assert values[example] - score == pytest.approx(30 * float(slope), abs=1e-4)
+
+
+@pytest.mark.parametrize("examples", [40, 120])
+def test_of_r2_examples_are_left_out(examples):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(1, examples, generator=generator)
+    outputs = (y + 0.5 * torch.randn(1, examples, generator=generator))[..., None]
+    task = Task("own", "regression", y[0].numpy(), y[0].numpy(), is_table=False)
+    (found,) = judged_by_example(task, outputs, y)
+    a, b = y[0].double().numpy(), outputs[0, :, 0].double().numpy()
+
+    def r2(kept):
+        return 1 - ((a - b)[kept] ** 2).sum() / ((a[kept] - a[kept].mean()) ** 2).sum()
+
+    everything = np.arange(examples)
+    blocks = everything % 50 if examples > 50 else everything
+    assert task.info.blocks == (50 if examples * 0.2 > 50 else 0)
+    expected = np.array(
+        [
+            r2(everything)
+            + ((blocks != b).sum() / (blocks == b).sum())
+            * (r2(everything) - r2(everything[blocks != b]))
+            for b in blocks
+        ]
+    )
+    expected += r2(everything) - expected.mean()
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_metric_that_refuses_what_is_left_is_not_known_by_example():
+    def needs_all(outputs, targets):
+        if len(outputs) < 30:
+            raise ValueError("too few")
+        return float((outputs - targets).mean())
+
+    y = torch.randn(1, 30)
+    task = Task("own", "regression", y[0].numpy(), y[0].numpy(), is_table=False, metric=needs_all)
+    judge = Judge(task, keeps=True)
+    judge.add(y[..., None] + 1, y)
+    scores, _ = judge.results()
+    assert scores == pytest.approx([1.0])
+    assert np.isnan(judge.by_example(np.arange(30)[None], scores)).all()
+
+
+def test_a_loss_of_ones_own_is_left_out_of_example_by_example():
+    y = torch.randn(1, 30, generator=torch.Generator().manual_seed(0))
+    outputs = 2 * y[..., None]
+
+    def loss(outputs, targets):
+        return (outputs - targets).abs().mean()
+
+    task = Task("own", "custom", y[0].numpy(), y[0].numpy(), is_table=False, loss=loss)
+    (found,) = judged_by_example(task, outputs, y)
+    assert found == pytest.approx(-y[0].abs().numpy(), abs=1e-5)
