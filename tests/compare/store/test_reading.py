@@ -71,3 +71,12 @@ def test_a_directory_of_that_name_is_none(tmp_path):
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(ValueError, match=f"{FILE_NAME} is a directory, not an experiment's file"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("groups", [None, [0, 0, 1]])
+def test_groups_of_examples_are_read(tmp_path, groups):
+    settings = make_settings("abc", ["relu", "elu"], 1, 1, (0.01,), depth=1, width=8)
+    task = TaskInfo("own", metric_named("accuracy"), 0.01, 3, "", [], groups=groups, blocks=50)
+    with Store(tmp_path, settings, task, {}):
+        pass
+    assert read(tmp_path).task == task

@@ -212,6 +212,9 @@ def _of_type(value: T, kind: Any) -> T:
     """Return a value; raise if it, or anything inside it, is not of its type."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
+        lists = [each for each in inner if typing.get_origin(each) is type(value)]
+        if lists:
+            return _of_type(value, lists[0])
         is_right = type(value) in inner
     elif isinstance(value, dict):
         is_right = origin is dict
