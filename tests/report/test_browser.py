@@ -102,13 +102,13 @@ def test_a_request_would_be_noticed(browse, page):
 
 
 SORT = """
-const column = (name) => all("table.sortable th button").find(
+const column = (name) => all("table.wide.sortable th button").find(
   (button) => button.textContent.includes(name));
-const rows = () => all("table.sortable tbody tr").map((row) => [
-  row.cells[0].textContent, row.cells[column("difference").parentNode.cellIndex].textContent]);
+const rows = () => all("table.wide.sortable tbody tr").map((row) => [
+  row.cells[0].textContent, row.cells[column("than relu, on these data").parentNode.cellIndex].textContent]);
 found.before = rows();
 found.sorts = [];
-for (const name of ["difference", "difference", "activation"]) {
+for (const name of ["than relu, on these data", "than relu, on these data", "activation"]) {
   column(name).focus();
   found.focused = document.activeElement === column(name);
   column(name).click();
