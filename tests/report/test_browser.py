@@ -105,7 +105,8 @@ SORT = """
 const column = (name) => all("table.wide.sortable th button").find(
   (button) => button.textContent.includes(name));
 const rows = () => all("table.wide.sortable tbody tr").map((row) => [
-  row.cells[0].textContent, row.cells[column("than relu, on these data").parentNode.cellIndex].textContent]);
+  row.cells[0].textContent,
+  row.cells[column("than relu, on these data").parentNode.cellIndex].textContent]);
 found.before = rows();
 found.sorts = [];
 for (const name of ["than relu, on these data", "than relu, on these data", "activation"]) {
