@@ -24,6 +24,13 @@ MODULES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path, monkeypatch):
+    """Examples write pictures, folders and runs: not into the working tree."""
+    monkeypatch.syspath_prepend(ROOT)  # a page imports examples/
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["leakyrelu", *MODULES])
 def test_docstrings(name):
     assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
