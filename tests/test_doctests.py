@@ -27,7 +27,6 @@ MODULES = [
 @pytest.fixture(autouse=True)
 def somewhere_else(tmp_path, monkeypatch):
     """Examples write pictures, folders and runs: not into the working tree."""
-    monkeypatch.syspath_prepend(ROOT)  # a page imports examples/
     monkeypatch.chdir(tmp_path)
 
 

@@ -96,8 +96,8 @@ def print_examination(examination: Examination, console: Console) -> None:
         )
     console.print(table, markup=False, highlight=False)
     for line in (
-        "dead: fires for no example, so it gets no gradient and never learns",
-        STUCK,
+        "dead: fires for no example and gets no gradient, so it never learns",
+        "stuck: fires for no example either, but still gets a gradient",
         "dormant: its mean activation is at most 0.025 times the layer's",
         "firing rate: share of examples for which a unit fires; 10%, 50% and 90% quantiles\n",
     ):
