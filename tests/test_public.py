@@ -16,7 +16,7 @@ import leakyrelu
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 PUBLIC = {
     "leakyrelu": """
-        Activation Candidate Comparison Estimate InputError MissingDependencyError activations
+        Activation Candidate Claim Comparison Estimate InputError MissingDependencyError activations
         compare examine health integrations leaky_relu leaky_relu_backward leaky_relu_derivative nn
         born_dead parameter_groups parse plot prelu prelu_derivative relu relu_derivative replace
         restore revive rrelu rrelu_derivative treat treatment watch""",

@@ -27,6 +27,7 @@ from leakyrelu.activations import Activation, parse
 if TYPE_CHECKING:
     from leakyrelu import health, integrations, nn, treatment
     from leakyrelu._compare.statistics.candidates import Candidate, Estimate
+    from leakyrelu._compare.statistics.crossed import Claim
     from leakyrelu._comparison.comparison import Comparison
     from leakyrelu.health import born_dead, examine, watch
     from leakyrelu.treatment import parameter_groups, replace, restore, revive, treat
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Activation",
     "Candidate",
+    "Claim",
     "Comparison",
     "Estimate",
     "InputError",
@@ -69,6 +71,7 @@ __version__ = "0.1.0"
 # Imported when first asked for, as they need PyTorch or pandas, which take a second to import.
 _LAZY = {
     "Candidate": "leakyrelu._compare.statistics.candidates",
+    "Claim": "leakyrelu._compare.statistics.crossed",
     "Comparison": "leakyrelu._comparison.comparison",
     "Estimate": "leakyrelu._compare.statistics.candidates",
     "born_dead": "leakyrelu.health",

@@ -304,15 +304,23 @@ def shares(each: Sequence[int], planned: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is said of one difference, and by which look.
+    """What is claimed of one difference: that of two activations, on these data or for the source.
 
     Attributes
     ----------
     difference : Difference
+        The estimate with its standard error and degrees of freedom.
     level : float
-        Of its interval: the one by which it was decided, or was not.
+        The error level of its interval, by which it was decided, or was not.
     verdict : {"better", "worse", "equivalent", "undecided"}
     trainings : int
+        How many seeds it rests on.
+
+    Examples
+    --------
+    >>> claim = Claim(Difference(0.05, 0.01, 9.0), 0.05, "better", 10)
+    >>> claim.verdict, round(claim.low, 3), round(claim.high, 3)
+    ('better', 0.027, 0.073)
     """
 
     difference: Difference
