@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from leakyrelu._compare.results import Results
-from leakyrelu._compare.statistics.condition import START, reach, silent
+from leakyrelu._compare.statistics.condition import reach, silent
 from leakyrelu._compare.trial import Trial
 from leakyrelu._data.files import check_file, replacing
 from leakyrelu._errors import InputError, needed_for
@@ -22,7 +22,7 @@ from leakyrelu._report import sentences
 from leakyrelu._report.tables import candidates_table, names_of, pairs_table, trials_table
 from leakyrelu._report.why import explain
 
-__all__ = ["ENDINGS", "PAGES", "as_json", "check_runs", "export", "to_tensorboard"]
+__all__ = ["ENDINGS", "PAGES", "as_json", "export", "to_tensorboard"]
 
 ENDINGS = (".csv", ".parquet", ".json")
 PAGES = (".html", ".htm")
@@ -52,6 +52,9 @@ def export(several: Sequence[Results], path: Path) -> None:
 
 def as_json(found: Results) -> dict[str, Any]:
     """Return all that is known of an experiment, as `json.dumps` takes it."""
+    trials = [dataclasses.asdict(trial) for trial in found.histories()]
+    for trial in trials:
+        del trial["results"]  # of single test examples
     everything: dict[str, Any] = _finite(
         {
             "experiment": str(found.directory),
@@ -68,15 +71,10 @@ def as_json(found: Results) -> dict[str, Any]:
             "notes": sentences.notes(found),
             "table": candidates_table(found).to_dict("records") if found.candidates else [],
             "pairs": pairs_table(found).to_dict("records") if found.candidates else [],
-            "trials": [_trial(trial) for trial in found.histories()],
+            "trials": trials,
         }
     )
     return everything
-
-
-def _trial(trial: Trial) -> dict[str, Any]:
-    """Return a trial, without the results of its test examples."""
-    return {name: value for name, value in dataclasses.asdict(trial).items() if name != "results"}
 
 
 def _finite(value: Any) -> Any:
@@ -88,22 +86,18 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def check_runs(several: Sequence[Results], directory: Path) -> None:
-    """Refuse a directory that has some of the runs: TensorBoard would show each point twice."""
-    if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(f"{directory} is a file; give a directory for the runs")
-    for run, _, _ in _runs(several, directory):
-        if run.exists():
-            raise InputError(f"{directory} already holds the run {run.name}; give a new directory")
-
-
 def to_tensorboard(several: Sequence[Results], directory: Path) -> None:
     """Write each trial as a run: scalars over the epochs, and what it was with its scores."""
     with needed_for("TensorBoard", "tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
-    check_runs(several, directory)
-    for run, found, trial in _runs(several, directory):
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file; give a directory for the runs")
+    runs = list(_runs(several, directory))
+    for run, _, _ in runs:
+        if run.exists():  # TensorBoard would show each point twice
+            raise InputError(f"{directory} already holds the run {run.name}; give a new directory")
+    for run, found, trial in runs:
         with SummaryWriter(run) as writer:
             scores = {"score/test": trial.test_score, "score/validation": trial.validation_score}
             what = {name: getattr(trial, name) for name in ("activation", "learning_rate", "seed")}
@@ -111,8 +105,16 @@ def to_tensorboard(several: Sequence[Results], directory: Path) -> None:
                 writer.file_writer.add_summary(summary)
             for name, value in scores.items():
                 writer.add_scalar(name, value, found.settings.epochs)
-            for place, checkpoint in enumerate(trial.history):
-                for name, value in _scalars(trial, START + place).items():
+            for at, checkpoint in enumerate(trial.history):
+                course = {
+                    "train_loss": checkpoint.train_loss,
+                    "validation_score": checkpoint.validation_score,
+                    "health/silent": silent(trial, at),
+                    "health/first_gradient": reach(trial, at),
+                }
+                if checkpoint.slopes:
+                    course["health/slope"] = float(np.mean(checkpoint.slopes))
+                for name, value in course.items():
                     writer.add_scalar(name, value, checkpoint.epoch)
 
 
@@ -123,16 +125,3 @@ def _runs(several: Sequence[Results], directory: Path) -> Iterator[tuple[Path, R
         for trial in found.histories():
             name = f"{trial.activation}-lr{trial.learning_rate:g}-seed{trial.seed}"
             yield directory / folder / re.sub(r"[^\w.-]", "_", name), found, trial
-
-
-def _scalars(trial: Trial, at: int) -> dict[str, float]:
-    checkpoint = trial.history[at]
-    found = {
-        "train_loss": checkpoint.train_loss,
-        "validation_score": checkpoint.validation_score,
-        "health/silent": silent(trial, at),
-        "health/first_gradient": reach(trial, at),
-    }
-    if checkpoint.slopes:
-        found["health/slope"] = float(np.mean(checkpoint.slopes))
-    return found

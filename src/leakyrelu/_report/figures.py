@@ -29,29 +29,15 @@ def scores(comparison: Results, axes: Axes) -> Drawing:
     """Draw the test score of each activation with its 95% interval."""
     metric = comparison.task.metric
     trained = comparison.trained
-    scale = metric.scale
     values = _intervals(axes, trained, [c.score for c in trained], metric)
     for row, candidate in enumerate(trained):
-        each = [scale * trial.test_score for trial in candidate.trials]
-        axes.plot(
-            each,
-            [row] * len(each),
-            "|",
-            color=OTHERS,
-            markersize=7,
-            zorder=1,
-            gid=mark(candidate.activation),
-        )
-        values += [
-            Value(
-                scale * trial.test_score,
-                row,
-                f"{candidate.activation}, seed {trial.seed}: "
-                f"{score_in_words(trial.test_score, metric)}",
-                candidate.activation,
-            )
-            for trial in candidate.trials
-        ]
+        name = candidate.activation
+        each = [metric.scale * trial.test_score for trial in candidate.trials]
+        style: Any = {"color": OTHERS, "markersize": 7, "zorder": 1, "gid": mark(name)}
+        axes.plot(each, [row] * len(each), "|", **style)
+        for x, trial in zip(each, candidate.trials, strict=True):
+            text = f"{name}, seed {trial.seed}: {score_in_words(trial.test_score, metric)}"
+            values.append(Value(x, row, text, name))
     axes.set_xlabel(f"test {with_unit(metric)}; | one seed")
     told = "; ".join(value.text for value in values[: len(trained)])
     return Drawing(f"Test {metric} with 95% intervals. {told}", values)
@@ -80,7 +66,7 @@ def learning_curve(comparison: Results, candidate: Candidate, axes: Axes) -> Dra
     """Draw the validation score of one activation over the epochs, the others in grey."""
     metric = comparison.task.metric
     scale = metric.scale
-    reached, values = [], []
+    reached, values = [], list[Value]()
     for other in comparison.trained:
         epochs = [checkpoint.epoch for checkpoint in other.trials[0].history]
         curves = np.array([[c.validation_score for c in t.history] for t in other.trials])
@@ -99,19 +85,12 @@ def learning_curve(comparison: Results, candidate: Candidate, axes: Axes) -> Dra
             gid=mark(other.activation),
         )
         if own:
-            axes.fill_between(
-                epochs, scale * low, scale * high, color=BETTER, alpha=0.18, linewidth=0
-            )
-            values = [
-                Value(
-                    epoch,
-                    scale * score,
-                    f"epoch {epoch}: {score_in_words(score, metric)} "
-                    f"({score_in_words(worst, metric)} to {score_in_words(best, metric)})",
-                    other.activation,
-                )
-                for epoch, score, worst, best in zip(epochs, mean, low, high, strict=True)
-            ]
+            ends = scale * low, scale * high
+            axes.fill_between(epochs, *ends, color=BETTER, alpha=0.18, linewidth=0)
+            for epoch, *each in zip(epochs, mean, low, high, strict=True):
+                score, worst, best = (score_in_words(value, metric) for value in each)
+                text = f"epoch {epoch}: {score} ({worst} to {best})"
+                values.append(Value(epoch, scale * each[0], text, other.activation))
     # The same range in every figure, so that they compare.
     low_end, high_end = np.concatenate(reached).min(), np.concatenate(reached).max()
     margin = 0.05 * max(high_end - low_end, 0.01)
@@ -128,6 +107,7 @@ def silent_units(comparison: Results, candidate: Candidate, axes: Axes) -> Drawi
     epochs = [checkpoint.epoch for checkpoint in candidate.trials[0].history]
     layers = candidate.trials[0].layers
     share = _silent_share(candidate)
+    name = candidate.activation
     axes.imshow(
         share.T,
         origin="lower",
@@ -143,20 +123,15 @@ def silent_units(comparison: Results, candidate: Candidate, axes: Axes) -> Drawi
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("layer")
-    axes.set_title(candidate.activation)
+    axes.set_title(name)
     values = [
-        Value(
-            column,
-            row + 1,
-            f"layer {layer}, epoch {epoch}: {percent(share[column, row])}",
-            candidate.activation,
-        )
-        for row, layer in enumerate(layers)
-        for column, epoch in enumerate(epochs)
+        Value(i, row, f"layer {layer}, epoch {epoch}: {percent(share[i, row - 1])}", name)
+        for row, layer in enumerate(layers, 1)
+        for i, epoch in enumerate(epochs)
     ]
     worst = int(share[-1].argmax())
     return Drawing(
-        f"Units of {candidate.activation} that never fire, by layer and epoch: "
+        f"Units of {name} that never fire, by layer and epoch: "
         f"{percent(share[0].mean())} before training, {percent(share[-1].mean())} at the end, "
         f"most of them in layer {layers[worst]} ({percent(share[-1, worst])})",
         values,
@@ -182,11 +157,10 @@ def overview(comparison: Results) -> Figure:
     for part, draw in ((curves, learning_curve), (heat, silent_units)):
         grid = part.subplots(rows, columns, squeeze=False, sharey=True)
         for i, axes in enumerate(grid.flat):
+            axes.set_visible(i < len(trained))
             if i < len(trained):
                 draw(comparison, trained[i], axes)
                 axes.label_outer()
-            else:
-                axes.set_visible(False)
     return figure
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -147,16 +146,8 @@ def _figures(comparison: Results, part: str = "") -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _ByLayer:
-    """A table of the numbers that the figures show: a row a layer, a column an activation."""
-
-    caption: str
-    layers: list[str]
-    columns: Mapping[Activation, list[str]]
-
-
-def _tables(comparison: Results) -> list[_ByLayer]:
+def _tables(comparison: Results) -> list[tuple[str, list[str], dict[Activation, list[str]]]]:
+    """Return tables of the numbers that the figures show: captions, layers, and columns by name."""
     trained = comparison.trained
     if not trained:
         return []
@@ -165,15 +156,15 @@ def _tables(comparison: Results) -> list[_ByLayer]:
         each = {c.activation: gradients(c.trials, at) for c in trained}
         depth = [str(place + 1) for place in range(max(map(len, each.values())))]
         columns = {name: [f"{g:.2g}" for g in values] for name, values in each.items()}
-        found.append(_ByLayer(f"Gradient of each weight matrix, {when}", depth, columns))
+        found.append((f"Gradient of each weight matrix, {when}", depth, columns))
         columns = {
             c.activation: [percent(s) for s in silent_by_layer(c.trials, at)] for c in trained
         }
         layers = trained[0].trials[0].layers
-        found.append(_ByLayer(f"Units that never fire, {when}", layers, columns))
+        found.append((f"Units that never fire, {when}", layers, columns))
     learned = [c for c in trained if c.trials[0].history[END].slopes]
     if learned:
         names = names_of_slopes(learned[0].trials[0])
         columns = {c.activation: [f"{s:.3f}" for s in slopes(c.trials, END)] for c in learned}
-        found.append(_ByLayer("Slopes that were learned", names, columns))
+        found.append(("Slopes that were learned", names, columns))
     return found

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
 
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from leakyrelu._compare.metric import Metric
@@ -79,13 +72,8 @@ class LiveProgress:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:  # activations that were dropped early leave trials out
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:  # activations that were dropped early leave trials out
             self._progress.update(self._bar, total=len(self._trials) * self._settings.epochs)
         self._progress.table = None
         self._progress.stop()

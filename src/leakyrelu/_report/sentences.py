@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.statistics import facts
-from leakyrelu._compare.statistics.candidates import Candidate
 from leakyrelu._compare.store import reading
-from leakyrelu._report.words import (
-    by,
-    few,
-    listing,
-    odds,
-    plain_difference,
-    score_in_words,
-)
+from leakyrelu._report.words import by, few, listing, odds, plain_difference, score_in_words
 
 __all__ = ["notes", "progress", "seeds", "use", "verdict"]
 
@@ -48,9 +39,7 @@ def progress(found: Results) -> str:
 
 def seeds(found: Results) -> str:
     """Say how many paired seeds there are: ``5 to 10 paired seeds``."""
-    if not found.candidates:
-        return f"up to {_seeds(*found.seeds)}"
-    return _seeds(*found.seeds)
+    return ("" if found.candidates else "up to ") + _seeds(*found.seeds)
 
 
 def notes(found: Results) -> list[str]:
@@ -136,27 +125,23 @@ def _differences(found: Results) -> str:
     if found.rope:
         basis += f"; differences up to {plain_difference(found.rope, metric)} count as none"
 
-    def those(word: str) -> list[Candidate]:
-        return [c for c in others if c.verdict == word]
+    def those(word: str) -> str:
+        names = []
+        for c in others:
+            if c.verdict == word and c.difference:
+                end = by(c.difference, metric, unit=not names)
+                is_decided = word in ("better", "worse")
+                names.append(f"{c.activation} by {end}" if is_decided else c.activation)
+        return listing(names) if names else ""
 
-    def listed(some: Sequence[Candidate]) -> str:
-        ends = [by(c.difference, metric, unit=c is some[0]) for c in some if c.difference]
-        names = [c.activation for c in some]
-        return listing([f"{name} by {end}" for name, end in zip(names, ends, strict=True)])
-
-    def named(word: str) -> list[str]:
-        names = [c.activation for c in those(word)]
-        return [f"{word}: {listing(names)}"] if names else []
-
-    better, worse = those("better"), those("worse")
-    told = [f"worse: {listed(worse)}"] if worse else []
-    told += named("equivalent")
+    better = those("better")
+    told = [f"{word}: {names}" for word in ("worse", "equivalent") if (names := those(word))]
+    if better or those("worse"):
+        told += [f"undecided: {names}"] if (names := those("undecided")) else []
     if better:
-        start = f"On these data, better than {reference} in {metric}: {listed(better)}"
-        told += named("undecided")
-    elif worse:
+        start = f"On these data, better than {reference} in {metric}: {better}"
+    elif those("worse"):
         start = f"On these data, nothing is detectably better than {reference} in {metric}"
-        told += named("undecided")
     else:
         where = "" if told else ", nor for their source"
         start = f"On these data, no detectable difference from {reference} in {metric}{where}"
@@ -189,18 +174,16 @@ def _for_the_source(found: Results) -> str:
         return f"For the source of the data, too, {what}."
     if not holds:
         return "For the source of the data, nothing is decided."
-    by_word: dict[str, list[str]] = {}
-    for c in decided:
-        if c.source:
-            by_word.setdefault(c.source.verdict, []).append(c.activation)
-    order = ("better", "worse", "equivalent", "undecided")
-    told = [f"{word}: {listing(by_word[word])}" for word in order if word in by_word]
+    told = []
+    for word in ("better", "worse", "equivalent", "undecided"):
+        if names := [c.activation for c in decided if c.source and c.source.verdict == word]:
+            told.append(f"{word}: {listing(names)}")
     return f"For the source of the data, {'; '.join(told)}."
 
 
 def _lost(found: Results) -> list[str]:
     """Say how many units died, and who got no score."""
-    own, told = found.reference, []
+    own, told, metric = found.reference, [], found.task.metric
     if not own.lost and own.activation.can_die:
         told.append(
             f"{own.dead:.1%} of {own.activation}'s units ended dead ({own.born_dead:.1%} were born "
@@ -209,9 +192,7 @@ def _lost(found: Results) -> list[str]:
     if diverged := [c.activation for c in found.candidates if c.lost == "diverged"]:
         told.append(f"{listing(diverged)} diverged with some seed at every learning rate.")
     if undefined := [c.activation for c in found.candidates if c.lost == "undefined"]:
-        told.append(
-            f"{found.task.metric} of {listing(undefined)} is undefined at every learning rate."
-        )
+        told.append(f"{metric} of {listing(undefined)} is undefined at every learning rate.")
     return told
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import mean
+from typing import Any
 
 import rich.box
 from rich.console import Console
@@ -38,50 +39,53 @@ SO_FAR = "so far, at the learning rate that is best in validation; too early to 
 WIDEST = 100  # columns that a table takes
 MARKED = "▲ better, ▼ worse, = equivalent, ? undecided; a column holds with 95% confidence"
 ON_THESE_DATA = "on these data (networks trained on this data set, on new examples)"
-FOR_THE_SOURCE = "source: for their source (networks trained on other samples of it, too)"
-STUCK = "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)"
+STYLES = {"better": "green", "worse": "red"}
+LEGEND = {
+    "source": "source: for their source (networks trained on other samples of it, too)",
+    "best": "best: probability of being the best of all on these data",
+    "dead": f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient",
+    "stuck": "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)",
+    "1st grad": "1st grad: gradient at the first weights relative to the last, before training",
+}
 
 
-def _table() -> Table:
-    return Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+def _table(names: Sequence[str], numbers: Sequence[str], folded: Collection[str] = ()) -> Table:
+    """Make a table with columns of names and of numbers; those that are not folded are cut."""
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for i, heading in enumerate((*names, *numbers)):
+        options: Any = {"overflow": "fold"} if heading in folded else {"no_wrap": True}
+        table.add_column(heading, justify="left" if i < len(names) else "right", **options)
+    return table
+
+
+def _say(console: Console, *lines: Any, style: str | None = None) -> None:
+    """Print tables and lines as they are: a directory may be named [red]."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False)
 
 
 def scores_so_far(settings: Settings, trials: Sequence[Trial], metric: Metric) -> Table:
     """Make the table of mean scores so far, at the learning rate that is best in validation."""
-    table = _table()
-    table.add_column("activation", no_wrap=True)
     scored = (f"{part} {metric}" for part in PARTS)
-    for name in ("trials", "lr", "seeds", *scored):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table(["activation"], ["trials", "lr", "seeds", *scored])
     for spec in settings.activations:
         own = [trial for trial in trials if trial.activation == spec]
         by_rate: dict[float, list[Trial]] = {}
         for trial in own:
             if math.isfinite(trial.validation_score):
                 by_rate.setdefault(trial.learning_rate, []).append(trial)
-        if not by_rate:
-            continue
-        scores = {
-            rate: [mean(getattr(t, f"{part}_score") for t in each) for part in PARTS]
-            for rate, each in by_rate.items()
-        }
-        best = max(scores, key=lambda rate: scores[rate][0])
-        table.add_row(
-            spec,
-            str(len(own)),
-            f"{best:g}",
-            str(len(by_rate[best])),
-            *(score_in_words(score, metric) for score in scores[best]),
-        )
+        if by_rate:
+            best = max(by_rate, key=lambda rate: mean(t.validation_score for t in by_rate[rate]))
+            scores = (mean(getattr(t, f"{part}_score") for t in by_rate[best]) for part in PARTS)
+            counts = str(len(own)), f"{best:g}", str(len(by_rate[best]))
+            table.add_row(spec, *counts, *(score_in_words(score, metric) for score in scores))
     return table
 
 
 def print_examination(examination: Examination, console: Console) -> None:
     """Print the table, what its words mean, and the summary."""
-    table = _table()
-    table.add_column("layer", overflow="fold")
-    for heading in ("units", "dead", "stuck", "dormant", "always on", "firing rate", "gradient"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("units", "dead", "stuck", "dormant", "always on", "firing rate", "gradient")
+    table = _table(["layer"], headings, folded=["layer"])
     for layer in examination.layers:
         row = layer.row()
         shares = ("dead %", "stuck negative %", "dormant %", "always on %")
@@ -94,93 +98,86 @@ def print_examination(examination: Examination, console: Console) -> None:
             "-" if layer.gradient is None else f"{layer.gradient:.2g}",
             style="red" if layer.dead.any() else None,
         )
-    console.print(table, markup=False, highlight=False)
-    for line in (
+    _say(
+        console,
+        table,
         "dead: fires for no example and gets no gradient, so it never learns",
         "stuck: fires for no example either, but still gets a gradient",
         "dormant: its mean activation is at most 0.025 times the layer's",
         "firing rate: share of examples for which a unit fires; 10%, 50% and 90% quantiles\n",
-    ):
-        console.print(line, markup=False, highlight=False)
-    console.print(examination.summary, style="bold", markup=False, highlight=False)
+    )
+    _say(console, examination.summary, style="bold")
 
 
 def print_comparison(comparison: Results, console: Console) -> None:
     """Print the table, the verdict, what goes with it, and the notes."""
     settings = comparison.settings
     metric = comparison.task.metric
-
-    def say(text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False, highlight=False)
-
-    def conclude() -> None:
-        say("")
-        say(sentences.verdict(comparison), style="bold")
-        for note in [*explain(comparison), *sentences.notes(comparison)]:
-            say(f"- {note}")
-
-    say(
+    _say(
+        console,
         f"{comparison.task.name}: {comparison.task.examples:,} examples, "
         f"{settings.network}, {sentences.seeds(comparison)}",
         style="italic",
     )
     if not comparison.is_finished:
-        say(sentences.progress(comparison), style="bold")
-    if not comparison.candidates:
+        _say(console, sentences.progress(comparison), style="bold")
+    if comparison.candidates:
+        _print_scores(comparison, console)
+    else:
         so_far = scores_so_far(settings, comparison.histories(), metric)
         if so_far.row_count:
-            console.print(so_far, markup=False, highlight=False)
-            say(SO_FAR)
-        conclude()
-        return
-    columns = {
+            _say(console, so_far, SO_FAR)
+    _say(console, "")
+    _say(console, sentences.verdict(comparison), style="bold")
+    _say(console, *(f"- {note}" for note in [*explain(comparison), *sentences.notes(comparison)]))
+
+
+def _print_scores(comparison: Results, console: Console) -> None:
+    """Print the table of scores, with the columns for which there is room, and its legend."""
+    metric, reference = comparison.task.metric, comparison.settings.reference
+    columns: dict[str, Callable[[Candidate], str]] = {
         f"test {metric}": lambda c: interval(c.score, metric),
-        f"vs {settings.reference}": lambda c: _claimed(c.difference, metric),
+        f"vs {reference}": lambda c: _claimed(c.difference, metric),
         "source": lambda c: _claimed(c.source, metric, c.difference),
         "best": lambda c: "" if c.probability_best is None else f"{100 * c.probability_best:.0f}%",
         "dead": lambda c: percent(c.dead),
         "stuck": lambda c: percent(c.stuck_negative),
+        "1st grad": lambda c: fraction(median_reach(c.trials, START)),
+        "seeds": lambda c: str(len(c.trials)),
         "lr": lambda c: c.lost or f"{c.learning_rate:g}",
         "time": lambda c: f"{c.seconds:.1f} s",
     }
-    # Shown where there is room, the most telling first.
-    more = {
-        "seeds": lambda c: str(len(c.trials)),
-        "1st grad": lambda c: fraction(median_reach(c.trials, START)),
-    }
+    more = ["seeds", "1st grad"]  # shown where there is room, the most telling first
     if not comparison.has_different_seeds:
-        del more["seeds"]
+        more.remove("seeds")
     if all(c.probability_best is None for c in comparison.candidates):  # of one seed
         del columns["best"]
 
-    def fits(columns: dict[str, Callable[[Candidate], str]], width: int) -> bool:
-        unlimited = console.options.update(max_width=10_000)
-        table = _scores_table(comparison, columns)
-        return Measurement.get(console, unlimited, table).maximum <= width
+    def table(names: Collection[str]) -> Table:
+        chosen = [name for name in columns if name in names]
+        made = _table(["activation"], chosen)
+        for c in comparison.candidates:
+            cells = (columns[name](c) for name in chosen)
+            made.add_row(c.activation, *cells, style=STYLES.get(c.verdict or ""))
+        return made
 
+    def fits(names: Collection[str], width: int) -> bool:
+        unlimited = console.options.update(max_width=10_000)
+        return Measurement.get(console, unlimited, table(names)).maximum <= width
+
+    shown = columns.keys() - {"seeds", "1st grad"}
     for name in ("time", "stuck", "lr", "dead", "source"):  # rather than to cut numbers
-        if not fits(columns, console.width):
-            del columns[name]
-    for name, tell in more.items():
-        wider = {name: tell, **columns}
-        if fits(wider, min(console.width, WIDEST)):
-            columns = wider
-    console.print(_scores_table(comparison, columns), markup=False, highlight=False)
-    say("±: interval at 95% or more, each on its own")
+        if not fits(shown, console.width):
+            shown.discard(name)
+    for name in more:
+        if fits(shown | {name}, min(console.width, WIDEST)):
+            shown.add(name)
+    legend = [text for name, text in LEGEND.items() if name in shown]
     if comparison.has_claims:
-        say(MARKED)
-        say(f"vs {settings.reference}: {ON_THESE_DATA}")
-        if "source" in columns:
-            say(FOR_THE_SOURCE)
-    if "best" in columns:
-        say("best: probability of being the best of all on these data")
-    if "dead" in columns:
-        say(f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient")
-    if "stuck" in columns:
-        say(STUCK)
-    if "1st grad" in columns:
-        say("1st grad: gradient at the first weights relative to the last, before training")
-    conclude()
+        legend = [MARKED, f"vs {reference}: {ON_THESE_DATA}", *legend]
+    else:
+        legend = [text for text in legend if text != LEGEND["source"]]
+    _say(console, table(shown), "±: interval at 95% or more, each on its own", *legend)
 
 
 def _claimed(claim: Claim | None, metric: Metric, beside: Claim | None = None) -> str:
@@ -200,52 +197,28 @@ def print_pairs(comparison: Results, console: Console) -> None:
     if not comparison.candidates:
         return
     metric = comparison.task.metric
-    table = _table()
-    for name in ("activation", "than"):
-        table.add_column(name, no_wrap=True)
-    for name in ("on these data", "source", "better"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table(["activation", "than"], ["on these data", "source", "better"])
     for pair in comparison.compared_pairs:
-        style = {"better": "green", "worse": "red"}.get(pair.difference.verdict)
         table.add_row(
             *(pair.first, pair.second, _claimed(pair.difference, metric)),
             _claimed(pair.source, metric, pair.difference),
             "" if math.isnan(pair.probability) else f"{100 * pair.probability:.0f}%",
-            style=style,
+            style=STYLES.get(pair.difference.verdict),
         )
-    console.print(table, markup=False, highlight=False)
-    for line in (
+    _say(
+        console,
+        table,
         "All pairs: as more is compared, less is decided than against the reference alone.",
         MARKED,
-        FOR_THE_SOURCE,
+        LEGEND["source"],
         "better: probability that the first is better by any amount on these data",
-    ):
-        console.print(line, markup=False, highlight=False)
-
-
-def _scores_table(comparison: Results, columns: dict[str, Callable[[Candidate], str]]) -> Table:
-    """Make the table of these columns, in an order that does not depend on theirs."""
-    order = ("test", "vs", "source", "best", "dead", "stuck", "1st grad", "seeds", "lr", "time")
-    names = sorted(
-        columns, key=lambda name: order.index(name if name in order else name.split()[0])
     )
-    table = _table()
-    table.add_column("activation", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for c in comparison.candidates:
-        style = {"better": "green", "worse": "red"}.get(c.verdict or "")
-        table.add_row(c.activation, *(columns[name](c) for name in names), style=style)
-    return table
 
 
 def print_experiments(comparisons: Sequence[Results], console: Console) -> None:
     """Print experiments side by side: a row an activation, a column an experiment."""
     names = names_of(comparisons)
-    table = _table()
-    table.add_column("activation", overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+    table = _table(["activation"], names, folded=["activation", *names])
     for activation, row in side_by_side(comparisons):
         cells = [
             c
@@ -254,16 +227,14 @@ def print_experiments(comparisons: Sequence[Results], console: Console) -> None:
             for c, comparison in zip(row, comparisons, strict=True)
         ]
         table.add_row(activation, *(cell or "" for cell in cells))
-    console.print(table, markup=False, highlight=False)  # a directory may be named [red]
-    for line in (
+    _say(
+        console,
+        table,
         "±: 95% interval; than the reference of its experiment, on its data: ▲ better,",
         "▼ worse, = equivalent, ? undecided",
         "Scores of different data or settings are not comparable across columns.",
-    ):
-        console.print(line, markup=False, highlight=False)
+    )
     for name, comparison in zip(names, comparisons, strict=True):
-        console.print(f"\n{name}: {sentences.verdict(comparison)}", markup=False, highlight=False)
+        _say(console, f"\n{name}: {sentences.verdict(comparison)}")
         if not comparison.is_finished:
-            console.print(
-                sentences.progress(comparison), style="bold", markup=False, highlight=False
-            )
+            _say(console, sentences.progress(comparison), style="bold")

@@ -45,19 +45,16 @@ def line_styles(comparison: Results) -> dict[str, tuple[str, str, str]]:
 
 def legend(comparison: Results) -> dict[str, tuple[str, str, str]]:
     """Return colour, SVG dashes and the corners of the marker, in a box of 10, of those trained."""
-    styles = line_styles(comparison)
-    return {
-        c.activation: (*styles[c.activation][:2], _corners(styles[c.activation][2]))
-        for c in comparison.trained
-    }
-
-
-def _corners(marker: str) -> str:
-    style = MarkerStyle(marker)
-    (polygon,) = style.get_path().transformed(style.get_transform()).to_polygons()
-    corners = np.asarray(polygon)
-    corners = 5 + 4 * corners / np.abs(corners).max()
-    return " ".join(f"{x:.1f},{10 - y:.1f}" for x, y in corners)  # the y of SVG points down
+    found = {}
+    for c in comparison.trained:
+        color, dashes, marker = line_styles(comparison)[c.activation]
+        style = MarkerStyle(marker)
+        (polygon,) = style.get_path().transformed(style.get_transform()).to_polygons()
+        corners = np.asarray(polygon)
+        corners = 5 + 4 * corners / np.abs(corners).max()
+        # The y of SVG points down.
+        found[c.activation] = color, dashes, " ".join(f"{x:.1f},{10 - y:.1f}" for x, y in corners)
+    return found
 
 
 def _line(comparison: Results, candidate: Candidate) -> dict[str, Any]:
@@ -78,13 +75,10 @@ def gradient_by_depth(comparison: Results, at: int, axes: Axes) -> Drawing:
         depth = np.arange(1, len(each) + 1)
         shown = np.where(each == 0, bottom, each)
         axes.plot(depth, shown, linewidth=1.6, **_line(comparison, c))
-        values += [
-            Value(float(place), y, f"{c.activation}, {place}: {gradient:.2g}", c.activation)
-            for place, y, gradient in zip(
-                depth.tolist(), shown.tolist(), each.tolist(), strict=True
-            )
-            if gradient >= 0
-        ]
+        for x, y, gradient in zip(depth.tolist(), shown.tolist(), each.tolist(), strict=True):
+            if gradient >= 0:
+                text = f"{c.activation}, {x}: {gradient:.2g}"
+                values.append(Value(float(x), y, text, c.activation))
         told.append(f"{c.activation} {fraction(median_reach(c.trials, at))}")
     axes.set_yscale("log")
     if any((each == 0).any() for each in by_name.values()):
@@ -109,29 +103,23 @@ def silent_and_score(comparison: Results, axes: Axes) -> Drawing:
     metric = comparison.task.metric
     scale = metric.scale
     values, told = [], []
+
+    def says(x: float, y: float) -> str:
+        return f"{percent(x / 100)} silent, {score_in_words(y / scale, metric)}"
+
     for c in comparison.trained:
         style = _line(comparison, c)
-        own = [(100 * silent(t, END), scale * t.test_score, t.seed) for t in c.trials]
-        x, y, _ = zip(*own, strict=True)
+        x = [100 * silent(trial, END) for trial in c.trials]
+        y = [scale * trial.test_score for trial in c.trials]
         options = {"color": style["color"], "gid": style["gid"], "linestyle": "none"}
         options["marker"] = line_styles(comparison)[c.activation][2]
         axes.plot(x, y, markersize=4.5, alpha=0.6, markeredgewidth=0, **options)
         middle = float(np.median(x)), float(np.median(y))
         axes.plot(*middle, markersize=9, fillstyle="none", markeredgewidth=2, **options)
-        values += [
-            Value(
-                a,
-                b,
-                f"{c.activation}, seed {seed}: {percent(a / 100)} silent, "
-                f"{score_in_words(b / scale, metric)}",
-                c.activation,
-            )
-            for a, b, seed in own
-        ]
-        told.append(
-            f"{c.activation} {percent(middle[0] / 100)} silent, "
-            f"{score_in_words(middle[1] / scale, metric)}"
-        )
+        for trial, a, b in zip(c.trials, x, y, strict=True):
+            text = f"{c.activation}, seed {trial.seed}: {says(a, b)}"
+            values.append(Value(a, b, text, c.activation))
+        told.append(f"{c.activation} {says(*middle)}")
     axes.set_title("silent units and score")
     axes.set_xlabel("units that never fire at the end (%)")
     axes.set_ylabel(f"test {with_unit(metric)}")
@@ -160,14 +148,10 @@ def slopes_by_layer(comparison: Results, axes: Axes) -> Drawing:
         )
         start = slopes(c.trials, START)
         axes.plot(place, start, color="#808080", linewidth=1, linestyle="--", gid=style["gid"])
-        values += [
-            Value(
-                float(p), m, f"{c.activation}, {name}: {m:.3f} ({a:.3f} to {b:.3f})", c.activation
-            )
-            for p, m, a, b, name in zip(
-                place, mean, low, high, names_of_slopes(c.trials[0]), strict=True
-            )
-        ]
+        names = names_of_slopes(c.trials[0])
+        for x, name, y, least, most in zip(place, names, mean, low, high, strict=True):
+            text = f"{c.activation}, {name}: {y:.3f} ({least:.3f} to {most:.3f})"
+            values.append(Value(float(x), y, text, c.activation))
         told.append(
             f"{c.activation} from {start.mean():.2f} on average to {mean.min():.2f} at the least "
             f"and {mean.max():.2f} at the most"
