@@ -16,17 +16,7 @@ from leakyrelu._compare.trial import Key
 from leakyrelu._errors import InputError
 from leakyrelu.activations import Activation, parse
 
-__all__ = [
-    "CANDIDATES",
-    "DEFAULT_ACTIVATIONS",
-    "PROTOCOL",
-    "SEEDS",
-    "Batch",
-    "Settings",
-    "batches",
-    "check_rope",
-    "make_settings",
-]
+__all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "check_rope", "make_settings"]
 
 DEFAULT_ACTIVATIONS = (
     "relu",
@@ -39,8 +29,8 @@ DEFAULT_ACTIVATIONS = (
     "silu",
 )
 
-CANDIDATES = ("activations", "learning_rates")  # fields of settings that may change later
-SEEDS = ("seeds", "asked")  # that may grow
+# Fields of settings that may change later, or grow.
+CAN_CHANGE = ("activations", "learning_rates", "seeds", "asked")
 PROTOCOL = 4
 DEPTH, WIDTH = 24, 32  # of the networks made here
 WHOLE = (int, np.integer)
@@ -100,13 +90,12 @@ class Settings:
         return cls(**{**fields, "activations": tuple(map(parse, fields["activations"]))})
 
     def _as_text(self) -> dict[str, Any]:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "activations": list(map(str, self.activations))}
+        return {**vars(self), "activations": list(map(str, self.activations))}
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers of a trial: not which others there are."""
-        return {n: v for n, v in self._as_text().items() if n not in (*CANDIDATES, *SEEDS)}
+        return {n: v for n, v in self._as_text().items() if n not in CAN_CHANGE}
 
     @property
     def planned(self) -> int:
@@ -221,18 +210,19 @@ def make_settings(
             f"seeds must be whole numbers from 0 to 2**32 - 1, at least one, but are {seeds}"
         )
     _refuse_repeats("seed", seeds)
+    counts = {"epochs": epochs, "batch_size": batch_size}
     if model is None:
         depth = DEPTH if depth is None else depth
-        width = WIDTH if width is None else width
+        counts = {"depth": depth, "width": WIDTH if width is None else width, **counts}
     elif depth is not None or width is not None:
         raise InputError(
             f"depth and width are for the built-in network, but the model is {model}; leave them "
             "out"
         )
-    shape = {} if model else {"depth": depth, "width": width}
-    for name, value in {**shape, "epochs": epochs, "batch size": batch_size}.items():
+    for name, value in counts.items():
         if not isinstance(value, WHOLE) or value < 1:
-            raise InputError(f"{name} is {value!r}, but must be a whole number, 1 or more")
+            told = name.replace("_", " ")
+            raise InputError(f"{told} is {value!r}, but must be a whole number, 1 or more")
     if isinstance(learning_rates, (int, float, str, np.number)):
         learning_rates = (learning_rates,)
     try:
@@ -248,14 +238,11 @@ def make_settings(
         data=data,
         activations=parsed,
         seeds=tuple(int(seed) for seed in seeds),
-        epochs=int(epochs),
         learning_rates=tuple(sorted(rates)),
-        batch_size=int(batch_size),
-        depth=None if depth is None else int(depth),
-        width=None if width is None else int(width),
         model=model,
         recipe=recipe,
         asked=(len(seeds),),
+        **{name: int(value) for name, value in counts.items()},
     )
 
 

@@ -126,7 +126,7 @@ def _differences(found: Results) -> str:
         basis += f"; differences up to {plain_difference(found.rope, metric)} count as none"
 
     def those(word: str) -> str:
-        names = []
+        names: list[str] = []
         for c in others:
             if c.verdict == word and c.difference:
                 end = by(c.difference, metric, unit=not names)

@@ -45,7 +45,7 @@ def line_styles(comparison: Results) -> dict[str, tuple[str, str, str]]:
 
 def legend(comparison: Results) -> dict[str, tuple[str, str, str]]:
     """Return colour, SVG dashes and the corners of the marker, in a box of 10, of those trained."""
-    found = {}
+    found: dict[str, tuple[str, str, str]] = {}
     for c in comparison.trained:
         color, dashes, marker = line_styles(comparison)[c.activation]
         style = MarkerStyle(marker)

@@ -62,7 +62,7 @@ def test_the_faster_is_chosen(monkeypatch):
 
 def test_stacks_fit_memory(monkeypatch):
     measured(monkeypatch, {1: 2.0, 4: 1.0, 5: 0.5})
-    alone = module._measure(experiment_of(), module._batch("relu", [(0.01, 0)], 1), False)[1]
+    alone = module._measure(experiment_of(), module.Batch("relu", (0.01,), (0,)), False)[1]
     monkeypatch.setattr(module, "_memory", lambda: 4.5 * alone / module.MEMORY_SHARE)
     assert calibrate(experiment_of(), KEYS).stack == 4
 

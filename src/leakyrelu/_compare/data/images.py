@@ -35,18 +35,9 @@ T = TypeVar("T")
 
 @dataclass
 class Images:
-    """Images of one size, and the decisions made in reading them.
+    """Images of one size, and the decisions made in reading them."""
 
-    Attributes
-    ----------
-    X : ndarray of uint8, shape (examples, channels, height, width)
-        One channel if all images are grey, else three.
-    y : ndarray of int64, shape (examples,)
-    classes : list of str
-    notes : list of str
-    """
-
-    X: npt.NDArray[np.uint8]
+    X: npt.NDArray[np.uint8]  # (examples, channels, height, width); one channel if all are grey
     y: npt.NDArray[np.int64]
     classes: list[str]
     notes: list[str]
@@ -56,36 +47,20 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     """Read a folder of images: its sub-folders, sorted by name, are the classes.
 
     Images may be nested deeper; hidden files are skipped. Images of different sizes are all resized
-    to the median width and height.
-
-    Parameters
-    ----------
-    directory : Path
-    bytes_a_value : int, default 1
-        Memory per pixel value in the array that is finally used.
-    progress : bool, default False
-        Show a progress bar.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two sub-folders, one has no images, a file can't be read, or the
-        images don't fit into this machine's memory.
-    OSError
-        If a folder can't be read.
+    to the median width and height. They must fit into memory, where each pixel value finally takes
+    `bytes_a_value`.
     """
     classes = _classes(directory)
     found: list[tuple[Path, int]] = []
     headers: list[tuple[tuple[int, int], str]] = []
-    others: list[Path] = []
+    others: list[str] = []
     files = [(path, i) for i, name in enumerate(classes) for path in _files(directory / name)]
     for path, label in tracked(files, "looking at images", progress):
-        header = _header(path)
-        if header is None:
-            others.append(path)
-        else:
+        if header := _header(path):
             found.append((path, label))
             headers.append(header)
+        else:
+            others.append(str(path))
     counts = Counter(label for _, label in found)
     for label, name in enumerate(classes):
         if not counts[label]:
@@ -96,7 +71,7 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     named = [f"{name} ({counts[label]:,})" for label, name in enumerate(classes)]
     notes = [f"Classes are the sub-folders: {_some(named)}."]
     if others:
-        notes.append(f"Skipped, not images: {_some([str(path) for path in others])}.")
+        notes.append(f"Skipped, not images: {_some(others)}.")
     sizes = sorted({size for size, _ in headers})
     width, height = (median_low(side) for side in zip(*(size for size, _ in headers), strict=True))
     if len(sizes) > 1:

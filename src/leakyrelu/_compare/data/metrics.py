@@ -32,18 +32,15 @@ _SHORT = {
     "auc": "roc_auc",
     "mcc": "matthews_corrcoef",
 }
-_IN_UNITS = {
-    "neg_mean_absolute_error",
-    "neg_root_mean_squared_error",
-    "neg_median_absolute_error",
-    "neg_max_error",
-}
 _SCALES = {
     "neg_mean_squared_error": "minus the error, in the target's unit squared; 0 is best",
     "neg_mean_absolute_percentage_error": "minus the error, as a fraction of the target",
     "matthews_corrcoef": "from -1 to 1",
     "positive_likelihood_ratio": "a ratio, 0 or more",
-    **dict.fromkeys(_IN_UNITS, "minus the error, in the target's unit; 0 is best"),
+    **{
+        f"neg_{error}_error": "minus the error, in the target's unit; 0 is best"
+        for error in ("mean_absolute", "root_mean_squared", "median_absolute", "max")
+    },
     **dict.fromkeys(("r2", "explained_variance"), "1 is best, 0 is predicting the mean, no unit"),
 }
 
@@ -177,7 +174,8 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
     ...
     leakyrelu.InputError: there is no metric 'f1_marco'; did you mean 'f1_macro'? ...
     """
-    known = [each for each in get_scorer_names() if not _is_of_clusters(each)]
+    modules = {each: get_scorer(each)._score_func.__module__ for each in get_scorer_names()}
+    known = [each for each, module in modules.items() if ".cluster." not in module]
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     short = plain.removesuffix("_score")
     for each in (plain, _SHORT.get(plain, ""), short, f"neg_{plain}", f"neg_{short}"):
@@ -192,10 +190,6 @@ def named_metric(name: str, loss: Any = None) -> NamedMetric:
         "log_loss, mae or rmse, or a function of outputs and targets (on the command line, "
         "module:function)"
     )
-
-
-def _is_of_clusters(name: str) -> bool:
-    return ".cluster." in get_scorer(name)._score_func.__module__
 
 
 def refuse_errors(metric: Any) -> None:
@@ -248,9 +242,8 @@ def check_metric(task: Task) -> None:
     try:
         metric.computed(_perfect(metric, targets), targets)
     except _RefusedError as error:
-        others = [f"{name}_{ending}" for ending in ("macro", "ovr")]
-        known = get_scorer_names()
-        hint = "".join(f"; use {other}" for other in others if other in known)
+        others = {f"{name}_macro", f"{name}_ovr"} & set(get_scorer_names())
+        hint = "".join(f"; use {other}" for other in sorted(others))
         raise InputError(f"metric {name} does not fit these targets: {error}{hint}") from error
     parameters = inspect.signature(metric._scorer._score_func).parameters
     is_of_one = len(task.classes) == 2 and "_" not in name.removeprefix("neg_")

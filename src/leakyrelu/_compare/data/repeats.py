@@ -64,23 +64,11 @@ def sized_for_a_split(groups: Numbers) -> bool:
 def grouped_split(
     groups: Numbers, labels: Numbers | None, size: int, seed: int
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Split rows so that each group is in one part.
+    """Split rows so that each group, numbered from 0 without gaps, is in one part.
 
-    Parameters
-    ----------
-    groups : ndarray
-        Group number of each row, from 0, without gaps.
-    labels : ndarray, optional
-        Class of each row; the split is stratified as far as groups allow.
-    size : int
-        Number of rows in the validation part, and in the test part.
-    seed : int
-
-    Returns
-    -------
-    tuple of ndarray
-        Rows of train, validation and test, equally many for all seeds: where no group fits, one is
-        cut, the rest of its rows left out, and as many training rows repeated.
+    The split is stratified as far as groups allow. Of validation and test rows there are `size`
+    each, of training rows equally many for all seeds: where no group fits, one is cut, the rest of
+    its rows left out, and as many training rows repeated.
     """
     draw = np.random.default_rng(seed)
     counts = np.bincount(groups)

@@ -48,28 +48,10 @@ def load_task(
     kind: Kind | None = None,
     drop: str | Sequence[str] = (),
 ) -> Task:
-    """Make a `Task` from the user's table.
+    """Make a `Task` from the user's table; the arguments are those of `leakyrelu.compare`.
 
-    Parameters
-    ----------
-    data : None, path, data frame or (X, y), default None
-        None means scikit-learn's handwritten digits. A path is read by
-        `leakyrelu._data.reading.read_table`. A data frame comes from pandas or any other library
-        that speaks Arrow, or is a dict of columns, a Hugging Face Dataset or a scikit-learn Bunch.
-    target : str, optional
-        The column to predict. Required except with ``(X, y)``.
-    kind : {"classification", "regression"}, optional
-        Inferred from the target by default: text, booleans and integers with up to 20
-        distinct values are classes, other numbers are regression.
-    drop : str or sequence of str, optional
-        Columns to leave out.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    InputError
-        If the data can't be trained on; the message says which column and how to fix it.
+    By default text, booleans and integers with up to 20 distinct values are classes, other numbers
+    are regression.
     """
     check_kind(kind)
     drop = [drop] if isinstance(drop, str) else list(drop)
@@ -107,11 +89,11 @@ def load_task(
 
 def refuse_two_parts(data: Any) -> None:
     """Refuse a train and a test part: each seed makes its own split."""
-    parts: tuple[Any, ...] = ()
+    parts: Sequence[Any] = ()
     if isinstance(data, dict) and {"train", "test", "validation"} & set(data):
-        parts = tuple(data.values())
+        parts = list(data.values())
     elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
-        parts = tuple(data)
+        parts = data
     columns = {tuple(_columns_of(part)) for part in parts}
     if len(parts) > 1 and all(map(_is_whole, parts)) and len(columns) == 1:
         raise InputError(TWO_PARTS)
@@ -198,18 +180,8 @@ def together(
 ) -> Numbers | None:
     """Return the groups that a split keeps together, if any, and add notes about them.
 
-    Parameters
-    ----------
-    X : ndarray or None
-        The examples: duplicates are kept together.
-    notes : list of str
-        Sentences are appended.
-    what : str
-        What to call the examples.
-    ids : ndarray, optional
-        A number for the person or thing that each example belongs to.
-    of : str, optional
-        The columns that `ids` come from.
+    These are duplicates in X, called `what`, and examples of the same person or thing: with the
+    same number in `ids`, which come from the columns `of`.
     """
     same = None if X is None else alike(X)
     either = joined(same, ids)
@@ -282,12 +254,8 @@ def _make_task(
         notes.append(f"The target {column.note}.")
     X, ids, of = _features(frame.iloc[rows], table, mark, notes)
     groups = together(X, notes, ids=ids, of=of)
-    task = Task(
-        *(table.name, found, X, target_values, classes, notes),
-        center=center,
-        scale=scale,
-        groups=groups,
-    )
+    about = table.name, found, X, target_values, classes, notes
+    task = Task(*about, center=center, scale=scale, groups=groups)
     if found == "classification" and not task.can_stratify:
         notes.append(TOO_RARE)
     return task
@@ -358,11 +326,8 @@ def _features(
 ) -> tuple[npt.NDArray[np.float32], Numbers | None, str]:
     """Turn every column into numbers, or refuse those that can't be.
 
-    Returns
-    -------
-    tuple
-        The features; a number for the person or thing that each row belongs to, if a column says
-        so; and the names of these columns.
+    Returns also a number for the person or thing that each row belongs to, if a column says so, and
+    the names of these columns.
     """
     features: list[npt.NDArray[np.float64]] = []
     refused: dict[str, str] = {}

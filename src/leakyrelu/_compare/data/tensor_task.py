@@ -42,23 +42,8 @@ def make_task(
 ) -> Task:
     """Make a `Task` from whatever the user gave: a table, or tensors as they are."""
     check_kind(kind)
-    own = named_metric(metric, loss) if isinstance(metric, str) else metric
-    refuse_errors(own)
-    task = _task_of(data, target, kind, loss, own, is_table, drop, progress)
-    check_metric(task)
-    return task
-
-
-def _task_of(
-    data: Any,
-    target: str | None,
-    kind: Kind | None,
-    loss: Callable[..., Any] | None,
-    metric: Callable[..., Any] | None,
-    is_table: bool,
-    drop: str | Sequence[str],
-    progress: bool,
-) -> Task:
+    metric = named_metric(metric, loss) if isinstance(metric, str) else metric
+    refuse_errors(metric)
     for name, function in (("loss", loss), ("metric", metric)):
         if isinstance(function, type):
             raise InputError(
@@ -69,11 +54,9 @@ def _task_of(
             raise InputError(
                 f"{name} should be a function of outputs and targets, not {function!r}"
             )
-    if isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
-        made: list[Any] = []
-        learn_changes(data, lambda: made.append(called(data, f"{name_of(data)}()")))
-        task = _task_of(made[0], target, kind, loss, metric, is_table, drop, progress)
-        return dataclasses.replace(task, name=name_of(data), source=data)
+    given = data
+    while isinstance(data, type) or (callable(data) and not hasattr(data, "__getitem__")):
+        data = _made_by(data)
     if not is_table and data is None:
         raise InputError(
             "a model was given without data; give (X, y), a data set, or the path of a table"
@@ -84,16 +67,28 @@ def _task_of(
                 f"target and drop are for tables, but {data} is a folder of images, one sub-folder "
                 "per class; leave them out"
             )
-        return _image_task(Path(data), kind, loss, metric, is_table, progress)
-    if is_table or _is_table(data, target):
+        task = _image_task(Path(data), kind, loss, metric, is_table, progress)
+    elif is_table or _is_table(data, target):
         task = load_task(data, target, kind, drop)
         scored = "custom" if loss and kind is None else task.kind
-        return dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
-    if target is not None:
+        task = dataclasses.replace(task, kind=scored, loss=loss, metric=metric)
+    elif target is not None:
         raise InputError(f"target {target!r} names a column, but data is not a table")
-    if drop:
+    elif drop:
         raise InputError(f"drop {drop!r} names columns, but data is not a table")
-    return tensor_task(data, kind, loss, metric, progress=progress)
+    else:
+        task = tensor_task(data, kind, loss, metric, progress=progress)
+    if given is not data:
+        task = dataclasses.replace(task, name=name_of(given), source=given)
+    check_metric(task)
+    return task
+
+
+def _made_by(function: Callable[[], Any]) -> Any:
+    """Return what a function of the user makes; later hashes exclude what changes in it."""
+    made: list[Any] = []
+    learn_changes(function, lambda: made.append(called(function, f"{name_of(function)}()")))
+    return made[0]
 
 
 def _image_task(
@@ -138,23 +133,8 @@ def tensor_task(
 ) -> Task:
     """Make a `Task` from tensors, arrays or a data set; the model gets the examples as they are.
 
-    Parameters
-    ----------
-    data : (X, y) or map-style data set
-        Arrays or tensors of shape (examples, ...); float64 and uint8 become float32. Or an object
-        with ``len`` and items ``(x, y)``, which are read on demand; a
-        `torch.utils.data.DataLoader` stands for its data set.
-    kind : {"classification", "regression"}, optional
-        What is scored. By default classification if the targets are integers, else regression;
-        with your own loss, minus that loss.
-    loss, metric : callable, optional
-    progress : bool, default False
-        Show a progress bar while the targets of a data set are read.
-
-    Raises
-    ------
-    InputError
-        If the data can't be trained on.
+    A `torch.utils.data.DataLoader` stands for its data set, whose items are read on demand. Integer
+    targets are classes unless `kind` says otherwise.
     """
     if isinstance(data, DataLoader):
         data = data.dataset
@@ -162,13 +142,14 @@ def tensor_task(
         data = data["data"], data["target"]  # a scikit-learn Bunch
     refuse_two_parts(data)
     X, y = _parts(data, progress)
+    y = y.astype(np.float32 if y.dtype.kind == "f" else np.int64)
     if len(y) < LEAST_EXAMPLES:
         raise InputError(
             f"{len(y)} examples are too few to split three ways; give at least {LEAST_EXAMPLES}"
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise InputError("the targets have NaN or infinite values; drop these examples")
-    is_whole = y.dtype.kind in "iub"
+    is_whole = y.dtype.kind == "i"
     if kind is None:
         kind = "custom" if loss else "classification" if is_whole else "regression"
     notes = []
@@ -197,15 +178,8 @@ def tensor_task(
             raise InputError("the targets have only one class, so there is nothing to learn")
     elif kind == "regression":
         y = y.astype(np.float32)
-    held = X if isinstance(X, np.ndarray) else _held(X, "inputs")
-    groups = together(held, notes, "examples")
-    task = Task(
-        *(name, kind, X, y, classes, notes),
-        is_table=False,
-        loss=loss,
-        metric=metric,
-        groups=groups,
-    )
+    groups = together(X if isinstance(X, np.ndarray) else _held(X, "inputs"), notes, "examples")
+    task = Task(name, kind, X, y, classes, notes, False, loss, metric, groups=groups)
     if kind == "classification" and y.ndim == 1 and not task.can_stratify:
         notes.append(TOO_RARE)
     return task
@@ -216,7 +190,7 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
         X, y = (_array(part, name) for part, name in zip(data, "Xy", strict=True))
         if len(X) != len(y):
             raise InputError(f"X has {len(X)} examples, but y has {len(y)}; give as many of each")
-        return X, _targets(y)
+        return X, y
     if isinstance(data, (torch.Tensor, np.ndarray)):
         raise InputError(
             f"data is one array of shape {tuple(data.shape)}, without targets; give (X, y)"
@@ -230,10 +204,8 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
             "(examples, ...), or a data set with len() and items (x, y)"
         )
     examples = called(lambda: len(data), "len() of the data set")
-    held = _held_targets(data, examples)
-    if held is not None:
-        y = held
-    else:
+    y = _held_targets(data, examples)
+    if y is None:
         rows = tracked(range(examples), "reading the targets of the data set", progress)
         targets = [_target_of(data, row) for row in rows]
         if len({target.shape for target in targets}) > 1:
@@ -246,7 +218,7 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
             f"the targets of the data set are not numbers, but values such as {str(y.flat[0])!r}; "
             "give class indices, 0 and up"
         )
-    return data, _targets(y)
+    return data, y
 
 
 def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | None:
@@ -318,7 +290,3 @@ def _array(part: Any, name: str) -> npt.NDArray[Any]:
         )
     # float64 is NumPy's default, but few models take it.
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else None)
-
-
-def _targets(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return y.astype(np.float32 if y.dtype.kind == "f" else np.int64)

@@ -21,7 +21,7 @@ from leakyrelu._compare.training.stackable import reason_against
 from leakyrelu._compare.training.train import Experiment, Training
 from leakyrelu._compare.trial import Key
 from leakyrelu._errors import InputError
-from leakyrelu.activations import Activation
+from leakyrelu.treatment._places import replaced_modules
 
 __all__ = ["Way", "calibrate", "seconds_a_step", "told"]
 
@@ -32,10 +32,7 @@ STACKS_GAIN = 0.9  # a stack slower than this fraction of the time alone is not 
 MEMORY_SHARE = 0.25  # of the available memory, for what trains at once
 # Where Linux states a container's memory limit (cgroups, version 2 and 1), and what is assumed if
 # the memory is unknown.
-CONTAINER_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
+CONTAINER_LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 UNKNOWN_MEMORY = 4 << 30
 
 
@@ -94,9 +91,13 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     """
     activation = keys[0][0]
     each = sorted((rate, seed) for other, rate, seed in keys if other == activation)
+
+    def batch(size: int) -> Batch:
+        return Batch(activation, *zip(*each[:size], strict=True))
+
     try:
-        _look_before(experiment, _batch(activation, each, 1))
-        alone, memory = _measure(experiment, _batch(activation, each, 1), stacked=False)
+        _look_before(experiment, batch(1))
+        alone, memory = _measure(experiment, batch(1), stacked=False)
     except Exception as error:  # whatever the user's own code raises
         what, task = experiment.recipe.name or "the network", experiment.task
         has_whole = task.loss is not None and task.y.dtype.kind == "i"
@@ -109,7 +110,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
     for size in [*(size for size in STACKS if size < len(each)), len(each)]:
         if best.note or not 1 < size <= most:
             break
-        seconds, _ = _measure(experiment, _batch(activation, each, size), stacked=True)
+        seconds, _ = _measure(experiment, batch(size), stacked=True)
         if seconds < (STACKS_GAIN if best.stack == 1 else 1.0) * best.seconds:
             best = Way(size, seconds, alone)
         elif seconds > 1.5 * best.seconds:
@@ -122,7 +123,7 @@ def _look_before(experiment: Experiment, batch: Batch) -> None:
     with kept_generators():
         training = Training(experiment, batch, stacked=False)
         own = training.networks
-        swapped = own.swapped if isinstance(own, SingleModel) else {}
+        swapped = replaced_modules(own.model) if isinstance(own, SingleModel) else {}
         called: set[str] = set()
         for name, module in swapped.items():
             module.register_forward_hook(lambda *_, name=name: called.add(name))
@@ -148,11 +149,6 @@ def told(error: BaseException) -> str:
     """Describe in one line what the user's code raised; an InputError already is a sentence."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
-
-
-def _batch(activation: Activation, each: Sequence[tuple[float, int]], size: int) -> Batch:
-    rates, seeds = zip(*each[:size], strict=True)
-    return Batch(activation, rates, seeds)
 
 
 def seconds_a_step(experiment: Experiment, batch: Batch, stacked: bool) -> float:

@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -182,18 +182,12 @@ def _on_worker(
 def _user_code_sent_along() -> Iterator[None]:
     """Pickle functions and classes of the user's modules with their code, not by name."""
     before = cloudpickle.list_registry_pickle_by_value()
-    added = [
-        module
-        for name, module in list(sys.modules.items())
-        if name not in before and _is_users(name, module)
-    ]
-    for module in added:
-        cloudpickle.register_pickle_by_value(module)
-    try:
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            if name not in before and _is_users(name, module):
+                cloudpickle.register_pickle_by_value(module)
+                stack.callback(cloudpickle.unregister_pickle_by_value, module)
         yield
-    finally:
-        for module in added:
-            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_users(name: str, module: ModuleType) -> bool:

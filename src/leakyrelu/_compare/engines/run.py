@@ -47,14 +47,20 @@ def run(
     keys = next_keys()
     if not keys:
         return
-    with closing(_engine(engine, experiment, _ahead(settings, keys), listener, address)) as workers:
+    ahead = _ahead(settings, keys)
+    if engine == "ray":
+        from leakyrelu._compare.engines.ray import RayEngine  # needs Ray
+
+        chosen: Engine = RayEngine(experiment, ahead, address)
+    else:
+        chosen = LocalEngine(experiment, ahead, listener)
+    with closing(chosen) as workers:
         way = workers.way
         listener.trainer_chosen(str(way))
         store.note("trainer", str(way))
         while keys:
             most = max(1, min(way.stack, len(keys) // way.workers))  # no worker should be idle
-            results = workers.train(batches(keys, most))
-            with closing(results):
+            with closing(workers.train(batches(keys, most))) as results:
                 for batch, trials in results:
                     store.add(trials)
                     listener.batch_finished(batch, trials)
@@ -70,17 +76,3 @@ def _ahead(settings: Settings, keys: Sequence[Key]) -> list[Key]:
     specs = dict.fromkeys(spec for spec, _, _ in keys)
     seeds = settings.seeds[: looks(len(settings.seeds), settings.asked)[0]]
     return list(itertools.product(specs, settings.learning_rates, seeds))
-
-
-def _engine(
-    name: EngineName,
-    experiment: Experiment,
-    keys: Sequence[Key],
-    listener: Listener,
-    address: str | None,
-) -> Engine:
-    if name == "ray":
-        from leakyrelu._compare.engines.ray import RayEngine  # needs Ray
-
-        return RayEngine(experiment, keys, address)
-    return LocalEngine(experiment, keys, listener)

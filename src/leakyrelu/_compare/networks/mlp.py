@@ -52,7 +52,7 @@ class Networks(Protocol):
         """Return what an optimizer updates, for some of the networks."""
 
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
-        """Compute the gradients of a batch."""
+        """Compute the gradients of each network's own mean loss of a batch."""
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Compute outputs, in evaluation mode."""
@@ -135,12 +135,10 @@ class StackedMLP:
                 slope.fill_(activation.parameters[0])
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer updates, for some of the networks."""
         slopes = [self._slopes.of(own)] if self.slopes else []
         return Parameters([self._matrices.of(own)], slopes)
 
     def differentiate(self, x: torch.Tensor, y: torch.Tensor, loss_of: LossOfEach) -> None:
-        """Compute the gradients of each network's own mean loss."""
         self.training = True
         if self.activation.name == "rrelu":
             self.draw_slopes()
@@ -157,12 +155,10 @@ class StackedMLP:
         self._seeds = torch.stack(seeds, dim=1).tolist()
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute outputs, in evaluation mode."""
         self.training = False
         return self(x)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, share of units that never fire, gradients and slopes of each network."""
         self.training = False
         hidden = len(self.weights) - 1
         counts = [FiringCounts(unit_axes=(0, 2), example_axis=1) for _ in range(hidden)]
@@ -178,14 +174,8 @@ class StackedMLP:
         size = torch.stack([g.square().mean((1, 2)).sqrt() for g in gradients], dim=1)
         slopes = torch.cat([*(s.detach() for s in self.slopes), torch.zeros(len(size), 0)], dim=1)
         layers = [str(layer + 1) for layer in range(hidden)]
-        each = zip(
-            (total / examples).tolist(),
-            never_fired.tolist(),
-            size.tolist(),
-            slopes.tolist(),
-            strict=True,
-        )
-        return [Look(*of_one, layers) for of_one in each]
+        found = [each.tolist() for each in (total / examples, never_fired, size, slopes)]
+        return [Look(*of_one, layers) for of_one in zip(*found, strict=True)]
 
     def __call__(
         self, x: torch.Tensor, observe: Callable[[int, torch.Tensor], None] | None = None

@@ -24,13 +24,12 @@ from leakyrelu._errors import InputError
 from leakyrelu._trace.calls import Call, CallTracer
 from leakyrelu.activations import Activation
 from leakyrelu.health._counts import FiringCounts
-from leakyrelu.treatment._places import replaced_modules
 
 __all__ = ["ModelStack", "SingleModel"]
 
 
 def _noise_seed(seed: int) -> int:
-    """Return the seed of randomness in training, such as dropout."""
+    """Return the seed of what is random in training, such as dropout."""
     return generator_for(seed, "noise").initial_seed()
 
 
@@ -86,13 +85,7 @@ class SingleModel:
         self.model = recipe.build(activation, seed)
         seed_generators(_noise_seed(seed))
 
-    @property
-    def swapped(self) -> dict[str, nn.Module]:
-        """The modules of the compared activation, by name."""
-        return replaced_modules(self.model)
-
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer updates: weights, and slopes of PReLU."""
         slopes = set(_slopes_of(self.model))
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         return Parameters(
@@ -101,13 +94,11 @@ class SingleModel:
         )
 
     def differentiate(self, x: Tensor, y: Tensor, loss_of: LossOfEach) -> None:
-        """Compute the gradients."""
         self.model.train()
         self.model.zero_grad()
         loss_of(self._compute(x), y).sum().backward()  # type: ignore[no-untyped-call]
 
     def predict(self, x: Tensor) -> Tensor:
-        """Compute outputs, in evaluation mode."""
         self.model.eval()
         return self._compute(x)
 
@@ -121,7 +112,6 @@ class SingleModel:
         return output.unsqueeze(0)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, share of units that never fire, gradients and slopes."""
         return [_look_at(self.model, batches, 0, loss_of)]
 
 
@@ -147,7 +137,6 @@ class ModelStack:
         self._stepped_on: list[tuple[str, slice, Tensor]] = []
 
     def parameters(self, own: slice) -> Parameters:
-        """Return what an optimizer updates, for some networks: weights, and slopes of PReLU."""
         slopes = _slopes_of(self._model)
         found = Parameters([], [])
         for name, parameter in self._parameters.items():
@@ -170,7 +159,6 @@ class ModelStack:
         return output
 
     def differentiate(self, x: Tensor, y: Tensor, loss_of: LossOfEach) -> None:
-        """Compute the gradients of each network's own mean loss."""
         self._model.train()
         loss = loss_of(self._compute(x), y).sum()
         found = torch.autograd.grad(loss, list(self._parameters.values()), allow_unused=True)
@@ -181,12 +169,10 @@ class ModelStack:
             part.grad = None if gradient is None else gradient[own].contiguous()
 
     def predict(self, x: Tensor) -> Tensor:
-        """Compute outputs of each network, in evaluation mode."""
         self._model.eval()
         return self._compute(x)
 
     def look(self, batches: Batches, loss_of: LossOfEach) -> list[Look]:
-        """Return loss, share of units that never fire, gradients and slopes of each network."""
         looks = []
         for network in range(len(self._noise)):
             stacked = self._parameters | self._rest

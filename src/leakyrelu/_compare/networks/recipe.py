@@ -125,13 +125,12 @@ def _refuse_if_asking(role: str, own: Any) -> None:
     """Refuse an object, or a class, whose step() has required arguments."""
     if not hasattr(own, "step"):
         return
-    parameters = inspect.signature(own.step).parameters.values()
     needed = [
         p.name
-        for p in parameters
+        for p in inspect.signature(own.step).parameters.values()
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if p.name != "self"
     ]
-    needed = [name for name in needed if name != "self"]
     if needed:
         name = getattr(own, "__name__", type(own).__name__)
         raise InputError(
@@ -172,13 +171,7 @@ _EXAMPLES = {
 def make_recipe(
     model: Any, optimizer: Callable[..., Any] | None, schedule: Callable[..., Any] | None
 ) -> Recipe:
-    """Check what the user gives, and make a `Recipe` from it.
-
-    Raises
-    ------
-    InputError
-        If the model can't be made, or has no activation to compare.
-    """
+    """Check what the user gives, and make a `Recipe` from it."""
     given = {"model": model, "optimizer": optimizer, "schedule": schedule}
     if isinstance(model, nn.Module):
         raise InputError(
@@ -220,28 +213,26 @@ def make_recipe(
 
 def _beginnings(recipe: Recipe) -> Iterator[str]:
     """Note initial weights that do not depend on the seed as they should."""
-    first, again, other = (_state(recipe.make(seed)) for seed in (0, 0, 1))
-    changing = [name for name, value in first.items() if not _is_same(value, again.get(name))]
-    if changing:
+    models = [recipe.make(seed) for seed in (0, 0, 1)]
+    first, again, other = (
+        {**dict(m.named_parameters()), **dict(m.named_buffers())} for m in models
+    )
+
+    def changes(name: str, other: dict[str, torch.Tensor]) -> bool:
+        return name not in other or not torch.equal(first[name], other[name])
+
+    if changing := [name for name in first if changes(name, again)]:
         yield (
             f"{recipe.name}() is not reproducible: {changing[0]}, for example, differs between "
             "calls with the same seed, so networks with the same seed are not paired in it. Draw "
             "from the global generators of PyTorch, NumPy or Python, which are seeded before each "
             "call."
         )
-    elif first and all(_is_same(value, other.get(name)) for name, value in first.items()):
+    elif first and not any(changes(name, other) for name in first):
         yield (
             f"{recipe.name}() starts from the same weights for every seed (does it load weights or "
             "call torch.manual_seed()?): seeds differ only in split, order and dropout."
         )
-
-
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return dict(model.named_parameters()) | dict(model.named_buffers())
-
-
-def _is_same(one: torch.Tensor, other: torch.Tensor | None) -> bool:
-    return other is not None and torch.equal(one, other)
 
 
 def fingerprint(task: Task, recipe: Recipe) -> str | None:

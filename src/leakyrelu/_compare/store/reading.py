@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -12,7 +13,7 @@ import tempfile
 import types
 import typing
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,15 +117,16 @@ def entries(connection: sqlite3.Connection) -> tuple[Settings, TaskInfo, dict[st
 def trials(connection: sqlite3.Connection, metric: Metric) -> tuple[list[Trial], list[str]]:
     """Read every finished trial, and name those that are not what was stored."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    results = "" if version == WITHOUT_RESULTS else "results, "
+    names = [field.name for field in dataclasses.fields(Trial)]  # as the columns, in their order
+    if version == WITHOUT_RESULTS:
+        names.remove("results")
     rows = connection.execute(
-        "SELECT activation, learning_rate, seed, validation_score, test_score, seconds, layers,"
-        f" history, undefined, {results}checksum FROM trial"
-        " ORDER BY learning_rate, activation, seed"
+        f"SELECT {', '.join(names)}, checksum FROM trial ORDER BY learning_rate, activation, seed"
     )
     whole, damaged = [], []
     for *values, stored in rows:
-        trial = _trial(*values) if checksum(*values) == stored else None
+        is_whole = checksum(*values) == stored
+        trial = _trial(dict(zip(names, values, strict=True))) if is_whole else None
         if trial is not None and is_possible(trial, metric):
             whole.append(trial)
         else:
@@ -133,32 +135,14 @@ def trials(connection: sqlite3.Connection, metric: Metric) -> tuple[list[Trial],
     return whole, damaged
 
 
-def _trial(
-    activation: str,
-    learning_rate: float,
-    seed: int,
-    validation_score: float | None,
-    test_score: float | None,
-    seconds: float,
-    layers: str,
-    history: str,
-    undefined: int,
-    results: bytes = b"",
-) -> Trial:
-    return _whole(
-        Trial(
-            parse(activation),
-            learning_rate,
-            seed,
-            math.nan if validation_score is None else validation_score,
-            math.nan if test_score is None else test_score,
-            seconds,
-            json.loads(layers),
-            [_whole(Checkpoint(**fields)) for fields in json.loads(history)],
-            bool(undefined),
-            results,
-        )
-    )
+def _trial(row: dict[str, Any]) -> Trial:
+    for name in ("validation_score", "test_score"):
+        row[name] = math.nan if row[name] is None else row[name]
+    row["activation"] = parse(row["activation"])
+    row["layers"] = json.loads(row["layers"])
+    row["history"] = [_whole(Checkpoint(**fields)) for fields in json.loads(row["history"])]
+    row["undefined"] = bool(row["undefined"])
+    return _whole(Trial(**row))
 
 
 def any_text(text: bytes) -> str:
@@ -191,10 +175,6 @@ def _check_header(file: Path) -> None:
         )
 
 
-def _damaged(file: Path) -> str:
-    return f"{file} is damaged: its contents don't match their checksums; {_KEPT}"
-
-
 def _whole(found: T) -> T:
     """Return a dataclass; raise if a field is not of its type."""
     of: type = type(found)
@@ -203,9 +183,7 @@ def _whole(found: T) -> T:
     return found
 
 
-@functools.cache
-def _fields(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+_fields = functools.cache(typing.get_type_hints)
 
 
 def _of_type(value: T, kind: Any) -> T:
@@ -235,29 +213,27 @@ def _of_type(value: T, kind: Any) -> T:
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     """Open a file for reading, or a copy of it if a killed process left a transaction open."""
     try:
-        if _beside(file, "-wal").exists() or not _is_readable(file):
-            with tempfile.TemporaryDirectory() as folder:
+        with ExitStack() as stack:
+            if Path(f"{file}-wal").exists() or not _is_readable(file):
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
                 for ending in ("", "-journal", "-wal"):
-                    if _beside(file, ending).exists():
-                        shutil.copyfile(_beside(file, ending), Path(folder, FILE_NAME + ending))
-                with closing(sqlite3.connect(Path(folder, FILE_NAME))) as connection:
-                    connection.text_factory = any_text
-                    yield connection
-        else:
-            with closing(_read_only(file)) as connection:
-                connection.text_factory = any_text
-                yield connection
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # such as a missing column
-            raise InputError(_damaged(file)) from error
-        raise OSError(f"{file} can't be read: {error}") from error
+                    if Path(f"{file}{ending}").exists():
+                        shutil.copyfile(f"{file}{ending}", Path(folder, FILE_NAME + ending))
+                connection = sqlite3.connect(Path(folder, FILE_NAME))
+            else:
+                connection = _read_only(file)
+            stack.enter_context(closing(connection))
+            connection.text_factory = any_text
+            yield connection
     # Damaged entries can be of any type.
     except (sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(_damaged(file)) from error
-
-
-def _beside(file: Path, ending: str) -> Path:
-    return file.with_name(file.name + ending)
+        if isinstance(error, sqlite3.OperationalError) and (
+            error.sqlite_errorcode != sqlite3.SQLITE_ERROR  # such as a missing column
+        ):
+            raise OSError(f"{file} can't be read: {error}") from error
+        raise InputError(
+            f"{file} is damaged: its contents don't match their checksums; {_KEPT}"
+        ) from error
 
 
 def _read_only(file: Path) -> sqlite3.Connection:

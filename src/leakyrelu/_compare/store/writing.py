@@ -8,11 +8,10 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from leakyrelu._compare.data.task import TaskInfo
-from leakyrelu._compare.settings import CANDIDATES, SEEDS, Settings
+from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.store import reading
 from leakyrelu._compare.store.reading import BEGAN_WITH, FILE_NAME
 from leakyrelu._compare.trial import Trial, is_possible
@@ -125,8 +124,7 @@ class Store:
         if self._settings == stored:
             return
         if trials and self._settings.candidates != stored.candidates:
-            began = self.environment.get(BEGAN_WITH) or stored.candidates
-            self._put("environment", json.dumps({**self.environment, BEGAN_WITH: began}))
+            self._note(BEGAN_WITH, self.environment.get(BEGAN_WITH) or stored.candidates)
         self._put("settings", self._settings.to_json())
 
     def _leave_out_what_is_damaged(self) -> None:
@@ -134,16 +132,16 @@ class Store:
         if self.damaged:
             self._connection.execute("DELETE FROM trial")
             self._insert(whole)
-            damaged = "; ".join(self.damaged)
-            self._put("environment", json.dumps({**self.environment, "damaged": damaged}))
+            self._note("damaged", "; ".join(self.damaged))
 
     def _note_other_versions(self) -> None:
-        known = self.environment
         for name, version in self._versions.items():
-            if version not in known.get(name, version).split(reading.THEN):
-                known[name] += f"{reading.THEN}{version}"
-        if known != self.environment:
-            self._put("environment", json.dumps(known))
+            known = self.environment.get(name, version)
+            if version not in known.split(reading.THEN):
+                self._note(name, f"{known}{reading.THEN}{version}")
+
+    def _note(self, name: str, text: str) -> None:
+        self._put("environment", json.dumps({**self.environment, name: text}))
 
     def _put(self, key: str, value: str) -> None:
         row = key, value, reading.checksum(key, value)
@@ -160,12 +158,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     @property
@@ -193,7 +186,7 @@ class Store:
         """
         try:
             with self._connection:
-                self._put("environment", json.dumps({**self.environment, name: text}))
+                self._note(name, text)
         except sqlite3.Error as error:
             raise OSError(f"{self.directory} can't be written to: {error}") from error
 
@@ -279,21 +272,12 @@ def _open(directory: Path) -> sqlite3.Connection:
 
 def _changes(stored: Settings, asked: Settings) -> list[str]:
     """List what differs: ``epochs 20, not 30``."""
-    changes = []
-    for field in dataclasses.fields(Settings):
-        if field.name in (*CANDIDATES, *SEEDS):
-            continue
-        before, after = getattr(stored, field.name), getattr(asked, field.name)
-        if before == after:
-            continue
-        name = field.name.replace("_", " ")
-        if field.name == "data":
-            changes.append("other data")
-        elif field.name == "recipe":
-            changes.append("another model, loss, metric, optimizer or schedule, or its code")
-        else:
-            shown = [
-                ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (before, after)
-            ]
-            changes.append(f"{name} {shown[0]}, not {shown[1]}")
-    return changes
+    hashed = {
+        "data": "other data",
+        "recipe": "another model, loss, metric, optimizer or schedule, or its code",
+    }
+    return [
+        hashed.get(name) or f"{name.replace('_', ' ')} {before}, not {asked.identity[name]}"
+        for name, before in stored.identity.items()
+        if before != asked.identity[name]
+    ]

@@ -49,11 +49,9 @@ def aligned(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     shapes = [tuple(size for size in shape if size != 1) for shape in (found, wanted)]
     if shapes[0] == shapes[1]:
         shape = min(found, wanted, key=len) if len(found) != len(wanted) else shapes[0]
-        return outputs.reshape(*outputs.shape[:2], *shape), targets.reshape(
-            *targets.shape[:2], *shape
-        )
-    if not targets.is_floating_point() and wanted == (1, *found[1:]):
-        return outputs, targets.squeeze(2)
+        outputs, targets = (x.reshape(*x.shape[:2], *shape) for x in (outputs, targets))
+    elif not targets.is_floating_point() and wanted == (1, *found[1:]):
+        targets = targets.squeeze(2)
     return outputs, targets
 
 
@@ -269,14 +267,8 @@ class Judge:
         """Return what each example adds to the score of each network; the mean is the score.
 
         Of accuracy it is whether the example is right, and of several positions the share of them
-        that is. Of what is no mean over examples it is their `influence`.
-
-        Parameters
-        ----------
-        numbers : ndarray, shape (networks, examples)
-            By which examples are left out in blocks: of their rows, or their groups.
-        scores : sequence of float
-            Of the networks; where one is NaN, nothing is known of its examples.
+        that is. Of what is no mean over examples it is their `influence`; by their `numbers`, of
+        rows or groups, they are left out in blocks. Where a score is NaN, nothing is known.
         """
         if self._each and self._task.kind == "classification":
             right, counts = (torch.cat(part, 1).numpy() for part in zip(*self._each, strict=True))
@@ -307,11 +299,7 @@ class Judge:
         if self._each:
             errors = torch.cat([square for (square,) in self._each], 1)[network]
             y = torch.cat(self._targets, 1)[network].double().reshape(len(errors), -1)
-
-            def r2(kept: Tensor) -> Tensor:
-                return 1 - errors[kept].mean() / y[kept].var(0, correction=0).mean()
-
-            return r2
+            return lambda kept: 1 - errors[kept].mean() / y[kept].var(0, correction=0).mean()
         outputs, targets = (torch.cat(p, 1)[network] for p in (self._outputs, self._targets))
         if self._task.metric is not None:
             return lambda kept: self._measured(outputs[kept], targets[kept])

@@ -28,17 +28,10 @@ _OF_ANY_MODULE = set(vars(nn.Module()))
 def reason_against(
     experiment: Experiment, activation: Activation, each: Sequence[tuple[float, int]]
 ) -> str:
-    """Say why networks can't be trained as a stack; empty if they can.
+    """Say why networks of these learning rates and seeds can't be a stack; empty if they can.
 
     With the user's own model or loss, two networks are trained for a few steps, as a stack and
     each alone.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    activation : Activation
-    each : sequence of (float, int)
-        Learning rates and seeds.
     """
     rate, seed = each[0]
     with kept_generators():  # from which a single network draws
@@ -61,7 +54,8 @@ def _difference_in_training(
     attributes: list[dict[str, Any]] = []
     if experiment.recipe.model is not None:
         models = [experiment.recipe.build(activation, seed) for seed in seeds]
-        if any(map(_has_hooks, models)):
+        hooks = "_backward_hooks", "_post_accumulate_grad_hooks"
+        if any(getattr(p, hook, None) for m in models for p in m.parameters() for hook in hooks):
             return "its parameters have hooks"
         attributes = list(map(_attributes, models))
         if name := _difference(*attributes):
@@ -97,11 +91,6 @@ def _difference_in_training(
     return ""
 
 
-def _has_hooks(model: nn.Module) -> bool:
-    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return any(getattr(p, name, None) for p in model.parameters() for name in hooks)
-
-
 def _attributes(model: nn.Module) -> dict[str, Any]:
     """Return the numbers that a model keeps besides its parameters and buffers."""
     found: dict[str, Any] = {}
@@ -109,23 +98,18 @@ def _attributes(model: nn.Module) -> dict[str, Any]:
         for key, value in vars(module).items():
             if key in _OF_ANY_MODULE or isinstance(value, nn.Parameter):
                 continue
-            if isinstance(value, Tensor):
-                found[f"{path}.{key}".lstrip(".")] = value.detach().clone().numpy()
-            elif isinstance(value, (bool, int, float, str, np.ndarray)):
+            value = value.detach() if isinstance(value, Tensor) else value
+            if isinstance(value, (Tensor, bool, int, float, str, np.ndarray)):
                 found[f"{path}.{key}".lstrip(".")] = np.array(value)
     return found
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
     """Return the name of the first difference; empty if there is none."""
-    return next(
-        (
-            name
-            for name in one | other
-            if name not in one or name not in other or not np.array_equal(one[name], other[name])
-        ),
-        "",
-    )
+    for name in one | other:
+        if name not in one or name not in other or not np.array_equal(one[name], other[name]):
+            return name
+    return ""
 
 
 def _gradients(training: Training, network: int | None = None) -> list[Tensor]:

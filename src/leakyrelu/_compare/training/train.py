@@ -185,21 +185,10 @@ def train(
     on_epoch: Callable[[int, float], None] | None = None,
     pace: Pace | None = None,
 ) -> list[Trial]:
-    """Train all trials of a batch.
+    """Train all trials of a batch, and return them in its order.
 
-    Parameters
-    ----------
-    experiment, batch, stacked
-        See `Training`.
-    on_epoch : callable, optional
-        Called with the epoch just finished and the mean validation score known by then.
-    pace : Pace, optional
-        Adjusts the number of threads to how long steps take. By default it is not changed.
-
-    Returns
-    -------
-    list of Trial
-        In the order of the batch.
+    `on_epoch` is called with the epoch just finished and the mean validation score known by then;
+    `pace` adjusts the number of threads to how long steps take.
     """
     start = time.perf_counter()
     epochs = experiment.settings.epochs
@@ -234,12 +223,6 @@ def train(
         all_losses = look.loss, validation_losses[network], test_losses[network]
         all_scores = history[-1].validation_score, test_scores[network]
         is_undefined = math.isfinite(sum(all_losses)) and not math.isfinite(sum(all_scores))
-        name = batch.activation, rate, seed
-        found.append(
-            Trial(
-                *(*name, *all_scores, seconds, look.layers, history),
-                undefined=is_undefined,
-                results=results[network],
-            )
-        )
+        trained = *all_scores, seconds, look.layers, history, is_undefined, results[network]
+        found.append(Trial(batch.activation, rate, seed, *trained))
     return found
