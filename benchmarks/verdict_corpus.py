@@ -109,11 +109,7 @@ OTHERS = (  # and not on these
     Law("series", "pattern", 300, 2, 16, 8, (0.01,), features=16, convolution=True),
 )
 # The same again, more of it, from another source.
-AGAIN = tuple(
-    replace(law, name=f"{law.name}-again", experiments=140, seed=1)
-    for law in OTHERS
-    if law.name in ("stuck", "series")
-)
+AGAIN = tuple(replace(law, name=f"{law.name}-again", experiments=140, seed=1) for law in OTHERS)
 LAWS = {law.name: law for law in (*TUNED, *OTHERS, *AGAIN)}
 
 

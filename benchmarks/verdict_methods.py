@@ -112,6 +112,13 @@ class Pairs:
         error = math.sqrt(spread * (1 / trainings + shared))
         return Difference(float(each.mean()), error, trainings - 1)
 
+    def least_spread(self, candidates: Sequence[int], trainings: int) -> float:
+        """Return what the variance between trainings is taken for at least."""
+        reference, *others = candidates
+        return crossed.least_spread(
+            self._scores[others, :trainings] - self._scores[reference, :trainings]
+        )
+
     def claims(
         self,
         method: str,
@@ -125,8 +132,7 @@ class Pairs:
         reference, *others = candidates
         each = []
         for n in looks or looks_of(method, planned):
-            scores = self._scores[others, :n] - self._scores[reference, :n]
-            least = crossed.least_spread(scores)
+            least = self.least_spread(candidates, n)
             found = [self.difference(method, c, reference, n, least) for c in others]
             if truth is not None:
                 found = [

@@ -261,15 +261,21 @@ def _best(names: Sequence[str], quick: bool) -> list[list[str]]:
 
 def _choice(pairs: Pairs, trainings: int) -> tuple[crossed.Choice, dict[str, float]]:
     """Choose among six, and tell with what probability each is the best."""
+    least = pairs.least_spread(range(len(SIX)), trainings)
 
     def between(one: str, other: str) -> Difference:
         low, high = sorted((int(one), int(other)))
-        d = pairs.difference("these data", high, low, trainings)
+        d = pairs.difference("these data", high, low, trainings, least)
         return d if int(one) == high else Difference(-d.mean, d.error, d.freedom)
 
     names = [str(c) for c in range(len(SIX))]
-    level = (1 - crossed.CONFIDENCE) * crossed.share_at(trainings, trainings)
-    return crossed.choose(names, between, level), crossed.probability_best(names, between)
+    level = (1 - crossed.CONFIDENCE) * crossed.share_at(trainings, trainings) / (len(SIX) - 1)
+    claims = pairs.claims("these data", range(len(SIX)), trainings)
+    beaten = {name for name, c in zip(names[1:], claims, strict=True) if c.verdict == "worse"}
+    if any(claim.verdict == "better" for claim in claims):
+        beaten.add(names[0])
+    choice = crossed.choose(names, between, lambda one, other: level, beaten)
+    return choice, crossed.probability_best(names, between)
 
 
 Draw = Callable[[np.random.Generator, int, int, int], Array]

@@ -95,7 +95,7 @@ class Results:
 
     @functools.cached_property
     def _choice(self) -> Choice[Activation] | None:
-        return chosen(self._evidence, [c.activation for c in self.trained])
+        return chosen(self._evidence, self.candidates)
 
     @property
     def recommended(self) -> Candidate | None:

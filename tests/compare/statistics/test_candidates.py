@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from leakyrelu._compare.settings import make_settings
@@ -172,16 +174,44 @@ def test_who_may_be_the_best_and_whom_to_use():
         "gelu": noisy(0.951, 5),
     }
     known = Evidence(settings_for(scores), trials_of(scores))
-    choice = chosen(known, settings_for(scores).activations)
+    choice = chosen(known, found_by(known))
     assert set(choice.possible) == {"elu", "gelu"}
     ahead = max(("elu", "gelu"), key=lambda spec: np.mean(scores[spec]))
     other = {"elu": "gelu", "gelu": "elu"}[ahead]
     assert choice.name == ahead
-    # One-sided, of three claims, with the 80% of the planned look.
+    # Two-sided, of three claims, with the 80% of the planned look.
     d = np.subtract(scores[other], scores[ahead])
-    reach = stats.t.ppf(1 - 0.05 * 0.8 / 3, 9) * stats.sem(d)
+    reach = stats.t.ppf(1 - 0.05 * 0.8 / 3 / 2, 9) * stats.sem(d)
     assert choice.regret == pytest.approx(d.mean() + reach, abs=1e-6)
     assert chosen(Evidence(settings_for({"relu": [0.5], "elu": [0.9]}), []), []) is None
+
+
+@given(
+    count=st.integers(2, 6),
+    lost=st.integers(0, 1),
+    seeds=st.sampled_from([3, 5, 10, 12]),
+    spread=st.floats(0.0, 0.1),
+    number=st.integers(0, 10_000),
+)
+def test_the_best_and_the_verdicts_agree(count, lost, seeds, spread, number):
+    rng = np.random.default_rng(number)
+    names = ["relu", "elu", "gelu", "silu", "prelu", "rrelu"][:count]
+    level = rng.uniform(0.5, 0.5 + spread + 1e-9, count)
+    scores = {
+        name: list(mean + rng.uniform(0, 0.03) * rng.standard_normal(seeds))
+        for name, mean in zip(names, level, strict=True)
+    }
+    for name in names[count - lost :]:
+        scores[name] = [math.nan] * seeds
+    known = Evidence(settings_for(scores), trials_of(scores))
+    found = {c.activation: c for c in found_by(known)}
+    possible = chosen(known, list(found.values())).possible
+    verdicts = {name: found[name].verdict for name in names[1:]}
+    # Nobody is called better than one that may be the best, nor is one worse that may be.
+    assert "relu" not in possible or "better" not in verdicts.values()
+    assert not any(verdicts.get(name) == "worse" for name in possible)
+    # If the reference is ruled out, somebody is called better than it.
+    assert "relu" in possible or "better" in verdicts.values()
 
 
 def test_all_pairs_share_the_five_per_cent():

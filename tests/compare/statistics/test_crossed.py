@@ -179,11 +179,12 @@ def test_the_best_is_possible_and_the_regret_within_its_bound():
         def between(one, other, means=means, error=error):
             return Difference(means[names.index(one)] - means[names.index(other)], error, 1e6)
 
-        choice = choose(names, between)
+        choice = choose(names, between, lambda one, other: 0.05 / 4)
         wrong += "d" not in choice.possible
         over += truth.max() - truth[names.index(choice.name)] > choice.regret
-    assert wrong <= 0.05 * 400
-    assert over <= 0.05 * 400
+    # Half of the 5% is left to claims that are made elsewhere.
+    assert wrong <= 0.025 * 400
+    assert over <= 0.025 * 400
 
 
 def test_probabilities_of_two_are_those_of_their_difference():

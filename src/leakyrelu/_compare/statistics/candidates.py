@@ -7,6 +7,7 @@ source. Of all together, which may be the best, which to use, and how much that 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -176,9 +177,10 @@ def candidates(known: Evidence, rope: float = 0.0) -> list[Candidate]:
         known.claims(pairs, count, rope, shared) for shared in (0.0, FOR_THE_SOURCE)
     )
     open_claims = count - sum(claim.verdict != "undecided" for claim in claims.values())
+    between = _between(known, {spec: last[spec] for spec in trained})
     firsts: dict[Activation, float] = {}
     if trained and min(len(judged[spec]) for spec in trained) > 1:
-        firsts = crossed.probability_best(trained, _between(known, last))
+        firsts = crossed.probability_best(trained, between)
     found = []
     for spec, own in judged.items():
         pair = spec, reference
@@ -187,8 +189,7 @@ def candidates(known: Evidence, rope: float = 0.0) -> list[Candidate]:
         dropped = 0 < last[spec] < max(last[each] for each in trained) if own else False
         probability, needed = None, None
         if pair in claims:
-            now = known.difference(*pair, min(last[spec], last[reference]))
-            probability = now.probability_above()
+            probability = between(*pair).probability_above()
             if claim.verdict == "undecided" and len(own) > 1 and not dropped:
                 needed = seeds_to_decide(claim, open_claims, settings.asked, rope)
         found.append(
@@ -214,23 +215,40 @@ def _between(
     known: Evidence, last: Mapping[Activation, int]
 ) -> Callable[[Activation, Activation], Difference]:
     """Return what tells how much one is above another at the last look that both have."""
+    reference = known.settings.reference
+
+    @functools.cache
+    def least(look: int) -> float:
+        """Return the least spread there, that of the claims beside which the differences stand."""
+        there = [spec for spec in last if last[spec] >= look and known.at(spec, look)]
+        pairs = itertools.combinations(there, 2)
+        if reference in there:
+            pairs = ((spec, reference) for spec in there if spec != reference)
+        return known.least_spread(pairs, look)
 
     def difference(one: Activation, other: Activation) -> Difference:
-        return known.difference(one, other, min(last[one], last[other]))
+        look = min(last[one], last[other])
+        return known.difference(one, other, look, least=least(look))
 
     return difference
 
 
-def chosen(known: Evidence, trained: Sequence[Activation]) -> Choice[Activation] | None:
+def chosen(known: Evidence, found: Sequence[Candidate]) -> Choice[Activation] | None:
     """Say which to use on these data, and which may be the best; nothing of one seed."""
+    trained = [each.activation for each in found if not each.lost]
     last = {spec: known.last_look(spec) for spec in trained}
     if not trained or min(len(known.at(spec, look)) for spec, look in last.items()) < 2:
         return None
 
-    def level(one: Activation, other: Activation) -> float:
-        return known.level(min(last[one], last[other]))
+    others = len(known.settings.activations) - 1  # the lost count, as in the claims
 
-    return crossed.choose(trained, _between(known, last), level)
+    def level(one: Activation, other: Activation) -> float:
+        return known.level(min(last[one], last[other])) / others
+
+    beaten = {each.activation for each in found if each.verdict == "worse"}
+    if any(each.verdict == "better" for each in found):
+        beaten.add(known.settings.reference)
+    return crossed.choose(trained, _between(known, last), level, beaten)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ Annals of Statistics 12, 1984.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -419,7 +419,7 @@ class Choice(Generic[Name]):
     name : str
         Who has the highest mean.
     possible : list of str
-        Who cannot be ruled out as the best, at the level asked for.
+        Who cannot be ruled out as the best, at the level asked for; also who has the highest mean.
     regret : float
         How far at worst the chosen one is below the best.
     """
@@ -432,40 +432,47 @@ class Choice(Generic[Name]):
 def choose(
     names: Sequence[Name],
     difference: Callable[[Name, Name], Difference],
-    level: float | Callable[[Name, Name], float] = 1 - CONFIDENCE,
+    level: Callable[[Name, Name], float],
+    beaten: Collection[Name] = (),
 ) -> Choice[Name]:
     """Choose the candidate with the highest mean, and say what may be better by how much.
 
     Whoever is the best in truth is compared with each of the others, so there are as many claims
-    as others, one-sided each (Hsu): with probability ``1 - level`` it is among those possible, and
-    nobody is further below it than the bound says, whomever one takes.
+    as others (Hsu). Each is at a two-sided level, as the claims of differences are, so that the
+    two agree; only one side can rule the best out. If levels add up to 5%, that takes half of it,
+    and claims that somebody is beaten, at 5% as well, the other half. So at 95% the best is among
+    those possible, and nobody is further below it than the bound says, whomever one takes.
 
     Parameters
     ----------
     names : sequence of str
     difference : callable
         Given two names, returns how much the first is above the second.
-    level : float or callable, default 0.05
-        Of all claims together; or given two names, of these if it were all.
+    level : callable
+        Given two names, returns the error level of their difference; those of one name with all
+        others add up to that of the choice.
+    beaten : collection of str, optional
+        Who is worse than another one, as is claimed elsewhere.
 
     Examples
     --------
     >>> means = {"relu": 0.0, "elu": 2.0, "gelu": 1.9}
-    >>> choose(list(means), lambda a, b: Difference(means[a] - means[b], 0.2, 9.0))
-    Choice(name='elu', possible=['elu', 'gelu'], regret=0.35...)
+    >>> difference = lambda a, b: Difference(means[a] - means[b], 0.2, 9.0)
+    >>> choose(list(means), difference, level=lambda a, b: 0.05 / 2)
+    Choice(name='elu', possible=['elu', 'gelu'], regret=0.43...)
     """
-    others = max(len(names) - 1, 1)
 
     def most(one: Name, other: Name) -> float:
         """Return how much `one` may be above `other`."""
-        own = level(one, other) if callable(level) else level
-        return difference(one, other).interval(2 * own / others).high
+        return difference(one, other).interval(level(one, other)).high
 
-    possible = [
-        one for one in names if all(most(one, other) >= 0 for other in names if other != one)
-    ]
-    # Who is ahead of all others cannot be ruled out.
     ahead = max(names, key=lambda one: sum(difference(one, b).mean for b in names if b != one))
+    possible = [
+        one
+        for one in names
+        if one == ahead
+        or (one not in beaten and all(most(one, other) >= 0 for other in names if other != one))
+    ]
     regret = max((most(one, ahead) for one in possible if one != ahead), default=0.0)
     return Choice(ahead, possible, max(regret, 0.0))
 

@@ -238,10 +238,10 @@ class Evidence:
             scores -= [trial.test_score for trial in other]
         return corrected(scores, self._step)
 
-    def _scores(self, one: Activation, other: Activation, look: int) -> list[float]:
-        """Return by how much one scores more than the other, training by training."""
-        both = zip(self.at(one, look), self.at(other, look), strict=True)
-        return [a.test_score - b.test_score for a, b in both]
+    def least_spread(self, pairs: Iterable[tuple[Activation, Activation]], look: int) -> float:
+        """Return what the variance between trainings of these pairs is taken for at least."""
+        both = (zip(self.at(one, look), self.at(other, look), strict=True) for one, other in pairs)
+        return crossed.least_spread([a.test_score - b.test_score for a, b in each] for each in both)
 
     def claims(
         self,
@@ -271,7 +271,7 @@ class Evidence:
                 for pair in pairs
                 if all(self.last_look(spec) >= look and self.at(spec, look) for spec in pair)
             ]
-            least = crossed.least_spread(self._scores(*pair, look) for pair in own)
+            least = self.least_spread(own, look)
             each.append((look, {p: self.difference(*p, look, shared, least) for p in own}))
         spent = [self.shares[look] for look, _ in each]
         return crossed.decide(each, count, self.settings.planned, rope, spent)
