@@ -273,6 +273,7 @@ class Experiments:
     names : list of str
     tables : ndarray, shape (experiments, candidates, trainings, examples)
         NaN where an example was not tested.
+    validation : ndarray, shape (experiments, candidates, trainings)
     truth, doubt : ndarray, shape (experiments, candidates, candidates)
         Differences on fresh examples, and the variance of what is known of them.
     step : float
@@ -281,6 +282,7 @@ class Experiments:
 
     names: list[str]
     tables: npt.NDArray[np.float32]
+    validation: npt.NDArray[np.float32]
     truth: Array
     doubt: Array
     step: float
@@ -299,6 +301,7 @@ class Experiments:
             self,
             names=names,
             tables=self.tables[:, chosen],
+            validation=self.validation[:, chosen],
             truth=self.truth[both],
             doubt=self.doubt[both],
         )
@@ -343,6 +346,7 @@ def load(name: str, quick: bool = False) -> Experiments:
     return Experiments(
         names,
         tables.reshape(*tables.shape[:2], -1, tables.shape[-1]),
+        part("validation").reshape(*tables.shape[:2], -1),
         means[:, :, None] - means[:, None],
         doubt(by_training) + doubt(by_example),
         FOLDS / results.shape[-1] if file["results"].dtype == np.int8 else 0.0,

@@ -1,9 +1,11 @@
 """How often the verdicts of `compare` are right, how often wrong, beside other ways to make them.
 
-python benchmarks/verdicts.py [--quick] [laws] [drawn] [peers] [tables] [digits]
+python benchmarks/verdicts.py [--quick] [laws] [whole] [drawn] [peers] [tables] [digits]
 
 - laws: networks that are trained, each experiment on a data set of its own, judged on fresh
   examples (`verdict_corpus.py`; what is trained is kept in corpus/ and takes an hour or two);
+- whole: the same networks, taken the way of `compare`, from who goes on at which learning rate to
+  what is said, for users who ask for 10 seeds, then 20, then 40;
 - drawn: results drawn from laws under which nobody is better;
 - peers: verdicts of other packages on the same trainings, for which
   pip install --no-deps baycomp adastop scikit-posthocs statsmodels patsy seaborn. Not among them:
@@ -33,14 +35,20 @@ from verdict_corpus import (
     OTHERS,
     TUNED,
     Experiments,
+    Law,
     folds_of,
     load,
 )
 from verdict_methods import METHODS, PEERS, SIGNS, Pairs, looks_of, moved
 
-from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS
+from leakyrelu._compare.settings import DEFAULT_ACTIVATIONS, Settings, make_settings
 from leakyrelu._compare.statistics import crossed
+from leakyrelu._compare.statistics.candidates import Candidate, candidates, chosen
 from leakyrelu._compare.statistics.crossed import Claim, Difference
+from leakyrelu._compare.statistics.evidence import Evidence
+from leakyrelu._compare.statistics.rounds import wanted
+from leakyrelu._compare.trial import Key, Trial, packed
+from leakyrelu.activations import parse
 
 Array = npt.NDArray[np.float64]
 TRAININGS = (5, 10, 20, 40)
@@ -276,6 +284,113 @@ def _choice(pairs: Pairs, trainings: int) -> tuple[crossed.Choice, dict[str, flo
         beaten.add(names[0])
     choice = crossed.choose(names, between, lambda one, other: level, beaten)
     return choice, crossed.probability_best(names, between)
+
+
+def _trials_of(law: Law, data: Experiments, number: int, shuffled: bool) -> dict[Key, Trial]:
+    """Return all trainings on a data set as trials of `compare`.
+
+    Shuffled, each training of each rate deals its results out to the activations by chance: then
+    none of them is better than another.
+    """
+    rng = np.random.default_rng(number)
+    own = data.tables[number].reshape(len(CANDIDATES), len(law.rates), MOST, -1)
+    validation = data.validation[number].reshape(len(CANDIDATES), len(law.rates), MOST)
+    found = {}
+    for place, rate in enumerate(law.rates):
+        for seed in range(MOST):
+            rows = np.flatnonzero(~np.isnan(own[0, place, seed]))
+            order = rng.permutation(len(CANDIDATES)) if shuffled else range(len(CANDIDATES))
+            for spec, c in zip(CANDIDATES, order, strict=True):
+                values = own[c, place, seed, rows]
+                found[parse(spec), rate, seed] = Trial(
+                    *(parse(spec), rate, seed, float(validation[c, place, seed])),
+                    *(float(values.mean()), 1.0, [], []),
+                    results=packed(rows, values, own.shape[-1]),
+                )
+    return found
+
+
+def _user(law: Law, trials: dict[Key, Trial], step: float) -> Iterator[tuple[Settings, Evidence]]:
+    """Ask for more and more seeds, and train what is wanted."""
+    stored: dict[Key, Trial] = {}
+    settings = make_settings("", CANDIDATES, 10, law.epochs, law.rates)
+    for seeds in (10, 20, 40):
+        more = make_settings("", CANDIDATES, seeds, law.epochs, law.rates)
+        settings = more.added_to(settings, {seed for _, _, seed in stored})
+        while keys := wanted(settings, list(stored.values()), step):
+            stored |= {key: trials[key] for key in keys}
+        yield settings, Evidence(settings, list(stored.values()), step)
+
+
+def on_whole(quick: bool) -> None:
+    """Print what users of `compare` see who ask for more and more seeds."""
+    rows = []
+    in_all: dict[int, list[list[bool]]] = {}
+    for law in (*TUNED, *OTHERS):
+        names = [law.name, *[f"{law.name}-again"] * (f"{law.name}-again" in LAWS)]
+        found: dict[int, list[list[float]]] = {}
+        for each in (load(name, quick) for name in names):
+            for number in range(len(each.tables)):
+                users = [
+                    _user(law, _trials_of(law, each, number, shuffled), each.step)
+                    for shuffled in (False, True)
+                ]
+                for (settings, known), (_, nothing) in zip(*users, strict=True):
+                    seeds = len(settings.seeds)
+                    false = is_any(_claims(candidates(nothing)).values())
+                    numbers = _judged(law, each, number, known)
+                    trained = len(known.stored) / len(CANDIDATES)
+                    found.setdefault(seeds, []).append([*numbers, false, trained])
+        for seeds, numbers in found.items():
+            right, wrong, lost, above, false, trained = zip(*numbers, strict=True)
+            rates = [[[bool(one)] for one in column] for column in (wrong, lost, above, false)]
+            rows.append(
+                [
+                    *(f"{law.name}, {seeds}", f"{len(numbers)}", f"{np.mean(right):.0%}"),
+                    *(*map(share, rates), f"{np.mean(trained):.1f}"),
+                ]
+            )
+            print("|", " | ".join(rows[-1]), file=sys.stderr, flush=True)
+            in_all.setdefault(seeds, []).extend(rates[-1])
+    rows += [[f"all, {n}", f"{len(e)}", *[""] * 4, share(e), ""] for n, e in in_all.items()]
+    print("Users of `compare` who ask for 10, then 20, then 40 seeds, seven activations:\n")
+    columns = ("law, seeds", "experiments", "right claims", "any claim of the wrong sign")
+    columns += ("best not in the set", "regret above its bound", "any claim if all are equal")
+    print(harness.table((*columns, "trainings of an activation, all rates"), rows))
+
+
+def _claims(found: Sequence[Candidate]) -> dict[str, Claim]:
+    return {str(c.activation): c.difference for c in found if c.difference is not None}
+
+
+def _judged(law: Law, data: Experiments, number: int, known: Evidence) -> list[float]:
+    """Return the share of right claims, whether any is wrong, the best lost, the regret above."""
+    found = candidates(known)
+    choice = chosen(known, found)
+    places = {
+        c.activation: CANDIDATES.index(str(c.activation)) * len(law.rates)
+        + law.rates.index(c.learning_rate)
+        for c in found
+    }
+    truth, doubt = data.truth[number], data.doubt[number]
+    reference = places[parse("relu")]
+
+    def sure(one: int, other: int) -> float:
+        """Return how far one is above another at least, as far as that is known."""
+        return float(truth[one, other] - 1.645 * np.sqrt(doubt[one, other]))
+
+    signs = {spec: SIGNS.get(claim.verdict, 0) for spec, claim in _claims(found).items()}
+    right = [sign == np.sign(truth[places[parse(s)], reference]) for s, sign in signs.items()]
+    wrong = any(
+        (sign > 0 and sure(reference, places[parse(spec)]) > 0)
+        or (sign < 0 and sure(places[parse(spec)], reference) > 0)
+        for spec, sign in signs.items()
+    )
+    best = max(places.values(), key=lambda place: truth[place, 0])
+    possible = [places[spec] for spec in choice.possible]
+    lost = best not in possible and all(sure(best, place) > 0 for place in possible)
+    above = sure(best, places[choice.name]) > choice.regret
+    return [float(np.mean(right)), wrong, lost, above]
 
 
 Draw = Callable[[np.random.Generator, int, int, int], Array]
@@ -516,6 +631,7 @@ def main() -> None:
     names = LAW_NAMES if not quick else LAW_NAMES[:1]
     parts: dict[str, Callable[[], None]] = {
         "laws": lambda: on_laws(names, quick),
+        "whole": lambda: on_whole(quick),
         "drawn": lambda: on_drawn(quick),
         "peers": lambda: on_peers(quick),
         "tables": lambda: on_tables(quick),
