@@ -27,7 +27,7 @@ from leakyrelu._report import figures, sentences, why_figures
 from leakyrelu._report.svg import page_figure
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain, names_of_slopes
-from leakyrelu._report.words import MARKS, fraction, interval, percent, with_unit
+from leakyrelu._report.words import MARKS, chance, fraction, interval, percent, with_unit
 from leakyrelu.activations import Activation
 
 __all__ = ["comparison_page", "experiments_page"]
@@ -44,6 +44,7 @@ def _template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
+        "chance": chance,
         "fraction": fraction,
         "interval": interval,
         "percent": percent,

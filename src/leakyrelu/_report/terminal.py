@@ -22,7 +22,7 @@ from leakyrelu._compare.trial import LOOK_EXAMPLES, Trial
 from leakyrelu._report import sentences
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain
-from leakyrelu._report.words import MARKS, fraction, interval, percent, score_in_words
+from leakyrelu._report.words import MARKS, chance, fraction, interval, percent, score_in_words
 from leakyrelu.health import Examination
 
 __all__ = [
@@ -139,7 +139,7 @@ def _print_scores(comparison: Results, console: Console) -> None:
         f"test {metric}": lambda c: interval(c.score, metric),
         f"vs {reference}": lambda c: _claimed(c.difference, metric),
         "source": lambda c: _claimed(c.source, metric, c.difference),
-        "best": lambda c: "" if c.probability_best is None else f"{100 * c.probability_best:.0f}%",
+        "best": lambda c: chance(c.probability_best),
         "dead": lambda c: percent(c.dead),
         "stuck": lambda c: percent(c.stuck_negative),
         "1st grad": lambda c: fraction(median_reach(c.trials, START)),
@@ -202,7 +202,7 @@ def print_pairs(comparison: Results, console: Console) -> None:
         table.add_row(
             *(pair.first, pair.second, _claimed(pair.difference, metric)),
             _claimed(pair.source, metric, pair.difference),
-            "" if math.isnan(pair.probability) else f"{100 * pair.probability:.0f}%",
+            chance(pair.probability),
             style=STYLES.get(pair.difference.verdict),
         )
     _say(

@@ -12,6 +12,7 @@ from leakyrelu._compare.statistics.crossed import Claim
 __all__ = [
     "MARKS",
     "by",
+    "chance",
     "few",
     "fraction",
     "interval",
@@ -70,6 +71,21 @@ def odds(probability: float) -> str:
     if probability > 0.99:
         return "over 0.99"
     return f"{probability:.2f}" if probability >= 0.01 else "under 0.01"
+
+
+def chance(probability: float | None) -> str:
+    """Write a probability in a table: ``61%``, never ``0%`` or ``100%``; nothing if not known.
+
+    Examples
+    --------
+    >>> [chance(probability) for probability in (0.614, 0.0, 0.9999, None)]
+    ['61%', '<1%', '>99%', '']
+    """
+    if probability is None or math.isnan(probability):
+        return ""
+    if not 0.005 <= probability < 0.995:
+        return ">99%" if probability > 0.5 else "<1%"
+    return f"{100 * probability:.0f}%"
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -221,7 +221,7 @@ def _between(
     def least(look: int) -> float:
         """Return the least spread there, that of the claims beside which the differences stand."""
         there = [spec for spec in last if last[spec] >= look and known.at(spec, look)]
-        pairs = itertools.combinations(there, 2)
+        pairs: Iterable[tuple[Activation, Activation]] = itertools.combinations(there, 2)
         if reference in there:
             pairs = ((spec, reference) for spec in there if spec != reference)
         return known.least_spread(pairs, look)
