@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -186,6 +186,7 @@ def test_who_may_be_the_best_and_whom_to_use():
     assert chosen(Evidence(settings_for({"relu": [0.5], "elu": [0.9]}), []), []) is None
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(2, 6),
     lost=st.integers(0, 1),
