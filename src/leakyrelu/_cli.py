@@ -6,10 +6,10 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 try:
     import typer
@@ -22,9 +22,6 @@ from leakyrelu._data.files import check_file, is_name, replacing
 from leakyrelu._errors import InputError, MissingDependencyError, needed_for
 from leakyrelu._plot.plot import FIGURE_SIZE
 from leakyrelu.activations import KINDS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["app", "main"]
 
@@ -126,16 +123,6 @@ def _drawn(text: str) -> Any:
             f"{text} is a {type(found).__name__}, but should be a torch module or a function"
         )
     return found
-
-
-def _window() -> tuple[Figure, Callable[[], None]]:
-    """Return an empty figure for a window, and the function that opens the window."""
-    with needed_for("plot", "plot"):
-        import matplotlib.pyplot as plt
-    figure = plt.figure(figsize=FIGURE_SIZE, layout="constrained")
-    if figure.canvas.required_interactive_framework is None:  # as with the agg backend
-        raise InputError("no window can be opened here; name a file: --output picture.png")
-    return figure, plt.show
 
 
 def _show_version(wanted: bool) -> None:
@@ -350,16 +337,14 @@ def report(
             write(found, export)
             wrote.append(f"wrote {export}")
         one = found[0] if len(found) == 1 else None
-        undecided = not all(each.candidates for each in found)
+        undecided = [each for each in found if not each.candidates]
         page = html or (one.directory / "report.html" if one else Path("report.html"))
         not_written = None
         try:
             if undecided and html is None:
                 wrote.append("no page yet: it takes a verdict")
             elif undecided:
-                told = "; ".join(
-                    f"{each.directory}: {each.verdict}" for each in found if not each.candidates
-                )
+                told = "; ".join(f"{each.directory}: {each.verdict}" for each in undecided)
                 not_written = f"leakyrelu: {html} was not written. {told}"
             else:
                 text = comparison_page(one) if one else experiments_page(found)
@@ -469,9 +454,8 @@ def examine(
     if most is not None:
         over = [layer.layer for layer in found.layers if layer.dead.float().mean() > most]
         if over:
-            typer.echo(
-                f"more than {fail_above} of the units are dead in {', '.join(over)}", err=True
-            )
+            layers = ", ".join(over)
+            typer.echo(f"more than {fail_above} of the units are dead in {layers}", err=True)
             raise typer.Exit(1)
 
 
@@ -503,9 +487,13 @@ def plot(
             leakyrelu.plot(chosen, output, limit=limit)
             typer.echo(f"wrote {output}")
         else:
-            figure, show = _window()
+            with needed_for("plot", "plot"):
+                import matplotlib.pyplot as plt
+            figure = plt.figure(figsize=FIGURE_SIZE, layout="constrained")
+            if figure.canvas.required_interactive_framework is None:  # as with the agg backend
+                raise InputError("no window can be opened here; name a file: --output picture.png")
             leakyrelu.plot(chosen, limit=limit, figure=figure)
-            show()
+            plt.show()
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ another library stays what it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, cast, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -156,21 +156,12 @@ class OfBounds(Protocol):
     ) -> T: ...
 
 
-def of_array(function: Any) -> OfArray:
-    return cast(OfArray, function)
+def _unchanged(function: Any) -> Any:
+    return function
 
 
-def of_slope(function: Any) -> OfSlope:
-    return cast(OfSlope, function)
-
-
-def of_gradient(function: Any) -> OfGradient:
-    return cast(OfGradient, function)
-
-
-def of_weight(function: Any) -> OfWeight:
-    return cast(OfWeight, function)
-
-
-def of_bounds(function: Any) -> OfBounds:
-    return cast(OfBounds, function)
+of_array: Callable[[Any], OfArray] = _unchanged
+of_slope: Callable[[Any], OfSlope] = _unchanged
+of_gradient: Callable[[Any], OfGradient] = _unchanged
+of_weight: Callable[[Any], OfWeight] = _unchanged
+of_bounds: Callable[[Any], OfBounds] = _unchanged

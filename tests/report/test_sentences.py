@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from trials import noisy, trials_of
 
 from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import make_settings
-from leakyrelu._compare.trial import Checkpoint, Trial, packed
 from leakyrelu._report import sentences
-from leakyrelu.activations import parse
 
 
 def found_in(trials, metric="accuracy", rope=0.0):
@@ -27,33 +26,8 @@ def found_in(trials, metric="accuracy", rope=0.0):
     return Results(task, settings, trials, {}, Path("none"), rope)
 
 
-def trials_of(scores, never_fired=0.0):
-    return [
-        Trial(
-            parse(spec),
-            0.01,
-            seed,
-            score,
-            score,
-            1.0,
-            ["1"],
-            [
-                Checkpoint(0, 0.1, score, [never_fired / 2], [1.0, 1.0], []),
-                Checkpoint(1, 0.1, score, [never_fired], [1.0, 1.0], []),
-            ],
-            results=packed([0, 1], [score] * 2, 2),  # all examples alike: only seeds count
-        )
-        for spec, each in scores.items()
-        for seed, score in enumerate(each)
-    ]
-
-
 def verdict_of(scores, **options):
     return sentences.verdict(found_in(trials_of(scores, **options)))
-
-
-def noisy(mean, seed, n=10, spread=0.01):
-    return (mean + spread * np.random.default_rng(seed).standard_normal(n)).tolist()
 
 
 def test_a_real_difference_is_found():

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from leakyrelu._arrays.dispatch import (
-    apply,
-    computes,
-    is_of,
-    refuse_out,
-)
+from leakyrelu._arrays.dispatch import Arguments, Options, apply, computes, is_of, refuse_out
 from leakyrelu._kernels import ufuncs
 
 __all__ = ["has_names"]
@@ -23,15 +17,12 @@ __all__ = ["has_names"]
 
 def has_names(value: Any) -> bool:
     """Whether the dimensions of `value` have names, by which slopes are matched to them."""
-    return type(value) is not np.ndarray and is_of(
-        value, "xarray", "DataArray", "Dataset", "Variable"
-    )
+    named = "DataArray", "Dataset", "Variable"
+    return type(value) is not np.ndarray and is_of(value, "xarray", *named)
 
 
 @computes("xarray", "DataArray", "Dataset", "Variable")
-def _with_xarray(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_xarray(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     import xarray
 
     refuse_out("xarray", out)
@@ -55,9 +46,7 @@ def _with_xarray(
 
 @computes("astropy.units", "Quantity")
 @computes("pint", "Quantity")
-def _with_units(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_units(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     for position, value in enumerate(arguments):
         if unit := _unit(value):
             if position > 0 and position == len(arguments) - 1:

@@ -44,8 +44,10 @@ __all__ = [
 _ndarray = np.ndarray  # a global is found faster than an attribute
 _PLAIN_SCALARS = frozenset({float, int, np.float16, np.float32, np.float64, np.longdouble})
 
+Arguments = Sequence[Any]
+Options = dict[str, Any]
 # Given a ufunc, its arguments, out= and its other options.
-Compute = Callable[[np.ufunc, Sequence[Any], Any, dict[str, Any]], Any]
+Compute = Callable[[np.ufunc, Arguments, Any, Options], Any]
 
 
 def is_plain(value: Any) -> bool:
@@ -55,7 +57,7 @@ def is_plain(value: Any) -> bool:
     return type(value) in _PLAIN_SCALARS
 
 
-def apply(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+def apply(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     """Compute `ufunc`, or the same function in the library of one of its arguments."""
     if options:
         check_options(ufunc.__name__, options)
@@ -168,9 +170,8 @@ def foreign_dtype(value: Any) -> str | None:
     """Return the dtype of `value`, or of one of its columns, if it is not of real numbers."""
     if is_number(value):
         return None
-    for dtype in (
-        list(value.dtypes) if hasattr(value, "columns") else [getattr(value, "dtype", None)]
-    ):
+    is_frame = hasattr(value, "columns")
+    for dtype in list(value.dtypes) if is_frame else [getattr(value, "dtype", None)]:
         if dtype is None or isinstance(dtype, type):
             dtype = as_array(value).dtype
         kind = getattr(dtype, "kind", "f")  # only NumPy's have it; some have is_complex
@@ -210,11 +211,9 @@ def must_be_real(value: Any) -> str:
 # --- NumPy ---------------------------------------------------------------------------------
 
 
-def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+def with_numpy(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     """Compute `ufunc` by NumPy's protocol, which arrays of other libraries may follow too."""
-    arguments = [
-        as_array(value) if isinstance(value, (list, tuple)) else value for value in arguments
-    ]
+    arguments = [as_array(v) if isinstance(v, (list, tuple)) else v for v in arguments]
     for value in arguments:
         _learn(getattr(value, "dtype", None))
     if not (
@@ -232,8 +231,8 @@ def with_numpy(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
 
 
 def _of_arrays_alone(
-    ufunc: np.ufunc, arguments: Sequence[Any], options: dict[str, Any]
-) -> tuple[np.ufunc, Sequence[Any], dict[str, Any]]:
+    ufunc: np.ufunc, arguments: Arguments, options: Options
+) -> tuple[np.ufunc, Arguments, Options]:
     """Return a call in which the arrays alone decide the dtype, as for numpy.sin."""
     dtypes = {v.dtype for v in arguments if isinstance(getattr(v, "dtype", None), np.dtype)}
     kinds = {dtype.kind for dtype in dtypes}
@@ -282,7 +281,7 @@ def _learn(dtype: Any) -> None:
 
 
 @computes("dask.array", "Array")
-def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+def _with_dask(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     check_real(ufunc, arguments)
     *arrays, last = arguments
     if arrays and is_number(last):
@@ -300,9 +299,7 @@ def _with_dask(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dic
 # to, or else its default float; other arguments are converted to it.
 
 
-def _with_array_api(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_array_api(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     ours = [value for value in arguments if library_of(value) is not None]
     xp = library_of(ours[0])
     refuse_options(f"an array of {xp.__name__}", options)

@@ -9,6 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from leakyrelu._arrays.dispatch import (
+    Arguments,
+    Options,
     apply,
     check_real,
     computes,
@@ -26,9 +28,7 @@ from leakyrelu._kernels import ufuncs
 
 
 @computes("pandas", "Series")
-def _with_series(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_series(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     import pandas
 
     series = [value for value in arguments if isinstance(value, pandas.Series)]
@@ -92,9 +92,7 @@ def _with_sparse_series(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
 
 
 @computes("pandas", "DataFrame")
-def _with_frame(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_frame(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     import pandas
 
     frames = [value for value in arguments if isinstance(value, pandas.DataFrame)]
@@ -118,14 +116,12 @@ def _with_frame(
         value = np.broadcast_to(np.asarray(value), frame.shape)
         return lambda i: value[:, i]
 
-    of_arguments = [columns(value) for value in arguments]
-    results = [
-        apply(ufunc, [column(i) for column in of_arguments], None, {})
-        for i in range(frame.shape[1])
-    ]
+    of_each = [columns(value) for value in arguments]
+    places = range(frame.shape[1])
+    results = [apply(ufunc, [column(i) for column in of_each], None, {}) for i in places]
     if not results:
         return frame.copy()
-    joined = pandas.concat(results, axis=1, keys=range(len(results)))
+    joined = pandas.concat(results, axis=1, keys=places)
     return joined.set_axis(frame.columns, axis=1)
 
 
@@ -133,9 +129,7 @@ def _with_frame(
 
 
 @computes("polars", "Series", "DataFrame", "LazyFrame")
-def _with_polars(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_polars(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     import polars
 
     refuse_out("polars", out)
@@ -163,9 +157,7 @@ def _with_polars(
 
 
 @computes("dask.dataframe", "DataFrame", "Series")
-def _with_dask_frame(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def _with_dask_frame(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     import dask.dataframe
 
     refuse_out("Dask", out)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from leakyrelu._arrays.dispatch import (
+    Arguments,
+    Options,
     apply,
     check_real,
     computes,
@@ -33,9 +35,7 @@ def is_sparse(x: Any) -> bool:
 
 
 @computes("scipy.sparse", "sparray", "spmatrix")
-def with_sparse(
-    ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]
-) -> Any:
+def with_sparse(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     """Compute `ufunc` of a sparse array and a slope."""
     x, *slopes = arguments
     refuse_options("a sparse array", options)
@@ -46,7 +46,8 @@ def with_sparse(
             f"{ufunc.__name__} takes a sparse array only as x; make it dense first, with "
             ".toarray() or .to_dense()"
         )
-    if ufunc is ufuncs.leaky_relu_derivative and not all(_is_zero(slope) for slope in slopes):
+    are_zero = all(is_number(slope) and slope == 0 for slope in slopes)
+    if ufunc is ufuncs.leaky_relu_derivative and not are_zero:
         raise would_be_dense()
     return on_stored(lambda *stored: apply(ufunc, stored, None, {}), x, *slopes)
 
@@ -57,10 +58,6 @@ def would_be_dense() -> TypeError:
         "the derivative of a sparse array is dense, as it is the slope at 0; make x dense first, "
         "with .toarray() or .to_dense()"
     )
-
-
-def _is_zero(slope: Any) -> bool:
-    return is_number(slope) and slope == 0
 
 
 def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
@@ -81,12 +78,8 @@ def on_stored(function: Callable[..., Any], x: Any, *slopes: Any) -> Any:
 _INFINITE = "the slope for a sparse array must be finite, or 0 would not stay 0"
 
 
-def _are_numbers(slopes: Sequence[Any]) -> bool:
-    return all(is_number(slope) for slope in slopes)
-
-
 def _on_stored_by_scipy(function: Callable[..., Any], x: Any, slopes: Sequence[Any]) -> Any:
-    is_flat = _are_numbers(slopes) and x.format in ("bsr", "coo", "csc", "csr")
+    is_flat = all(map(is_number, slopes)) and x.format in ("bsr", "coo", "csc", "csr")
     result = x.copy() if is_flat else x.tocoo(copy=True)
     result.sum_duplicates()  # the function of a sum is not the sum of the function
     values = result.data
@@ -100,20 +93,17 @@ def _on_stored_by_scipy(function: Callable[..., Any], x: Any, slopes: Sequence[A
 
 def _on_stored_by_torch(function: Callable[..., Any], x: Any, slopes: Sequence[Any]) -> Any:
     torch = sys.modules["torch"]
-    are_numbers = _are_numbers(slopes)
+    are_numbers = all(map(is_number, slopes))
     if not are_numbers:
         slopes = [torch.as_tensor(slope, device=x.device) for slope in slopes]
     if not all(np.isfinite(s) if are_numbers else torch.isfinite(s).all() for s in slopes):
         raise InputError(_INFINITE)
     if x.layout is not torch.sparse_coo and are_numbers:
         by_row = x.layout in (torch.sparse_csr, torch.sparse_bsr)
-        indices = (
-            (x.crow_indices(), x.col_indices()) if by_row else (x.ccol_indices(), x.row_indices())
-        )
-        values = function(x.values(), *slopes)
-        return torch.sparse_compressed_tensor(
-            *indices, values, x.shape, layout=x.layout, check_invariants=False
-        )
+        starts, others = ("crow", "col") if by_row else ("ccol", "row")
+        indices = (getattr(x, f"{each}_indices")() for each in (starts, others))
+        parts = *indices, function(x.values(), *slopes), x.shape
+        return torch.sparse_compressed_tensor(*parts, layout=x.layout, check_invariants=False)
     if x.layout is not torch.sparse_coo and x.dim() - x.dense_dim() > 2:
         raise TypeError(
             "a batch of compressed sparse tensors takes a single slope; for several, use "

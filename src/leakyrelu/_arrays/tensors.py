@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from leakyrelu._arrays.dispatch import check_real, computes, refuse_options, wrong_out
+from leakyrelu._arrays.dispatch import (
+    Arguments,
+    Options,
+    check_real,
+    computes,
+    refuse_options,
+    wrong_out,
+)
 from leakyrelu._arrays.sparse import is_sparse, with_sparse
 from leakyrelu._kernels import ufuncs
 
 
 @computes("torch", "Tensor")
-def with_torch(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
+def with_torch(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
     """Compute the function of `ufunc`; `out` follows PyTorch's rules."""
     torch = sys.modules["torch"]
     refuse_options("a tensor", options)
@@ -58,7 +64,7 @@ def _write(torch: Any, function: Any, out: Any, x: Any, *others: Any) -> Any:
     return torch.mul(result, 1, out=out)
 
 
-def _as_floats(torch: Any, ufunc: np.ufunc, arguments: Sequence[Any]) -> list[Any]:
+def _as_floats(torch: Any, ufunc: np.ufunc, arguments: Arguments) -> list[Any]:
     """Return tensors of one dtype: what PyTorch promotes the float tensors to, or its default.
 
     Other arguments are converted to it, on the device of the first tensor.

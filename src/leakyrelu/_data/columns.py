@@ -10,6 +10,7 @@ import decimal
 import numbers
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,14 +96,9 @@ def shown(name: Any) -> str:
 
 
 def understand(column: pd.Series[Any], mark: str | None = None) -> Column:
-    """Interpret a column.
+    """Interpret a column of any dtype.
 
-    Parameters
-    ----------
-    column : Series
-        Of any dtype.
-    mark : str, optional
-        The decimal mark of the table. If it is unknown, ambiguous numbers are refused.
+    If the decimal `mark` of its table is unknown, ambiguous numbers are refused.
     """
     column = column.reset_index(drop=True)
     if isinstance(column.dtype, pd.ArrowDtype):
@@ -152,9 +148,8 @@ def _times(times: pd.Series[Any]) -> Column:
         )
         note = f"has dates from {first} to {last}, used as numbers of days"
     # In seconds, which hold any year; in nanoseconds, it would end in 2262.
-    days = (
-        times - pd.Timestamp("1970-01-01", tz="UTC").as_unit("s")
-    ).dt.total_seconds() / SECONDS_A_DAY
+    start = pd.Timestamp("1970-01-01", tz="UTC").as_unit("s")
+    days = (times - start).dt.total_seconds() / SECONDS_A_DAY
     return Column("number", _floats(days), note=note, is_time=True)
 
 
@@ -176,7 +171,7 @@ def _text(value: Any) -> str:
 
 def _objects(column: pd.Series[Any], mark: str | None) -> Column:
     """Interpret Python objects."""
-    present = column[~column.map(_is_missing)]
+    present = column[[not (pd.api.types.is_scalar(v) and pd.isna(v)) for v in column]]
     for row, value in zip(present.index.tolist(), present, strict=True):
         if isinstance(value, complex):
             return Column("text", column, problem="complex numbers", row=row)
@@ -187,10 +182,6 @@ def _objects(column: pd.Series[Any], mark: str | None) -> Column:
         return _durations(pd.to_timedelta(present).reindex(column.index))
     texts = present.map(_text).reindex(column.index)
     return _written(texts, mark)
-
-
-def _is_missing(value: Any) -> bool:
-    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
 
 
 PLAIN = (
@@ -222,7 +213,7 @@ def _written(column: pd.Series[Any], mark: str | None) -> Column:
         moments = given.map(_moment)
         times = pd.to_datetime(moments, format="ISO8601", utc=True, errors="coerce")
         if times.isna().any():
-            row = times.index[times.isna()].tolist()[0]
+            row = int(times.index[times.isna()][0])
             return Column("text", texts, f"the date {given[row]!r}, which does not exist", row)
         return _times(times.reindex(texts.index))
     readings = {text: _Number.read(text) for text in unique}
@@ -249,18 +240,15 @@ def _filled(trimmed: Any) -> pd.Series[Any]:
 
 def _cast(texts: Any, floats: bool) -> pd.Series[Any] | None:
     """Make numbers from Arrow's texts if all are numbers, integers if possible."""
-    try:
+    with suppress(pa.ArrowInvalid):
         whole = pc.cast(texts, pa.int64())
         gaps = pc.is_null(whole).to_numpy(zero_copy_only=False)
         values = pc.fill_null(whole, 0).to_numpy(zero_copy_only=False)
         return pd.Series(pd.arrays.IntegerArray(values.copy(), gaps))
-    except pa.ArrowInvalid:
-        pass
-    try:
-        numbers = pc.cast(texts, pa.float64()) if floats else None
-        return None if numbers is None else pd.Series(numbers.to_numpy(zero_copy_only=False))
-    except pa.ArrowInvalid:
-        return None
+    if floats:
+        with suppress(pa.ArrowInvalid):
+            return pd.Series(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False))
+    return None
 
 
 @dataclass(frozen=True)
@@ -300,9 +288,7 @@ def _numbers(
         if differs:
             point, comma = (f"{readings[differs[0]].by_mark[m]:g}" for m in ".,")
             problem = f"numbers such as {differs[0]!r}, which may mean {point} or {comma}"
-            return Column(
-                "text", texts, problem, given.index.tolist()[given.tolist().index(differs[0])]
-            )
+            return Column("text", texts, problem, int(given.index[given == differs[0]][0]))
     used = mark if mark is not None and mark in marks else marks[0]
     values = given.map({text: number.by_mark[used] for text, number in readings.items()})
     unit = next(iter(units))
@@ -319,16 +305,8 @@ def _marks(readings: Iterable[_Number]) -> str:
 def decimal_mark(table: pd.DataFrame, separator: str = "") -> str | None:
     """Tell whether the numbers written in a table have decimal points or commas.
 
-    Parameters
-    ----------
-    table : DataFrame
-    separator : str, optional
-        What stood between its fields: if that is a comma, decimal points are assumed in doubt.
-
-    Returns
-    -------
-    str or None
-        A point if no number has a comma; None if they could be either, or both occur.
+    They have points if none has a comma, None if they could be either, or both occur. In doubt,
+    points are assumed if the fields were separated by commas.
     """
     written = [column for _, column in table.items() if _is_text(column)]
     has_comma = [bool(column.str.contains(",", regex=False).any()) for column in written]

@@ -19,13 +19,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from leakyrelu._data.files import is_name, read_arrays, refuse_address
 from leakyrelu._errors import InputError
 
-__all__ = [
-    "called",
-    "load_batches",
-    "load_checkpoint",
-    "load_model",
-    "load_object",
-]
+__all__ = ["called", "load_batches", "load_checkpoint", "load_model", "load_object"]
 
 
 def load_object(spec: str) -> Any:
@@ -158,15 +152,10 @@ def load_batches(spec: str) -> Any:
 
 def _read(spec: str) -> Any:
     refuse_address(spec)
-    readers: dict[str, Callable[[Path], Any]] = {
-        ".npy": _read_array,
-        ".npz": _read_array,
-        ".pt": _read_tensors,
-        ".pth": _read_tensors,
-    }
-    path = Path(spec)
-    reader = readers.get(path.suffix.lower()) or _read_table
-    return reader(path)
+    path, ending = Path(spec), Path(spec).suffix.lower()
+    if ending in (".npy", ".npz"):
+        return _read_array(path)
+    return _read_tensors(path) if ending in (".pt", ".pth") else _read_table(path)
 
 
 def _check_exists(path: Path) -> None:
@@ -224,14 +213,8 @@ def _read_table(path: Path) -> np.ndarray[Any, Any]:
         )
     table = read_table(path)
     mark = decimal_mark(table.frame, table.separator)
-    columns = [understand(column, mark) for _, column in table.frame.items()]
-    names = map(str, table.frame.columns)
-    others = [
-        name
-        for name, column in zip(names, columns, strict=True)
-        if column.kind == "text" or column.is_time
-    ]
-    if others:
+    columns = [(str(name), understand(column, mark)) for name, column in table.frame.items()]
+    if others := [name for name, c in columns if c.kind == "text" or c.is_time]:
         raise InputError(f"{path} has columns that are not numbers: {', '.join(others)}")
-    values = [column.values.to_numpy(dtype=np.float32, na_value=np.nan) for column in columns]
+    values = [c.values.to_numpy(dtype=np.float32, na_value=np.nan) for _, c in columns]
     return np.stack(values, axis=1)

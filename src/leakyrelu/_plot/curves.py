@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +52,7 @@ class _Function:
 
 
 def curves(activations: Any, limit: float) -> list[Curve]:
-    """Return what `leakyrelu.plot` draws from ``-limit`` to `limit`.
-
-    Raises
-    ------
-    TypeError
-        If one is neither a spec, a module nor a function.
-    InputError
-        If one is unknown, fails, is not elementwise, or has values that can't be drawn.
-    """
+    """Return what `leakyrelu.plot` draws from ``-limit`` to `limit`."""
     half = np.linspace(0, limit, INTERVALS + 1)
     x = np.concatenate([-half[:0:-1], half])
     drawn, seen = [], Counter[str]()
@@ -152,18 +144,18 @@ def _tried(label: str, given: Any, x: Array) -> _Function:
             failures.append(error)
             continue
         value = functools.partial(_numbers, label, call)
-        _check(label, value, precision or _precision(found), x)
+        precision = precision or _precision(found)
+        _check(label, value, precision, x)
         derivative = None
         if gradient is not None:
             with suppress(RuntimeError):  # autograd can't differentiate it
                 gradient(x)
                 derivative = functools.partial(_numbers, label, gradient)
-        return _Function(label, value, derivative, precision or _precision(found))
+        return _Function(label, value, derivative, precision)
     # An error about the type says the least: the function may take another one.
-    for failure in failures:
-        if not isinstance(failure, (TypeError, AttributeError)) and "ambiguous" not in str(failure):
-            raise _failed(label, failure)
-    raise _failed(label, failures[0])
+    of_type = TypeError, AttributeError
+    telling = [e for e in failures if not isinstance(e, of_type) and "ambiguous" not in str(e)]
+    raise _failed(label, (telling or failures)[0])
 
 
 def _failed(label: str, error: Exception) -> InputError:
@@ -202,24 +194,17 @@ def _of_tensors(
 ) -> tuple[Call, Call, Any]:
     import torch
 
-    @contextmanager
-    def gradients() -> Iterator[None]:
+    def computed(x: Array, is_derivative: bool) -> Any:
         """Enable gradients whatever the caller's mode, and keep the state of the generators."""
         devices = [device] if device is not None and device.type == "cuda" else []
         with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
-            yield
-
-    def value(x: Array) -> Any:
-        with gradients():
             leaf = torch.tensor(x, dtype=dtype, device=device, requires_grad=True)
-            return function(leaf.clone())  # a leaf can't be changed in place
-
-    def derivative(x: Array) -> Any:
-        with gradients():
-            leaf = torch.tensor(x, dtype=dtype, device=device, requires_grad=True)
-            y = function(leaf.clone())
+            y = function(leaf.clone())  # a leaf can't be changed in place
+            if not is_derivative:
+                return y
             return torch.autograd.grad(y, leaf, torch.ones_like(y), materialize_grads=True)[0]
 
+    value, derivative = (functools.partial(computed, is_derivative=d) for d in (False, True))
     return value, derivative, torch.finfo(dtype)
 
 

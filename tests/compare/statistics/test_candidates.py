@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from trials import noisy, trials_of
 
 from leakyrelu._compare.settings import make_settings
 from leakyrelu._compare.statistics.candidates import all_pairs, chosen
 from leakyrelu._compare.statistics.candidates import candidates as found_by
 from leakyrelu._compare.statistics.evidence import Evidence
-from leakyrelu._compare.trial import Checkpoint, Trial, packed
 
 
 def candidates(settings, trials, score_step=0.0, rope=0.0):
@@ -23,31 +23,6 @@ def candidates(settings, trials, score_step=0.0, rope=0.0):
 def settings_for(scores, rates=(0.01,)):
     seeds = len(next(iter(scores.values())))
     return make_settings("abc", list(scores), seeds, 1, rates, depth=2, width=8)
-
-
-def trials_of(scores, rate=0.01, never_fired=0.0, validation=None):
-    return [
-        Trial(
-            spec,
-            rate,
-            seed,
-            score if validation is None else validation,
-            score,
-            1.0,
-            ["1"],
-            [
-                Checkpoint(0, 0.1, score, [never_fired / 2], [1.0, 1.0], []),
-                Checkpoint(1, 0.1, score, [never_fired], [1.0, 1.0], []),
-            ],
-            results=packed([0, 1], [score] * 2, 2),  # all examples alike: only seeds count
-        )
-        for spec, each in scores.items()
-        for seed, score in enumerate(each)
-    ]
-
-
-def noisy(mean, seed, n=10, spread=0.01):
-    return (mean + spread * np.random.default_rng(seed).standard_normal(n)).tolist()
 
 
 def test_equal_differences_of_one_example_prove_nothing():

@@ -204,21 +204,21 @@ def _parts(data: Any, progress: bool) -> tuple[Any, npt.NDArray[Any]]:
             "(examples, ...), or a data set with len() and items (x, y)"
         )
     examples = called(lambda: len(data), "len() of the data set")
-    y = _held_targets(data, examples)
-    if y is None:
+    held = _held_targets(data, examples)
+    if held is None:
         rows = tracked(range(examples), "reading the targets of the data set", progress)
         targets = [_target_of(data, row) for row in rows]
         if len({target.shape for target in targets}) > 1:
             raise InputError(
                 "the targets of the data set have different shapes; pad them to the same shape"
             )
-        y = np.stack(targets) if targets else np.zeros(0)
-    if y.dtype.kind not in "fiub":
+        held = np.stack(targets) if targets else np.zeros(0)
+    if held.dtype.kind not in "fiub":
         raise InputError(
-            f"the targets of the data set are not numbers, but values such as {str(y.flat[0])!r}; "
-            "give class indices, 0 and up"
+            "the targets of the data set are not numbers, but values such as "
+            f"{str(held.flat[0])!r}; give class indices, 0 and up"
         )
-    return data, y
+    return data, held
 
 
 def _held(data: Any, part: Literal["inputs", "targets"]) -> npt.NDArray[Any] | None:

@@ -175,7 +175,7 @@ class StackedMLP:
         slopes = torch.cat([*(s.detach() for s in self.slopes), torch.zeros(len(size), 0)], dim=1)
         layers = [str(layer + 1) for layer in range(hidden)]
         found = [each.tolist() for each in (total / examples, never_fired, size, slopes)]
-        return [Look(*of_one, layers) for of_one in zip(*found, strict=True)]
+        return [Look._make((*of_one, layers)) for of_one in zip(*found, strict=True)]
 
     def __call__(
         self, x: torch.Tensor, observe: Callable[[int, torch.Tensor], None] | None = None

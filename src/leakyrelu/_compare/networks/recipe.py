@@ -213,10 +213,8 @@ def make_recipe(
 
 def _beginnings(recipe: Recipe) -> Iterator[str]:
     """Note initial weights that do not depend on the seed as they should."""
-    models = [recipe.make(seed) for seed in (0, 0, 1)]
-    first, again, other = (
-        {**dict(m.named_parameters()), **dict(m.named_buffers())} for m in models
-    )
+    made = [recipe.make(seed) for seed in (0, 0, 1)]
+    first, again, other = (dict([*m.named_parameters(), *m.named_buffers()]) for m in made)
 
     def changes(name: str, other: dict[str, torch.Tensor]) -> bool:
         return name not in other or not torch.equal(first[name], other[name])
