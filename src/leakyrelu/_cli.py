@@ -37,6 +37,7 @@ A_BUG = (
     "If neither your model nor your data caused this, it is a bug in leakyrelu: please report it, "
     "with the command and the traceback above."
 )
+Pairs = Annotated[bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")]
 
 
@@ -215,9 +216,7 @@ def compare(
         float,
         typer.Option(help="The smallest difference that matters; for accuracy, 0.01 is 1%."),
     ] = 0.0,
-    pairs: Annotated[
-        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
-    ] = False,
+    pairs: Pairs = False,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
@@ -297,9 +296,7 @@ def report(
         float | None,
         typer.Option(help="The smallest difference that matters. \\[default: that of the run]"),
     ] = None,
-    pairs: Annotated[
-        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
-    ] = False,
+    pairs: Pairs = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Also write the trials to a .csv, .parquet or .json file."),

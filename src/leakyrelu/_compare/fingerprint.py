@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copyreg
 import dis
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -17,6 +16,7 @@ import sys
 import sysconfig
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal
@@ -58,10 +58,6 @@ def hash_of(thing: Any) -> str:
     version stands; large libraries by name and version; PyTorch, NumPy, this package and the
     standard library by name alone. Opaque objects are hashed by the name of their type.
 
-    Parameters
-    ----------
-    thing : any object
-
     Examples
     --------
     >>> def scaled(factor):
@@ -73,16 +69,10 @@ def hash_of(thing: Any) -> str:
 
 
 def hash_in_use(thing: Any, use: Callable[[], object]) -> str:
-    """Hash those parts of a thing that do not change in use.
+    """Hash those parts of a thing that do not change when `use` uses it.
 
     This excludes counters, caches and lazily opened files, whether they are attributes, globals or
     closure variables.
-
-    Parameters
-    ----------
-    thing : any object
-    use : callable
-        Uses the thing.
 
     Examples
     --------
@@ -209,7 +199,11 @@ def _head_and_state(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]
         codes = [part.code for part in thing.modules() if hasattr(part, "forward")]
         return (type(thing), codes, thing.state_dict(keep_vars=True)), None
     if isinstance(thing, nn.Module):
-        return (type(thing),), _state_of_module(thing)
+        # Hooks are numbered by how many this process has made so far.
+        return (type(thing),), {
+            name: list(value.values()) if "hook" in name and isinstance(value, Mapping) else value
+            for name, value in vars(thing).items()
+        }
     if "__wrapped__" in getattr(thing, "__dict__", ()):  # such as by functools.cache
         return (type(thing), thing.__wrapped__), None
     return _reduced(thing)
@@ -232,13 +226,9 @@ def _reduced(thing: Any) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
     if not isinstance(reduced, tuple):
         return (type(thing), reduced, _origin(getattr(thing, "__module__", None))), None
     if type(state) is dict and all(type(name) is str for name in state):
-        return head, {n: v for n, v in state.items() if n not in _REMARKS and not _kept(thing, n)}
+        cached = {n for n in state if isinstance(getattr(type(thing), n, None), cached_property)}
+        return head, {n: v for n, v in state.items() if n not in _REMARKS | cached}
     return (*head, state), None
-
-
-def _kept(thing: Any, name: str) -> bool:
-    """Whether an attribute is the value of a cached property."""
-    return isinstance(getattr(type(thing), name, None), functools.cached_property)
 
 
 def _values(thing: Any) -> tuple[Any, ...] | None:
@@ -291,12 +281,11 @@ def _parts_of_function(function: FunctionType) -> tuple[tuple[Any, ...], dict[st
             around[f"{name} around"] = cell.cell_contents
         except ValueError:  # the cell is still empty
             around[f"{name} around"] = None
-    whose = _whose(function.__module__)
+    whose, origin = _whose(function.__module__), _origin(function.__module__)
     if whose == "library":
-        return (_name(function), _origin(function.__module__)), around
+        return (_name(function), origin), around
     defaults = function.__defaults__, function.__kwdefaults__
     used = _used_by(function) if whose == "user" else {}
-    origin = _origin(function.__module__)
     return (function.__code__, *defaults, vars(function), origin), {**around, **used}
 
 
@@ -310,14 +299,6 @@ def _parts_of_class(cls: type) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not name.startswith("__") or (callable(value) and "annotate" not in name)
     }
     return (_name(cls), cls.__bases__, _origin(cls.__module__)), contents
-
-
-def _state_of_module(module: nn.Module) -> dict[str, Any]:
-    # Hooks are numbered by how many this process has made so far.
-    return {
-        name: list(value.values()) if "hook" in name and isinstance(value, Mapping) else value
-        for name, value in vars(module).items()
-    }
 
 
 def _used_by(function: FunctionType) -> dict[str, Any]:
@@ -385,7 +366,7 @@ def _origin(module: str | None) -> str:
     return ""
 
 
-@functools.cache
+@cache
 def _version(package: str) -> str:
     if version := getattr(sys.modules.get(package), "__version__", None):
         return str(version)

@@ -180,13 +180,7 @@ def make_settings(
     model: str | None = None,
     recipe: str | None = None,
 ) -> Settings:
-    """Check the user's settings.
-
-    Raises
-    ------
-    InputError
-        In one sentence: what was given and what is expected.
-    """
+    """Check the user's settings."""
     if isinstance(activations, (str, Activation)):
         activations = [activations]
     if not isinstance(activations, Iterable):

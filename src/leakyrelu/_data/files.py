@@ -33,16 +33,7 @@ def read_arrays(
 ) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
     """Read the array in a .npy file, or the named arrays in a .npz file.
 
-    Parameters
-    ----------
-    file : Path or file
-    alone : sequence of str, optional
-        If there are arrays of these names, only these are read.
-
-    Raises
-    ------
-    InputError
-        If the file is neither, or contains Python objects.
+    If there are arrays of the names in `alone`, only these are read.
     """
     try:
         found = np.load(file, allow_pickle=False)

@@ -23,13 +23,7 @@ __all__ = ["called", "load_batches", "load_checkpoint", "load_model", "load_obje
 
 
 def load_object(spec: str) -> Any:
-    """Return what ``module:name`` names; modules in the current directory are found too.
-
-    Raises
-    ------
-    InputError
-        If there is no such module or name, or importing the module fails.
-    """
+    """Return what ``module:name`` names; modules in the current directory are found too."""
     module_name, _, path = spec.partition(":")
     if not module_name or not path:
         raise InputError(f"{spec!r} should be module:name, such as my_package.models:make_model")
@@ -55,13 +49,7 @@ def _told(error: BaseException) -> str:
 
 
 def called(function: Callable[[], Any], name: str) -> Any:
-    """Call a function of the user.
-
-    Raises
-    ------
-    InputError
-        If it fails, whatever it raises.
-    """
+    """Call a function of the user; whatever it raises becomes an InputError."""
     try:
         return function()
     except (Exception, SystemExit) as error:
@@ -77,13 +65,7 @@ def _made(spec: str) -> Any:
 
 
 def load_model(spec: str) -> nn.Module:
-    """Return the model that ``module:factory`` makes, or ``module:model`` itself.
-
-    Raises
-    ------
-    InputError
-        If it can't be imported or made, or is not a `torch.nn.Module`.
-    """
+    """Return the model that ``module:factory`` makes, or ``module:model`` itself."""
     model = _made(spec)
     if not isinstance(model, nn.Module):
         raise InputError(f"{spec} is a {type(model).__name__}, but should be a torch.nn.Module")
@@ -96,11 +78,6 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     Or those of a .safetensors file. The file may be the state dict itself, or have it as ``model``,
     ``state_dict`` or ``model_state_dict``; a prefix ``module.`` or ``_orig_mod.`` is removed. Only
     tensors and plain values are read; no code is run.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read, or its weights don't fit the model.
     """
     state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_tensors(path)
     for name in ("model", "state_dict", "model_state_dict"):
@@ -121,19 +98,10 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
 def load_batches(spec: str) -> Any:
     """Return a tensor of examples, or batches of them.
 
-    Parameters
-    ----------
-    spec : str
-        A file: .npy; .npz with one array, or one named x or X; .pt; or a table with columns of
-        numbers, as `leakyrelu._data.reading.read_table` reads it. Or ``module:name`` of a tensor or
-        array, of batches such as a DataLoader's, or of a function that returns one of these.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InputError
-        If it can't be read, or is something else.
+    These come from a file: .npy; .npz with one array, or one named x or X; .pt; or a table with
+    columns of numbers, as `leakyrelu._data.reading.read_table` reads it. Or from ``module:name`` of
+    a tensor or array, of batches such as a DataLoader's, or of a function that returns one of
+    these.
     """
     data = _made(spec) if is_name(spec) else _read(spec)
     if isinstance(data, np.ndarray):

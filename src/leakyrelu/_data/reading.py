@@ -30,20 +30,8 @@ __all__ = ["READERS", "Table", "as_array", "as_table", "endings", "read_table"]
 def read_table(path: Path) -> Table:
     """Read a table from a file.
 
-    Parameters
-    ----------
-    path : Path
-        Its ending is one of `READERS`, optionally followed by .gz, .bz2 or .xz; or it is .zip,
-        with one such file inside.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    MissingDependencyError
-        If reading it needs a library that is not installed.
-    InputError
-        If it can't be read; for a text file the message names the line.
+    Its ending is one of `READERS`, optionally followed by .gz, .bz2 or .xz; or it is .zip, with one
+    such file inside. If a text file can't be read, the message names the line.
     """
     if path.is_dir():
         raise InputError(
@@ -115,10 +103,8 @@ def as_table(data: Any) -> Table | None:
     if isinstance(data, Mapping):
         if isinstance(data.get("frame"), pd.DataFrame):  # a Bunch of scikit-learn
             return Table(data["frame"], "data frame")
-        is_column = [
-            hasattr(part, "__len__") and not isinstance(part, str) for part in data.values()
-        ]
-        return Table(of_arrays(data), "columns") if is_column and all(is_column) else None
+        has_columns = all(hasattr(c, "__len__") and not isinstance(c, str) for c in data.values())
+        return Table(of_arrays(data), "columns") if data and has_columns else None
     if isinstance(data, np.ndarray) and data.dtype.names:
         return Table(of_records(data), "array")
     if isinstance(data, pd.Series):

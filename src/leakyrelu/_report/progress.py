@@ -36,14 +36,6 @@ class LiveProgress:
     """Progress on standard error, with the scores so far; a context manager, and a listener.
 
     Where that is no terminal but a log, a line now and then.
-
-    Parameters
-    ----------
-    settings : Settings
-        What will be run.
-    metric : Metric
-    shown : bool, default True
-        False for none of it.
     """
 
     def __init__(self, settings: Settings, metric: Metric, shown: bool = True) -> None:

@@ -57,16 +57,9 @@ def mark(activation: str) -> str:
 def page_figure(
     size: tuple[float, float], draw: Callable[[Axes], Drawing], part: str = ""
 ) -> Markup:
-    """Return an HTML figure.
+    """Return an HTML figure of a size in inches, at 72 points each.
 
-    Parameters
-    ----------
-    size : tuple of float
-        In inches, at 72 points each.
-    draw : callable
-        Draws on axes, and returns what.
-    part : str, optional
-        The part of the page where it stands, if the same figure may stand in several.
+    `part` tells the part of the page where it stands, if the same figure may stand in several.
     """
     with matplotlib.rc_context(_STYLE):
         figure = NotebookFigure(figsize=size)

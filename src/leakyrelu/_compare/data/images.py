@@ -51,17 +51,15 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     `bytes_a_value`.
     """
     classes = _classes(directory)
-    found: list[tuple[Path, int]] = []
-    headers: list[tuple[tuple[int, int], str]] = []
+    found: list[tuple[Path, int, tuple[int, int], str]] = []
     others: list[str] = []
     files = [(path, i) for i, name in enumerate(classes) for path in _files(directory / name)]
     for path, label in tracked(files, "looking at images", progress):
         if header := _header(path):
-            found.append((path, label))
-            headers.append(header)
+            found.append((path, label, *header))
         else:
             others.append(str(path))
-    counts = Counter(label for _, label in found)
+    counts = Counter(label for _, label, _, _ in found)
     for label, name in enumerate(classes):
         if not counts[label]:
             raise InputError(
@@ -72,20 +70,21 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     notes = [f"Classes are the sub-folders: {_some(named)}."]
     if others:
         notes.append(f"Skipped, not images: {_some(others)}.")
-    sizes = sorted({size for size, _ in headers})
-    width, height = (median_low(side) for side in zip(*(size for size, _ in headers), strict=True))
-    if len(sizes) > 1:
+    paths, labels, sizes, modes = zip(*found, strict=True)
+    width, height = (median_low(side) for side in zip(*sizes, strict=True))
+    if len(different := sorted(set(sizes))) > 1:
+        first, *_, last = (f"{wide} x {high}" for wide, high in different)
         notes.append(
-            f"The images have {len(sizes):,} sizes, from {_by(sizes[0])} to {_by(sizes[-1])}; all "
-            f"were resized to {_by((width, height))} (width x height)."
+            f"The images have {len(different):,} sizes, from {first} to {last}; all were resized "
+            f"to {width} x {height} (width x height)."
         )
-    channels = 1 if all(mode in GREY for _, mode in headers) else 3
+    channels = 1 if GREY.issuperset(modes) else 3
     shape = len(found), channels, height, width
     _check_memory(directory, shape, bytes_a_value)
     X = np.empty(shape, np.uint8)
     told: Counter[str] = Counter()
     is_grey = True
-    for i, (path, _) in enumerate(tracked(found, "reading images", progress)):
+    for i, path in enumerate(tracked(paths, "reading images", progress)):
         pixels, decided = _read(path, (width, height))
         told.update(decided)
         is_grey &= pixels.ndim == 2
@@ -93,7 +92,7 @@ def read_images(directory: Path, bytes_a_value: int = 1, progress: bool = False)
     if is_grey and channels == 3:  # palettes that hold greys only
         X = X[:, :1].copy()
     notes += [f"{what} ({number:,} of {len(X):,})." for what, number in told.items()]
-    return Images(X, np.array([label for _, label in found], np.int64), classes, notes)
+    return Images(X, np.array(labels, np.int64), classes, notes)
 
 
 def _classes(directory: Path) -> list[str]:
@@ -222,10 +221,6 @@ def _check_memory(directory: Path, shape: tuple[int, ...], bytes_a_value: int) -
             f"({memory / 2**30:,.1f} GiB); make the images smaller, or give a model and a data set "
             "that loads them on demand"
         )
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -48,18 +48,9 @@ _SCALES = {
 class NamedMetric:
     """A metric of scikit-learn, computed from a network's outputs and the targets.
 
-    Parameters
-    ----------
-    name : str
-        As in `sklearn.metrics.get_scorer_names`: errors are negated, so that higher is better.
-    loss : callable, optional
-        The training loss. It tells which class index to ignore, and whether outputs are
-        probabilities.
-
-    Notes
-    -----
-    For classes, outputs are logits: one per class on the second axis, or one per target of 0 or 1.
-    For regression they are the predictions.
+    Errors are negated, so that higher is better. For classes, outputs are logits: one per class on
+    the second axis, or one per target of 0 or 1. For regression they are the predictions. The
+    training loss tells which class index to ignore, and whether outputs are probabilities.
     """
 
     def __init__(self, name: str, loss: Any = None) -> None:
@@ -160,11 +151,6 @@ def _response(
 def named_metric(name: str, loss: Any = None) -> NamedMetric:
     """Return the metric with this name, for networks trained with this loss.
 
-    Raises
-    ------
-    InputError
-        If there is no such metric.
-
     Examples
     --------
     >>> named_metric("mae").__name__, named_metric("log_loss").__name__
@@ -216,13 +202,7 @@ def refuse_errors(metric: Any) -> None:
 
 
 def check_metric(task: Task) -> None:
-    """Note what a task's metric means, if it was given by name.
-
-    Raises
-    ------
-    InputError
-        If it does not fit the targets.
-    """
+    """Note what a task's metric means, if it was given by name; refuse one that does not fit."""
     metric = task.metric
     if not isinstance(metric, NamedMetric):
         return

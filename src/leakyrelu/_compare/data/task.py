@@ -64,13 +64,6 @@ def left_out_by(loss: Any) -> int:
     return -100 if named is None else int(named)
 
 
-def _shape_of(X: Any) -> str:
-    """Describe one example: ``"inputs of 1 x 8 x 8"``."""
-    first = X[0] if isinstance(X, np.ndarray) else X[0][0]
-    shape = np.shape(first)
-    return f"inputs of {' x '.join(map(str, shape))}" if shape else "inputs of one number"
-
-
 @dataclass(frozen=True)
 class TaskInfo:
     """What a report says about a task; stored with its trials, unlike the examples.
@@ -202,7 +195,11 @@ class Task:
     def info(self) -> TaskInfo:
         """What a report says about it."""
         goals = {"classification": f"{len(self.classes)} classes", "regression": "regression"}
-        inputs = f"{self.X.shape[1]} features" if self.is_table else _shape_of(self.X)
+        if self.is_table:
+            inputs = f"{self.X.shape[1]} features"
+        else:
+            shape = np.shape(self.X[0] if isinstance(self.X, np.ndarray) else self.X[0][0])
+            inputs = f"inputs of {' x '.join(map(str, shape)) or 'one number'}"
         loss = "" if self.loss is None else f"loss {name_of(self.loss)}"
         described = filter(None, (inputs, goals.get(self.kind), loss))
         return TaskInfo(

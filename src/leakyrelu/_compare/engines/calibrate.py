@@ -82,13 +82,7 @@ def _time(seconds: float) -> str:
 
 
 def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
-    """Measure the ways of training in this process.
-
-    Raises
-    ------
-    InputError
-        If the model can't be trained on this data at all.
-    """
+    """Measure the ways of training in this process; refuse a model that can't be trained."""
     activation = keys[0][0]
     each = sorted((rate, seed) for other, rate, seed in keys if other == activation)
 

@@ -24,11 +24,6 @@ def end_with(parent: int) -> None:
     A killed process can't tell its children, and those of a pool would go on as long as there is
     work in the queue. Linux could send them a signal, but it also does so when only the thread that
     started them ends.
-
-    Parameters
-    ----------
-    parent : int
-        The process that started this one.
     """
     # A terminal, `timeout` and schedulers send these to all processes of a group. The parent, which
     # gets them too, ends its workers in order; one that ends earlier would look like a failure.

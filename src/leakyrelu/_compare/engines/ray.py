@@ -42,31 +42,10 @@ KEPT = "finished trials are kept, and the same command resumes"
 class RayEngine:
     """The workers of a Ray cluster, with one core each.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        Sent to each machine once, with the code of the user's own modules, which other machines
-        need not have.
-    keys : sequence of Key
-        The trials to train, used to measure the fastest way.
-    address : str, optional
-        Address of a running cluster. By default it is found as by `ray.init`: in ``RAY_ADDRESS``,
-        or running on this machine; if there is none, one is started here. If this process is
-        already connected to a cluster, that one is used.
-
-    Attributes
-    ----------
-    way : Way
-        Measured on one of the workers.
-    close : callable
-        Disconnects from the cluster, and stops it if it was started here.
-
-    Raises
-    ------
-    OSError
-        If the cluster can't be reached.
-    InputError
-        If the experiment can't be sent, or the model can't be trained.
+    The experiment is sent to each machine once, with the code of the user's own modules, which
+    other machines need not have. By default the cluster is found as by `ray.init`: in
+    ``RAY_ADDRESS``, or running on this machine; if there is none, one is started here, and `close`
+    stops it. If this process is already connected to a cluster, that one is used.
     """
 
     def __init__(self, experiment: Experiment, keys: Sequence[Key], address: str | None) -> None:

@@ -70,17 +70,7 @@ class Stored:
 
 
 def read(directory: Path) -> Stored:
-    """Read an experiment, finished or not; needs no write permission.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the directory holds none.
-    InputError
-        If the file is something else, or damaged.
-    OSError
-        If it can't be read.
-    """
+    """Read an experiment, finished or not; needs no write permission."""
     file = directory / FILE_NAME
     if file.is_dir():
         raise InputError(f"{file} is a directory, not an experiment's file; {_KEPT}")

@@ -43,29 +43,9 @@ _SCHEMA = """
 class Store:
     """An experiment's file, opened for one set of settings; a context manager.
 
-    Parameters
-    ----------
-    directory : Path
-        Created if it does not exist.
-    settings : Settings
-        What the experiment is. A directory that holds another one is refused; one that differs in
-        activations, learning rates or seeds is the same, and its trials are kept.
-    task : TaskInfo
-        Stored with a new experiment.
-    environment : dict of str to str
-        Versions and the like, stored with a new experiment.
-
-    Attributes
-    ----------
-    damaged : list of str
-        Trials that were damaged, and removed to be trained again.
-
-    Raises
-    ------
-    InputError
-        If the directory holds something else, or an experiment with other settings.
-    OSError
-        If it can't be written to.
+    A directory is made where there is none. One that holds an experiment with other settings is
+    refused; one that differs in activations, learning rates or seeds is the same, and its trials
+    are kept. Those that were `damaged` are removed, to be trained again.
     """
 
     def __init__(
@@ -177,13 +157,7 @@ class Store:
         return reading.entries(self._connection)[2]
 
     def note(self, name: str, text: str) -> None:
-        """Add an entry to the environment.
-
-        Raises
-        ------
-        OSError
-            If it can't be written.
-        """
+        """Add an entry to the environment."""
         try:
             with self._connection:
                 self._note(name, text)
@@ -191,15 +165,7 @@ class Store:
             raise OSError(f"{self.directory} can't be written to: {error}") from error
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Commit finished trials, all or none.
-
-        Raises
-        ------
-        OSError
-            If they can't be written, as on a full disk; earlier trials stay intact.
-        InputError
-            If another experiment took over the directory before this one had trials.
-        """
+        """Commit finished trials, all or none; if that fails, earlier trials stay intact."""
         trials = list(trials)
         metric = self.task.metric
         for trial in trials:

@@ -45,14 +45,7 @@ class Part:
 
 
 class Examples:
-    """A task's examples for several networks, split by each network's seed.
-
-    Parameters
-    ----------
-    task : Task
-    seeds : sequence of int
-        One per network; the same seed gives the same split.
-    """
+    """A task's examples for several networks, split by each network's seed."""
 
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
         self._task = task

@@ -212,14 +212,7 @@ def _alike(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Judge:
-    """Scores and losses over all batches of a part of the examples.
-
-    Parameters
-    ----------
-    task : Task
-    keeps : bool, default False
-        Whether `by_example` will be asked for.
-    """
+    """Scores and losses over all batches of a part; it `keeps` what `by_example` needs."""
 
     def __init__(self, task: Task, keeps: bool = False) -> None:
         self._task = task

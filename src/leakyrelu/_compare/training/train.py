@@ -64,15 +64,7 @@ class Experiment:
 
 
 class Training:
-    """A batch of trials in training.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    batch : Batch
-    stacked : bool, default True
-        Whether networks of the user's own model are stacked; a batch of one need not be.
-    """
+    """A batch of trials in training, with networks of the user's own model stacked or alone."""
 
     def __init__(self, experiment: Experiment, batch: Batch, stacked: bool = True) -> None:
         task, settings, recipe = experiment.task, experiment.settings, experiment.recipe
