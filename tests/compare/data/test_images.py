@@ -15,6 +15,7 @@ from leakyrelu._compare.data import images
 from leakyrelu._compare.data.images import read_images
 from leakyrelu._compare.data.table_task import TOO_RARE
 from leakyrelu._compare.data.tensor_task import make_task
+from leakyrelu._compare.memory import available_memory
 
 RNG = np.random.default_rng(0)
 LOSSLESS = ("png", "bmp", "tiff", "webp", "ppm")
@@ -329,7 +330,7 @@ def test_folders_that_are_no_classes_are_refused(tmp_path):
 
 def test_too_large_for_the_memory(tmp_path, monkeypatch):
     fill(tmp_path)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = available_memory()
     monkeypatch.setattr(images, "MEMORY_SHARE", 24 * 90 / memory)
     assert task_of(tmp_path).X.nbytes == 24 * 90
     with pytest.raises(ValueError, match=r"24 images of 3 x 6 x 5, which take .* memory"):

@@ -1,9 +1,7 @@
 """The way of training is one that works, and the faster of those that were measured."""
 
 import dataclasses
-import os
 
-import psutil
 import pytest
 import torch
 from torch import nn
@@ -63,25 +61,8 @@ def test_the_faster_is_chosen(monkeypatch):
 def test_stacks_fit_memory(monkeypatch):
     measured(monkeypatch, {1: 2.0, 4: 1.0, 5: 0.5})
     alone = module._measure(experiment_of(), module.Batch("relu", (0.01,), (0,)), False)[1]
-    monkeypatch.setattr(module, "_memory", lambda: 4.5 * alone / module.MEMORY_SHARE)
+    monkeypatch.setattr(module, "available_memory", lambda: 4.5 * alone / module.MEMORY_SHARE)
     assert calibrate(experiment_of(), KEYS).stack == 4
-
-
-def test_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
-    limits = [tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"]
-    monkeypatch.setattr(module, "CONTAINER_LIMITS", limits)
-    whole = module._memory()
-    assert whole == psutil.virtual_memory().total
-    limits[0].write_text("max\n")
-    limits[1].write_text(f"{2**63 - 4096}\n")  # none
-    assert module._memory() == whole
-    limits[0].write_text(f"{2**28}\n")
-    assert module._memory() == 2**28
-    monkeypatch.delattr(os, "sysconf")  # as on Windows
-    assert module._memory() == 2**28
-    for limit in limits:
-        limit.unlink()
-    assert module._memory() == module.UNKNOWN_MEMORY
 
 
 def test_a_model_that_does_not_fit_the_data_is_refused():

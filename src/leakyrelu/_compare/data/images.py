@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from leakyrelu._compare.data.table_task import TWO_PARTS
+from leakyrelu._compare.memory import available_memory
 from leakyrelu._errors import InputError
 
 __all__ = ["Images", "read_images", "tracked"]
@@ -212,7 +213,7 @@ def _broken(path: Path, why: Any) -> str:
 
 def _check_memory(directory: Path, shape: tuple[int, ...], bytes_a_value: int) -> None:
     needed = int(np.prod(shape, dtype=float)) * bytes_a_value
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = available_memory()
     if needed > MEMORY_SHARE * memory:
         number, channels, height, width = shape
         raise InputError(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from leakyrelu._compare.memory import available_memory
 from leakyrelu._compare.networks.models import SingleModel
 from leakyrelu._compare.networks.noise import kept_generators
 from leakyrelu._compare.settings import Batch
@@ -30,10 +29,6 @@ SECONDS = 0.2  # how long each way is measured, but for at least STEPS
 STEPS = 3
 STACKS_GAIN = 0.9  # a stack slower than this fraction of the time alone is not worth its memory
 MEMORY_SHARE = 0.25  # of the available memory, for what trains at once
-# Where Linux states a container's memory limit (cgroups, version 2 and 1), and what is assumed if
-# the memory is unknown.
-CONTAINER_LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
-UNKNOWN_MEMORY = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def calibrate(experiment: Experiment, keys: Sequence[Key]) -> Way:
             f"{what} can't be trained on this data with these settings: {told(error)}{hint}"
         ) from error
     best = Way(1, alone, alone, reason_against(experiment, activation, each))
-    most = _memory() * MEMORY_SHARE / max(memory, 1)
+    most = available_memory() * MEMORY_SHARE / max(memory, 1)
     for size in [*(size for size in STACKS if size < len(each)), len(each)]:
         if best.note or not 1 < size <= most:
             break
@@ -179,14 +174,3 @@ def _bytes_saved() -> Iterator[list[int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         yield found
-
-
-def _memory() -> int:
-    """Bytes of memory that this process may use: those of the machine, or of its container."""
-    limits = []
-    with suppress(AttributeError, ValueError, OSError):  # not on Windows
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for file in CONTAINER_LIMITS:
-        with suppress(ValueError, OSError):  # "max", or no such file
-            limits.append(int(Path(file).read_text()))
-    return min(limits, default=UNKNOWN_MEMORY)
