@@ -1,6 +1,7 @@
 """The layers of leakyrelu.nn against those of torch.nn: time, memory, and a training step.
 
 python benchmarks/layers.py [--quick] [--default-allocator]
+python benchmarks/layers.py --memory [--quick]      only the memory, which is the same at any load
 
 Large tensors are allocated anew at each step. Whether the system's allocator reuses their memory
 or has it handed out again page by page depends on what happened before, and makes a difference
@@ -10,6 +11,7 @@ and tcmalloc do, unless --default-allocator is given.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -42,6 +44,7 @@ def of_shape(shape, memory_format, dtype):
         "ours": nn.PReLU(shape[1], dtype=dtype),
         "PReLU": torch.nn.PReLU(shape[1], dtype=dtype),
         "LeakyReLU": torch.nn.LeakyReLU(0.25),
+        "ours, LeakyReLU": nn.LeakyReLU(0.25),
         "ours, RReLU": nn.RReLU(),
     }
     if dtype != torch.float16:  # PyTorch has no RReLU for it on a CPU
@@ -76,6 +79,7 @@ def check(layers, x, gradient) -> None:
     """Both PReLU layers compute the same."""
     ours, theirs = (step(layers[name], x, gradient)() for name in ("ours", "PReLU"))
     assert torch.equal(layers["ours"](x), layers["PReLU"](x))
+    assert torch.equal(layers["ours, LeakyReLU"](x), layers["LeakyReLU"](x))
     assert torch.equal(ours[0], theirs[0])
     if x.dtype in (torch.float32, torch.float64):
         torch.testing.assert_close(ours[1], theirs[1], rtol=1e-3, atol=1e-3 * x.numel() ** 0.5)
@@ -104,6 +108,9 @@ def eager(shapes, rounds: int) -> list[list[str]]:
                     prelu = harness.compare(
                         {key: calls[key] for key in ("ours", "PReLU", "LeakyReLU")}, rounds
                     )
+                    leaky = harness.compare(
+                        {key: calls[key] for key in ("ours, LeakyReLU", "LeakyReLU")}, rounds
+                    )
                     peers = [key for key in ("RReLU", "LeakyReLU") if key in calls]
                     rrelu = harness.compare(
                         {key: calls[key] for key in ("ours, RReLU", *peers)}, rounds
@@ -114,6 +121,8 @@ def eager(shapes, rounds: int) -> list[list[str]]:
                         harness.duration(prelu["ours"].seconds),
                         ratio(prelu, "PReLU"),
                         ratio(prelu, "LeakyReLU"),
+                        harness.duration(leaky["ours, LeakyReLU"].seconds),
+                        ratio(leaky, "LeakyReLU"),
                         harness.duration(rrelu["ours, RReLU"].seconds),
                         ratio(rrelu, "RReLU"),
                         ratio(rrelu, "LeakyReLU"),
@@ -176,6 +185,124 @@ def memory(shapes) -> list[list[str]]:
     return rows
 
 
+def kept(model, x) -> int:
+    """Return the bytes that the forward pass keeps for the backward pass, besides parameters."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = model(x)
+    for own in (x, *model.parameters(), *model.buffers()):
+        storages.pop(own.untyped_storage().data_ptr(), None)
+    del y
+    return sum(storages.values())
+
+
+class InPlaceABN(torch.nn.Module):
+    """BatchNorm and Leaky ReLU in one, which keep only the output of both.
+
+    After S. Rota Bulò, L. Porzi and P. Kontschieder, "In-place activated BatchNorm for
+    memory-optimized training of DNNs", CVPR 2018: the backward pass inverts the activation and
+    uses the normalized input, which the output gives. In operations of PyTorch: for its memory.
+    """
+
+    def __init__(self, channels: int, negative_slope: float = 0.25) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(channels))
+        self.bias = torch.nn.Parameter(torch.zeros(channels))
+        self.negative_slope = negative_slope
+
+    def forward(self, x):
+        return _InPlaceABN.apply(x, self.weight, self.bias, self.negative_slope)
+
+
+class _InPlaceABN(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, negative_slope):
+        y, _, scale = torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, 1e-5)
+        y = torch.nn.functional.leaky_relu_(y, negative_slope)
+        ctx.save_for_backward(y, weight, bias, scale)
+        ctx.negative_slope = negative_slope
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        y, weight, bias, scale = ctx.saved_tensors
+        gradient = torch.ops.aten.leaky_relu_backward(gradient, y, ctx.negative_slope, True)
+        y = torch.nn.functional.leaky_relu(y, 1 / ctx.negative_slope)
+        normalized = y.sub_(bias[:, None, None]).div_(weight[:, None, None])
+        of_bias, of_weight = gradient.sum((0, 2, 3)), (gradient * normalized).sum((0, 2, 3))
+        n = gradient.numel() // len(weight)
+        normalized.mul_((of_weight / n)[:, None, None]).add_((of_bias / n)[:, None, None])
+        of_x = gradient.sub_(normalized).mul_((weight * scale)[:, None, None])
+        return of_x, of_weight, of_bias, None
+
+
+def convolutions(activation, between=torch.nn.Identity):
+    """Return three convolutions of 3 x 3, and what stands between each and its activation."""
+    model = torch.nn.Sequential()
+    for _ in range(3):
+        model.extend([torch.nn.Conv2d(32, 32, 3, padding=1), between(), activation()])
+    return model.append(torch.nn.Conv2d(32, 8, 3, padding=1))
+
+
+def steps_of(model, x) -> Callable[[], object]:
+    """Return a call that trains for a step."""
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+
+    def call():
+        model(x).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return call
+
+
+def memory_of_models(quick: bool) -> list[list[str]]:
+    """Return rows of what whole models keep, and by how much the process grows in a step."""
+    norm = functools.partial(torch.nn.BatchNorm2d, 32)
+    images = torch.randn(4 if quick else 16, 32, 128, 128)
+    faces = torch.randn(2 if quick else 16, 3, 112, 112)
+    models = {
+        ("3 convolutions", "ReLU"): (convolutions(torch.nn.ReLU), images),
+        ("", "torch's LeakyReLU"): (convolutions(torch.nn.LeakyReLU), images),
+        ("", "torch's PReLU"): (convolutions(torch.nn.PReLU), images),
+        ("", "torch's RReLU"): (convolutions(torch.nn.RReLU), images),
+        ("", "our LeakyReLU"): (convolutions(nn.LeakyReLU), images),
+        ("", "our PReLU"): (convolutions(nn.PReLU), images),
+        ("", "our RReLU"): (convolutions(nn.RReLU), images),
+        ("3 convolutions, BatchNorm", "ReLU"): (convolutions(torch.nn.ReLU, norm), images),
+        ("", "torch's LeakyReLU "): (convolutions(torch.nn.LeakyReLU, norm), images),
+        ("", "our LeakyReLU "): (convolutions(nn.LeakyReLU, norm), images),
+        ("", "in-place ABN"): (convolutions(functools.partial(InPlaceABN, 32)), images),
+        ("iResNet-18", "torch's PReLU"): (iresnet18(), faces),
+        ("", "our PReLU "): (nn.convert(iresnet18()), faces),
+        ("FSRCNN, PReLU", "torch's PReLU"): (fsrcnn(), faces[:, :1]),
+        ("", "our PReLU  "): (nn.convert(fsrcnn()), faces[:, :1]),
+    }
+    rows = []
+    for (name, activation), (model, x) in models.items():
+        in_a_step = peak(steps_of(model, x))
+        rows.append(
+            [name, activation.strip(), *(f"{n / 2**20:.1f}" for n in (kept(model, x), in_a_step))]
+        )
+    return rows
+
+
+def fsrcnn() -> torch.nn.Module:
+    """Return the network for super-resolution of C. Dong, C. C. Loy and X. Tang, ECCV 2016."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential()
+    sizes = [(1, 56, 5), (56, 12, 1), *[(12, 12, 3)] * 4, (12, 56, 1)]
+    for inputs, outputs, size in sizes:
+        convolution = torch.nn.Conv2d(inputs, outputs, size, padding=size // 2)
+        model.extend([convolution, torch.nn.PReLU(outputs)])
+    return model.append(torch.nn.ConvTranspose2d(56, 1, 9, 3, padding=4, output_padding=2))
+
+
 class Block(torch.nn.Module):
     """The block of the face-recognition networks (ArcFace's iResNet)."""
 
@@ -225,15 +352,8 @@ def training(batch: int, rounds: int) -> list[list[str]]:
                 for path, module in list(model.named_modules()):
                     if isinstance(module, torch.nn.PReLU):
                         model.set_submodule(path, torch.nn.LeakyReLU(0.25))
-            optimizer = torch.optim.SGD(model.parameters(), 1e-3)
             images = torch.randn(batch, 3, 112, 112).to(memory_format=memory_format)
-
-            def call(model=model, optimizer=optimizer, images=images):
-                model(images).square().mean().backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-            calls[name] = call
+            calls[name] = steps_of(model, images)
         print("training", memory_format, file=sys.stderr)
         timings = harness.compare(calls, rounds)
         rows.append(
@@ -249,23 +369,29 @@ def training(batch: int, rounds: int) -> list[list[str]]:
 
 def main() -> None:
     """Print the tables."""
-    if "--default-allocator" not in sys.argv:
+    if not {"--default-allocator", "--memory"} & set(sys.argv):
         harness.keep_memory()
     quick = "--quick" in sys.argv
     shapes = {name: SHAPES[name] for name in list(SHAPES)[-4:]} if quick else SHAPES
     rounds = 3 if quick else 9
     if "--memory" in sys.argv:
-        columns = ["input", "PReLU", "torch's PReLU", "LeakyReLU", "RReLU", "torch's RReLU"]
+        columns = ["input", "PReLU", "torch's PReLU", "torch's LeakyReLU", "LeakyReLU", "RReLU"]
+        columns += ["torch's RReLU"]
+        print("Peak memory of backward, in sizes of the input:\n", flush=True)
         print(harness.table(columns, memory(shapes)))
+        print("MiB kept for the backward pass, and the peak of a training step:\n", flush=True)
+        columns = ["network", "activation", "kept", "step"]
+        print(harness.table(columns, memory_of_models(quick)))
         return
     print(harness.header(["leakyrelu", "torch"]))
     print(f"{torch.get_num_threads()} threads. Eager:\n")
-    peers = ["time", "torch's PReLU", "LeakyReLU", "RReLU", "torch's RReLU", "LeakyReLU"]
+    peers = ["PReLU", "torch's PReLU", "torch's LeakyReLU", "LeakyReLU", "torch's LeakyReLU"]
+    peers += ["RReLU", "torch's RReLU", "torch's LeakyReLU"]
     print(harness.table(["input, dtype, pass", *peers], eager(shapes, rounds)))
     print("Compiled, after a Hardtanh, both ways, float32:\n")
     columns = ["input", "PReLU", "torch's PReLU", "LeakyReLU", "ours, not compiled"]
     print(harness.table(columns, compiled(shapes, 2 * rounds)))
-    print("Peak memory of backward, in sizes of the input:\n", flush=True)
+    sys.stdout.flush()
     environment = {
         key: value for key, value in os.environ.items() if key not in harness.KEEP_MEMORY
     }

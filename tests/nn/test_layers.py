@@ -38,7 +38,8 @@ SHAPE = (4, 8, 32, 32)  # large enough for a pass
 
 
 def passes(y):
-    return type(y.grad_fn).__name__ in ("_PReLUBackward", "_RReLUBackward")
+    ours = ("_LeakyReLUBackward", "_PReLUBackward", "_RReLUBackward")
+    return type(y.grad_fn).__name__ in ours
 
 
 def layers():
@@ -70,6 +71,7 @@ def test_the_pass_is_taken():
     ours, theirs = layers()
     assert passes(ours(x))
     assert passes(nn.RReLU()(x.requires_grad_()))
+    assert passes(nn.LeakyReLU()(x))
     assert torch.equal(ours(x), theirs(x))
 
 
@@ -113,7 +115,7 @@ def test_a_parametrized_slope():
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-@pytest.mark.parametrize("layer", [nn.PReLU(8), nn.RReLU()])
+@pytest.mark.parametrize("layer", [nn.LeakyReLU(0.2), nn.PReLU(8), nn.RReLU()])
 def test_gradient_checkpointing(layer, reentrant):
     x = torch.randn(SHAPE)
     gradients = []
@@ -247,7 +249,7 @@ def split(model):
 def traced_with_shapes(model):
     traced = torch.fx.symbolic_trace(model)
     ShapeProp(traced).propagate(torch.randn(4, 3, 16, 16))
-    assert [node.meta["tensor_meta"].shape[0] for node in traced.graph.nodes] == [4] * 8
+    assert [node.meta["tensor_meta"].shape[0] for node in traced.graph.nodes] == [4] * 9
     return traced
 
 
@@ -293,7 +295,8 @@ def counted(model):
 
 def converted(model):
     """Return the names of the layers of this package."""
-    return [name for name, layer in model.named_modules() if type(layer) in (nn.PReLU, nn.RReLU)]
+    ours = (nn.LeakyReLU, nn.PReLU, nn.RReLU)
+    return [name for name, layer in model.named_modules() if type(layer) in ours]
 
 
 TOOLS = {
@@ -343,18 +346,19 @@ def test_a_tool_does_what_it_does_with_pytorchs(tool):
         model = torch.nn.Sequential(
             *[torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.PReLU(), torch.nn.RReLU(0.1, 0.3)],
             *[torch.nn.Flatten(), torch.nn.Linear(2048, 16), torch.nn.PReLU(16)],
+            torch.nn.LeakyReLU(0.2),
         ).eval()
         if is_converted:
-            assert converted(nn.convert(model)) == ["1", "2", "5"]
+            assert converted(nn.convert(model)) == ["1", "2", "5", "6"]
         found.append(TOOLS[tool](model)(x))
     torch.testing.assert_close(*found)
 
 
 def test_graphs_hold_the_layers_whole():
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.RReLU())
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.RReLU(), nn.LeakyReLU())
     traced = torch.fx.symbolic_trace(model)
     calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
-    assert calls == ["0", "1", "2"]
+    assert calls == ["0", "1", "2", "3"]
     assert traced.get_submodule("1") is model[1]
     x = torch.randn(2, 3, 8, 8)
     assert not torch.equal(traced.train()(x), traced(x))
@@ -584,13 +588,15 @@ def test_convert_keeps_everything():
         pass
 
     model = torch.nn.Sequential(
-        shared, torch.nn.RReLU(0.1, 0.2).eval(), shared, Own(), nn.PReLU(), torch.nn.ReLU()
+        *[shared, torch.nn.RReLU(0.1, 0.2).eval(), shared, Own(), nn.PReLU(), torch.nn.ReLU()],
+        torch.nn.LeakyReLU(0.3, inplace=True),
     )
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     calls = []
     shared.register_forward_hook(lambda *_: calls.append(1))
     assert nn.convert(model) is nn.convert(model) is model
-    assert converted(model) == ["0", "1", "4"]
+    assert converted(model) == ["0", "1", "4", "6"]
+    assert repr(model[6]) == "LeakyReLU(negative_slope=0.3, inplace=True)"
     assert model[0] is model[2] is shared
     assert type(shared) is nn.PReLU
     assert type(model[3]) is Own
@@ -621,7 +627,7 @@ def test_convert_a_copy(back):
 def test_no_extra_memory_of_full_size():
     """Backward allocates the gradient of the input and little else."""
     x = torch.randn(SHAPE, requires_grad=True)
-    for layer in (nn.PReLU(8), nn.PReLU(), nn.RReLU()):
+    for layer in (nn.LeakyReLU(), nn.PReLU(8), nn.PReLU(), nn.RReLU()):
         y = layer(x)
         with torch.profiler.profile(profile_memory=True) as profile:
             y.backward(torch.ones(()).expand(SHAPE))

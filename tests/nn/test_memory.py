@@ -134,10 +134,10 @@ def by_sgn(layer, x, kind):
 crashes_pytorch = {"freed", "a view of what is freed", "shortened"}
 kinds = {**OTHERS, **TOO_FEW}
 for way in (as_gradient, as_what_was_saved, as_the_input, by_sgn):
-    for make in ("PReLU()", "PReLU(100)", "RReLU(0.25, 0.25)"):
+    for make in ("LeakyReLU()", "PReLU()", "PReLU(100)", "PReLU(100, 0.0)", "RReLU(0.25, 0.25)"):
         for name, kind in kinds.items():
-            if way is as_the_input and name in crashes_pytorch:
-                continue
+            if name in crashes_pytorch and (way is as_the_input or "Leaky" in make):
+                continue  # PyTorch computes it
             print(way.__name__, make, name, flush=True)
             found = []
             for source in [nn] if name in crashes_pytorch else [nn, torch.nn]:

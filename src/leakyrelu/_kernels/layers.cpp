@@ -66,8 +66,9 @@ PyObject* prelu_backward(PyObject*, PyObject* arguments) {
   const char* dtype;
   Address gradient, x, weight, out, grad_weight;
   Py_ssize_t outer, channels, inner;
-  if (!PyArg_ParseTuple(arguments, "sKKKKKnnn", &dtype, &gradient, &x, &weight, &out,
-                        &grad_weight, &outer, &channels, &inner))
+  int is_output = 0;
+  if (!PyArg_ParseTuple(arguments, "sKKKKKnnn|p", &dtype, &gradient, &x, &weight, &out,
+                        &grad_weight, &outer, &channels, &inner, &is_output))
     return nullptr;
   const leakyrelu::Passes* const passes = passes_of(dtype);
   if (passes == nullptr) return nullptr;
@@ -76,7 +77,7 @@ PyObject* prelu_backward(PyObject*, PyObject* arguments) {
     return nullptr;
   return without_lock([&] {
     passes->prelu_backward(memory(gradient), memory(x), memory(weight), memory(out),
-                           memory(grad_weight), outer, channels, inner);
+                           memory(grad_weight), outer, channels, inner, is_output);
   });
 }
 
@@ -107,7 +108,8 @@ PyObject* rrelu(PyObject*, PyObject* arguments) {
 
 PyMethodDef methods[] = {
     {"prelu_backward", prelu_backward, METH_VARARGS,
-     "dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner"},
+     "dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner; "
+     "whether x is the output"},
     {"rrelu", rrelu, METH_VARARGS,
      "dtype, addresses of factor, x, out; n, lower, upper, seeds as bytes, one for each of as many "
      "equal parts"},

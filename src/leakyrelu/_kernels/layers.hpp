@@ -10,7 +10,8 @@ namespace leakyrelu {
 // See passes.hpp.
 struct Passes {
   void (*prelu_backward)(const void* gradient, const void* x, const void* weight, void* out,
-                         void* grad_weight, npy_intp outer, npy_intp channels, npy_intp inner);
+                         void* grad_weight, npy_intp outer, npy_intp channels, npy_intp inner,
+                         bool is_output);
   void (*rrelu)(const void* factor, const void* x, void* out, npy_intp n, double lower,
                 double upper, const std::uint64_t* seeds, npy_intp parts);
 };

@@ -1,6 +1,7 @@
 instruction_set: str
 
-# dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner
+# dtype, addresses of gradient, x, weight, out, grad_weight; outer, channels, inner;
+# whether x is the output
 def prelu_backward(*arguments: str | int) -> None: ...
 
 # dtype, addresses of factor, x, out; n, lower, upper, seeds as bytes

@@ -8,10 +8,10 @@ namespace {
 template <class T>
 constexpr leakyrelu::Passes passes_of = {
     [](const void* gradient, const void* x, const void* weight, void* out, void* grad_weight,
-       npy_intp outer, npy_intp channels, npy_intp inner) {
+       npy_intp outer, npy_intp channels, npy_intp inner, bool is_output) {
       prelu_backward(static_cast<const T*>(gradient), static_cast<const T*>(x),
                      static_cast<const T*>(weight), static_cast<T*>(out),
-                     static_cast<T*>(grad_weight), outer, channels, inner);
+                     static_cast<T*>(grad_weight), outer, channels, inner, is_output);
     },
     [](const void* factor, const void* x, void* out, npy_intp n, double lower, double upper,
        const std::uint64_t* seeds, npy_intp parts) {

@@ -175,10 +175,11 @@ void backward_by_columns(const T* gradient, const T* x, const Wide<T>* slopes, T
 // out = gradient * (1 if x > 0 else weight), and grad_weight the sum of gradient * x over the
 // elements of each channel that are not positive. Element (o, c, i) of all but the weights is
 // at (o * channels + c) * inner + i; out may be gradient or x. The order of the sums depends only
-// on the shape, so they are the same on any number of threads.
+// on the shape, so they are the same on any number of threads. If x is the output of PReLU, of
+// positive weights, the sum is divided by the weight: the input is the output divided by it.
 template <class T>
 void prelu_backward(const T* gradient, const T* x, const T* weight, T* out, T* grad_weight,
-                    npy_intp outer, npy_intp channels, npy_intp inner) {
+                    npy_intp outer, npy_intp channels, npy_intp inner, bool is_output) {
   constexpr npy_intp shortest_row = 64;
   std::vector<Wide<T>> buffer(channels);
   std::vector<double> totals(channels, 0.0);
@@ -188,6 +189,7 @@ void prelu_backward(const T* gradient, const T* x, const T* weight, T* out, T* g
     backward(gradient, x, slopes, out, outer, channels, inner, totals.data());
   }
   for (npy_intp c = 0; c < channels; ++c) {
+    if (is_output) totals[c] /= slopes[c];
     if constexpr (is_narrow<T>)
       narrow(static_cast<float>(totals[c]), grad_weight[c]);
     else

@@ -1,4 +1,4 @@
-"""Drop-in replacements for layers of `torch.nn` that train faster.
+"""Drop-in replacements for layers of `torch.nn` that train faster and keep less memory.
 
 >>> import torch
 >>> from leakyrelu import nn
@@ -13,13 +13,45 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import LeakyReLU
 
 from leakyrelu._errors import InputError
 from leakyrelu.nn import functional
 from leakyrelu.nn._model import model_to_change
 
 __all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
+
+
+class LeakyReLU(torch.nn.LeakyReLU):
+    r"""Leaky ReLU: `torch.nn.LeakyReLU`, which keeps its output for backward, as ReLU does.
+
+    .. math:: f(x) = \begin{cases} x & x > 0 \\ a\,x & x \le 0 \end{cases}
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        The slope `a` for ``x <= 0``.
+    inplace : bool, default False
+        Overwrite the input.
+
+    See Also
+    --------
+    leakyrelu.nn.functional.leaky_relu : The function, and what it keeps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import LeakyReLU
+    >>> LeakyReLU(0.25)(torch.tensor([-2.0, 3.0]))
+    tensor([-0.5000,  3.0000])
+    """
+
+    def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
+        super().__init__(negative_slope, inplace)
+        if type(self) is LeakyReLU:  # torch.fx should see what a subclass computes
+            _make_leaf(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.leaky_relu(input, self.negative_slope, self.inplace)
 
 
 class PReLU(torch.nn.PReLU):
@@ -120,7 +152,7 @@ class RReLU(torch.nn.RReLU):
         return functional.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
 
-_FASTER = {torch.nn.PReLU: PReLU, torch.nn.RReLU: RReLU}
+_FASTER = {torch.nn.LeakyReLU: LeakyReLU, torch.nn.PReLU: PReLU, torch.nn.RReLU: RReLU}
 
 
 def _refuse_unless_finite(name: str, number: float, dtype: torch.dtype) -> None:
@@ -141,7 +173,7 @@ def _make_leaf(module: torch.nn.Module) -> None:
 
 
 def convert(model: torch.nn.Module, back: bool = False, *, inplace: bool = True) -> torch.nn.Module:
-    """Make the PReLU and RReLU layers of a model those of this module, or PyTorch's again.
+    """Make the LeakyReLU, PReLU and RReLU layers of a model those here, or PyTorch's again.
 
     Parameters
     ----------
@@ -166,6 +198,13 @@ def convert(model: torch.nn.Module, back: bool = False, *, inplace: bool = True)
         If `model` is not a module.
     InputError
         If it can't be copied.
+
+    Notes
+    -----
+    These layers keep their output for the backward pass, where PyTorch's keep the input. A model
+    that changes the output of one in place, such as by ``y += x``, gets PyTorch's error of a
+    "variable modified by an inplace operation" in the backward pass, as it would after a ReLU:
+    write ``y = y + x`` there.
 
     Examples
     --------

@@ -19,9 +19,17 @@ _NAMES = {
 
 
 def prelu_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, out: Tensor, channels: int, inner: int
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    channels: int,
+    inner: int,
+    is_output: bool = False,
 ) -> Tensor:
     """Write the gradient of `x` to `out`; return that of `weight`.
+
+    With `is_output`, `x` is the output of PReLU instead of its input, and no slope is 0 or less.
 
     All but `weight` have their elements in the same order in memory, where element ``i`` belongs
     to channel ``i // inner % channels``; `out` may be `gradient` or `x`.
@@ -32,7 +40,7 @@ def prelu_backward(
     outer = n // (channels * inner) if n else 0
     each = [(gradient, n), (x, n), (weight, channels), (out, n), (grad_weight, channels)]
     at = addresses(-1, out.dtype, each)
-    layers.prelu_backward(_NAMES[out.dtype], *at, outer, channels, inner)
+    layers.prelu_backward(_NAMES[out.dtype], *at, outer, channels, inner, is_output)
     return grad_weight
 
 

@@ -1,4 +1,8 @@
-"""The passes of PReLU and RReLU: when one can be used, and how autograd uses it."""
+"""What the layers keep for the backward pass, and by which pass they compute it.
+
+They keep their output, which the next layer keeps anyway, where the input's sign can be told from
+it: it is positive where the input is, unless a slope is negative.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ __all__ = [
     "NO_SUBCLASS",
     "fits",
     "is_dense",
+    "is_worth_it",
+    "leaky_relu",
     "passes_for",
     "prelu",
     "rrelu",
@@ -32,8 +38,28 @@ DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64}
 NO_SUBCLASS = frozenset({Tensor, torch.nn.Parameter})
 
 
+# Slopes by which an output can be divided to have the input again, as exact as one more rounding
+# to the dtype leaves it: far from where numbers underflow or overflow.
+_INVERTIBLE = (2**-7, 2**7)
+
+
+def is_worth_it(x: Tensor) -> bool:
+    """Whether a tensor is plain memory, and large enough for a pass or for what it saves."""
+    return _is_ordinary(x) and x.numel() >= _SMALLEST["cpu" if x.is_cpu else "cuda"]
+
+
 def passes_for(x: Tensor, *others: Tensor, of_any_size: bool = False) -> ModuleType | None:
     """Return the module with the passes for these tensors, if they are all plain memory."""
+    if not (_is_ordinary(x, *others) and ((of_any_size and x.is_cpu) or is_worth_it(x))):
+        return None
+    if x.is_cpu:
+        return _cpu
+    # A CUDA graph would repeat the same seed.
+    return None if torch.cuda.is_current_stream_capturing() else _triton()
+
+
+def _is_ordinary(x: Tensor, *others: Tensor) -> bool:
+    """Whether nothing but autograd looks on, and all are plain memory of one dtype and device."""
     if (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
@@ -42,21 +68,15 @@ def passes_for(x: Tensor, *others: Tensor, of_any_size: bool = False) -> ModuleT
         or torch._C._len_torch_dispatch_stack() > 0
         or x.dtype not in DTYPES
     ):
-        return None
+        return False
     dtype, device = x.dtype, x.get_device()
-    for tensor in (x, *others):
-        if not (
-            type(tensor) in NO_SUBCLASS
-            and is_plain(tensor)
-            and tensor.dtype is dtype
-            and tensor.get_device() == device
-        ):
-            return None
-    is_large = x.numel() >= _SMALLEST["cpu" if x.is_cpu else "cuda"]
-    if x.is_cpu:
-        return _cpu if is_large or of_any_size else None
-    # A CUDA graph would repeat the same seed.
-    return _triton() if is_large and not torch.cuda.is_current_stream_capturing() else None
+    return all(
+        type(tensor) in NO_SUBCLASS
+        and is_plain(tensor)
+        and tensor.dtype is dtype
+        and tensor.get_device() == device
+        for tensor in (x, *others)
+    )
 
 
 def fits(weight: Tensor, x: Tensor) -> bool:
@@ -94,6 +114,30 @@ def _in_order_of(out: Tensor, *tensors: Tensor) -> list[Tensor]:
     ]
 
 
+# --- Leaky ReLU ----------------------------------------------------------------------------
+
+
+def leaky_relu(x: Tensor, negative_slope: float) -> Tensor:
+    """Compute Leaky ReLU with a slope of at least 0, and keep the output for backward."""
+    result: Tensor = _LeakyReLU.apply(x, negative_slope)
+    return result
+
+
+class _LeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, negative_slope: float) -> Tensor:
+        y = torch.nn.functional.leaky_relu(x, negative_slope)
+        ctx.save_for_backward(y)
+        ctx.negative_slope = negative_slope
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = ctx.saved_tensors
+        backward = torch.ops.aten.leaky_relu_backward
+        return backward(gradient, y.detach(), ctx.negative_slope, False), None
+
+
 # --- PReLU ---------------------------------------------------------------------------------
 
 
@@ -106,28 +150,47 @@ def prelu(x: Tensor, weight: Tensor) -> Tensor:
 class _PReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        if x.itemsize == 2 and x.device.type == "cpu" and weight.numel() > 1:
-            out = torch.empty_like(x)
-            if 1 < out.stride(1) < 64:
-                # PyTorch computes short rows of 16-bit floats one by one. The backward pass,
-                # given x as the gradient, is the forward pass.
-                (x,) = _in_order_of(out, x)
-                _cpu.prelu_backward(x, x, weight, out, weight.numel(), out.stride(1))
-                return out
-        return torch.prelu(x, weight)
+        y = _prelu(x, weight)
+        ctx.has_output = _is_invertible(weight)
+        ctx.save_for_backward(y if ctx.has_output else x, weight)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors  # or what a hook made of them
-        passes = None if torch.is_grad_enabled() else passes_for(x, weight, gradient)
-        if passes is None or gradient.shape != x.shape or not fits(weight, x):
-            return _differentiable_backward(ctx, x, weight, gradient)
-        out = torch.empty_like(x)
-        gradient, x = _in_order_of(out, gradient, x)
+        kept, weight = ctx.saved_tensors  # or what a hook made of them
+        passes = None if torch.is_grad_enabled() else passes_for(kept, weight, gradient)
+        if passes is None or gradient.shape != kept.shape or not fits(weight, kept):
+            if ctx.has_output:
+                return _differentiable_backward_of_output(ctx, kept, weight, gradient)
+            return _differentiable_backward(ctx, kept, weight, gradient)
+        out = torch.empty_like(kept)
+        gradient, kept = _in_order_of(out, gradient, kept)
         channels = weight.numel()
         inner = out.stride(1) if channels > 1 else out.numel()
-        return out, passes.prelu_backward(gradient, x, weight, out, channels, inner)
+        of_weight = passes.prelu_backward(
+            gradient, kept, weight, out, channels, inner, is_output=ctx.has_output
+        )
+        return out, of_weight
+
+
+def _prelu(x: Tensor, weight: Tensor) -> Tensor:
+    if x.itemsize == 2 and x.device.type == "cpu" and weight.numel() > 1:
+        out = torch.empty_like(x)
+        if 1 < out.stride(1) < 64:
+            # PyTorch computes short rows of 16-bit floats one by one. The backward pass,
+            # given x as the gradient, is the forward pass.
+            (x,) = _in_order_of(out, x)
+            _cpu.prelu_backward(x, x, weight, out, weight.numel(), out.stride(1))
+            return out
+    return torch.prelu(x, weight)
+
+
+def _is_invertible(weight: Tensor) -> bool:
+    """Whether the input can be had from the output; a GPU would have to be waited for."""
+    if not weight.is_cpu:
+        return False
+    least, most = (bound.item() for bound in torch.aminmax(weight))
+    return _INVERTIBLE[0] <= least and most <= _INVERTIBLE[1]
 
 
 def _differentiable_backward(
@@ -141,6 +204,22 @@ def _differentiable_backward(
     wanted = [tensor for tensor, is_needed in zip((x, weight), needed, strict=True) if is_needed]
     found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=of_gradients))
     return tuple(next(found) if is_needed else None for is_needed in needed)
+
+
+def _differentiable_backward_of_output(
+    ctx: Any, y: Tensor, weight: Tensor, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients as functions of the output, which is one of the input and `weight`."""
+    needs_x, needs_weight = ctx.needs_input_grad
+    slopes = weight if weight.numel() == 1 else weight.view(-1, *[1] * (y.dim() - 2))
+    of_x = of_weight = None
+    if needs_x:
+        of_x = torch.where(y > 0, gradient, gradient * slopes)
+    if needs_weight:
+        # 0 and not the product where x > 0, whose derivative would be NaN for an infinite x.
+        each = gradient * torch.where(y > 0, 0, y / slopes)
+        of_weight = each.sum_to_size(slopes.shape).view_as(weight)
+    return of_x, of_weight
 
 
 # --- RReLU ---------------------------------------------------------------------------------
@@ -162,7 +241,7 @@ class _RReLU(torch.autograd.Function):
         out = x if inplace else torch.empty_like(x)
         if inplace:
             ctx.mark_dirty(x)
-        ctx.save_for_backward(out if inplace else x)  # either one: they have the same signs
+        ctx.save_for_backward(out if inplace or drawn[0] >= 0 else x)
         ctx.strides, ctx.drawn, ctx.rrelu = out.stride(), drawn, rrelu
         (x,) = _in_order_of(out, x)
         rrelu(x, x, out, *ctx.drawn)

@@ -70,7 +70,13 @@ def _by_columns(
 
 
 def prelu_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, out: Tensor, channels: int, inner: int
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    channels: int,
+    inner: int,
+    is_output: bool = False,
 ) -> Tensor:
     """Write the gradient of `x` to `out`; return that of `weight`.
 
@@ -120,6 +126,8 @@ def prelu_backward(
                 COLUMNS=columns,
             )
             total = sums.sum((0, 1, 3))
+        if is_output:
+            total = total / weight.reshape(-1)
     return total.to(weight.dtype).view_as(weight)
 
 

@@ -1,9 +1,11 @@
 """The functions of the layers, like those of `torch.nn.functional`.
 
-The backward pass of PReLU, and both passes of RReLU, go over memory once: for all but small CPU
-tensors, and for large ones on a GPU with Triton. Everything else goes to PyTorch, and so works as
-it does there: small tensors, other devices and dtypes, compiling and exporting, the transforms of
-`torch.func`, forward-mode differentiation.
+For the backward pass they keep their output, as ReLU does, where PyTorch's keep the input: the
+next layer keeps that tensor anyway, so it takes no memory of its own. The backward pass of PReLU,
+and both passes of RReLU, go over memory once: for all but small CPU tensors, and for large ones on
+a GPU with Triton. Everything else goes to PyTorch, and so works as it does there: small tensors,
+other devices and dtypes, compiling and exporting, the transforms of `torch.func`, forward-mode
+differentiation.
 """
 
 from __future__ import annotations
@@ -12,15 +14,72 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu, leaky_relu_
+from torch.nn.functional import leaky_relu_
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from leakyrelu.nn import _passes
-from leakyrelu.nn._passes import DTYPES, NO_SUBCLASS, fits, is_dense, passes_for
+from leakyrelu.nn._passes import DTYPES, NO_SUBCLASS, fits, is_dense, is_worth_it, passes_for
 
 __all__ = ["leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"]
 
 _LARGEST, _LARGEST_FLOAT32 = (torch.finfo(dtype).max for dtype in (torch.float64, torch.float32))
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    r"""Leaky ReLU: `torch.nn.functional.leaky_relu`, keeping less memory for the backward pass.
+
+    .. math:: f(x) = \begin{cases} x & x > 0 \\ a\,x & x \le 0 \end{cases}
+
+    Parameters
+    ----------
+    input : torch.Tensor, any shape
+        Of any dtype and on any device that PyTorch's function supports.
+    negative_slope : float, default 0.01
+        The slope `a` for ``x <= 0``.
+    inplace : bool, default False
+        Write the result to `input`.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape, dtype and memory format of `input`.
+
+    See Also
+    --------
+    leakyrelu.nn.LeakyReLU : The layer.
+
+    Notes
+    -----
+    For ``a >= 0`` the output is positive where the input is, also where a product underflows to
+    -0.0. So the gradients, bit for bit PyTorch's, are computed from the output, which the next
+    layer keeps anyway. As after `torch.relu`, the output must then not be changed in place before
+    the backward pass: PyTorch raises an error there. The input may be.
+
+    References
+    ----------
+    .. [1] A. L. Maas, A. Y. Hannun and A. Y. Ng, "Rectifier nonlinearities improve neural
+       network acoustic models", ICML 2013.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.leaky_relu(torch.tensor([-2.0, 3.0]), 0.25)
+    tensor([-0.5000,  3.0000])
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.nn.functional.leaky_relu(input, negative_slope, inplace)
+    if (
+        not inplace
+        and type(input) in NO_SUBCLASS  # nor a torch.fx proxy
+        and torch.is_grad_enabled()
+        and input.requires_grad
+        and type(negative_slope) in (float, int)
+        and negative_slope >= 0
+        and is_worth_it(input)
+    ):
+        return _passes.leaky_relu(input, negative_slope)
+    return torch.nn.functional.leaky_relu(input, negative_slope, inplace)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -53,7 +112,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Notes
     -----
     The backward pass computes the gradients of `input` and `weight` together, and allocates
-    nothing of the size of `input` but its gradient. The gradient of a slope is
+    nothing of the size of `input` but its gradient. On a CPU, while all slopes are from 1/128 to
+    128, the output is kept for it and not the input, which is the output divided by the slope: a
+    tensor less, if the next layer keeps that one anyway. As after `torch.relu`, the output must
+    then not be changed in place before the backward pass. The gradient of a slope is
 
     .. math:: \frac{\partial L}{\partial w_c} =
         \sum_{x_c \le 0} x_c \frac{\partial L}{\partial f(x_c)}
@@ -61,8 +123,12 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     summed over up to 16 elements at a time in the dtype of `input` (float32 for 16-bit
     floats), and over these sums in float64: the error is at most 17 units of roundoff of that
     dtype (2^-24 for float32) times the sum of the absolute values, before the result is
-    rounded to the dtype of `weight`. The order of the sums depends only on shape and memory
-    format, so the result is the same every time, on any number of threads.
+    rounded to the dtype of `weight`. Where the output was kept, its rounding adds one unit of
+    roundoff of the dtype of `input` itself (2^-8 for bfloat16, 2^-11 for float16), as long as
+    outputs don't underflow or overflow; one that underflows adds at most half of the smallest
+    number of that dtype, times the gradient there, divided by the slope. The order of the sums
+    depends only on shape and memory format, so the result is the same every time, on any number
+    of threads.
 
     References
     ----------
@@ -159,8 +225,7 @@ def rrelu(
         handled: Tensor = handle_torch_function(rrelu, (input,), *arguments)
         return handled
     if not training and abs(lower + upper) == math.inf:
-        middle = lower / 2 + upper / 2
-        return (leaky_relu_ if inplace else leaky_relu)(input, middle)
+        return leaky_relu(input, lower / 2 + upper / 2, inplace)
     if training and type(input) in NO_SUBCLASS and _are_bounds(lower, upper, input):
         # In place, the backward pass takes the signs from the output.
         can_overwrite = lower > 0 and is_dense(input)
