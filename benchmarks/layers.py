@@ -12,6 +12,7 @@ and tcmalloc do, unless --default-allocator is given.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -185,6 +186,19 @@ def memory(shapes) -> list[list[str]]:
     return rows
 
 
+def allocated(call: Callable[[], object]) -> int:
+    """Return by how many bytes PyTorch's tensors grow at most while it runs."""
+    call()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        call()
+    events = profile.profiler.kineto_results.events()
+    changes = sorted(
+        (event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"
+    )
+    return max(itertools.accumulate(change for _, change in changes))
+
+
 def kept(model, x) -> int:
     """Return the bytes that the forward pass keeps for the backward pass, besides parameters."""
     storages: dict[int, int] = {}
@@ -262,7 +276,7 @@ def steps_of(model, x) -> Callable[[], object]:
 
 
 def memory_of_models(quick: bool) -> list[list[str]]:
-    """Return rows of what whole models keep, and by how much the process grows in a step."""
+    """Return rows of what whole models keep, and by how much tensors grow in a step."""
     norm = functools.partial(torch.nn.BatchNorm2d, 32)
     images = torch.randn(4 if quick else 16, 32, 128, 128)
     faces = torch.randn(2 if quick else 16, 3, 112, 112)
@@ -285,7 +299,7 @@ def memory_of_models(quick: bool) -> list[list[str]]:
     }
     rows = []
     for (name, activation), (model, x) in models.items():
-        in_a_step = peak(steps_of(model, x))
+        in_a_step = allocated(steps_of(model, x))
         rows.append(
             [name, activation.strip(), *(f"{n / 2**20:.1f}" for n in (kept(model, x), in_a_step))]
         )
