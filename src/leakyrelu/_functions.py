@@ -18,11 +18,13 @@ from leakyrelu._signatures import of_array, of_bounds, of_gradient, of_slope, of
 
 __all__ = [
     "leaky_relu",
+    "leaky_relu2",
     "leaky_relu_backward",
     "leaky_relu_derivative",
     "prelu",
     "prelu_derivative",
     "relu",
+    "relu2",
     "relu_derivative",
     "rrelu",
     "rrelu_derivative",
@@ -111,6 +113,92 @@ def relu_derivative(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
     if ufunc_options:
         check_options("relu_derivative", ufunc_options)
     return leaky_relu_derivative(x, 0.0, out, **ufunc_options)
+
+
+@of_array
+def relu2(x: Any, out: Any = None, **ufunc_options: Any) -> Any:
+    r"""Squared ReLU: the square of ``x`` where it is positive, 0 elsewhere.
+
+    .. math:: f(x) = \max(0, x)^2
+
+    Parameters
+    ----------
+    x, out, **ufunc_options
+        As for `relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Shape and dtype as `relu` returns them; of a quantity, its unit squared.
+
+    Raises
+    ------
+    TypeError
+        As for `relu`.
+
+    See Also
+    --------
+    leaky_relu2 : Keeps a gradient on the negative side.
+
+    References
+    ----------
+    .. [1] D. R. So, W. Mańke, H. Liu, Z. Dai, N. Shazeer and Q. V. Le, "Primer: Searching for
+       efficient transformers for language modeling", NeurIPS 2021.
+
+    Examples
+    --------
+    >>> from leakyrelu import relu2
+    >>> relu2([-2.0, 0.5, 3.0])
+    array([0.  , 0.25, 9.  ])
+    """
+    if is_plain(x) and (out is None or type(out) is _ndarray):
+        return ufuncs.relu2(x, out=out, **ufunc_options)
+    return apply(ufuncs.relu2, (x,), out, ufunc_options)
+
+
+@of_slope
+def leaky_relu2(x: Any, negative_slope: Any = 0.5, out: Any = None, **ufunc_options: Any) -> Any:
+    r"""Squared Leaky ReLU: ``leaky_relu(x, negative_slope)`` squared.
+
+    .. math:: f(x) = \begin{cases} x^2 & x > 0 \\ a^2\,x^2 & x \le 0 \end{cases}
+
+    Parameters
+    ----------
+    x : array_like or array of another library, any shape
+        As for `leaky_relu`.
+    negative_slope : float or array_like, default 0.5
+        The slope `a` for ``x <= 0``, before it is squared; broadcasts against `x`.
+    out, **ufunc_options
+        As for `leaky_relu`.
+
+    Returns
+    -------
+    scalar, array, or array of the library of `x`
+        Shape and dtype as `leaky_relu` returns them; of a quantity, its unit squared. Never
+        negative: the sign of `x` is not kept.
+
+    Raises
+    ------
+    TypeError, InputError
+        As for `leaky_relu`.
+
+    Notes
+    -----
+    The form and the slope of 0.5 are those of small language models trained for speed [1]_.
+
+    References
+    ----------
+    .. [1] "LeakyReLU(0.5)² MLP activation", https://github.com/KellerJordan/modded-nanogpt/pull/249.
+
+    Examples
+    --------
+    >>> from leakyrelu import leaky_relu2
+    >>> leaky_relu2([-2.0, 0.5, 3.0])
+    array([1.  , 0.25, 9.  ])
+    """
+    if is_plain(x) and is_plain(negative_slope) and (out is None or type(out) is _ndarray):
+        return ufuncs.leaky_relu2(x, negative_slope, out=out, **ufunc_options)
+    return apply(ufuncs.leaky_relu2, (x, negative_slope), out, ufunc_options)
 
 
 @of_slope

@@ -20,8 +20,10 @@ import numpy.typing as npt
 from leakyrelu._errors import InputError
 from leakyrelu._functions import (
     leaky_relu,
+    leaky_relu2,
     leaky_relu_derivative,
     relu,
+    relu2,
     relu_derivative,
     rrelu,
     rrelu_derivative,
@@ -58,6 +60,14 @@ class Kind:
     is_learned : bool
         Whether training changes the parameters. Then its functions are called with parameters
         that the model owns, and `leakyrelu.replace` leaves these calls as they are.
+    is_ours : bool
+        Whether that class is one of `leakyrelu.nn`, as PyTorch has none.
+    is_gate : bool
+        Whether models use it for other ends too: as a gate, for an output, in arithmetic. Then
+        `leakyrelu.examine` does not look for it, and `leakyrelu.replace` leaves a module of it
+        unless `where` has its very name.
+    options : dict of str to str
+        Further arguments of the class.
     other_modules : tuple of str
         Classes that are treated alike: `leakyrelu.examine` sees them, `leakyrelu.replace`
         replaces them.
@@ -74,6 +84,9 @@ class Kind:
     gain: Callable[..., float] | None = None
     complaint: Callable[..., str] | None = None
     is_learned: bool = False
+    is_ours: bool = False
+    is_gate: bool = False
+    options: dict[str, str] = field(default_factory=dict)
     other_modules: tuple[str, ...] = ()
     other_calls: tuple[str, ...] = ()
     modules_if_min_is_0: tuple[str, ...] = ()
@@ -94,13 +107,48 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
+def _gelu_tanh(x: Array) -> tuple[Array, Array]:
+    """Return the tanh in it, and the derivative of its argument."""
+    x = np.clip(x, -40, 40)  # it is -1 or 1 beyond, where the cube would overflow
+    scale = math.sqrt(2 / math.pi)
+    return np.tanh(scale * (x + 0.044715 * x**3)), scale * (1 + 3 * 0.044715 * x**2)
+
+
+def _gelu_tanh_derivative(x: Array) -> Array:
+    tanh, inner = _gelu_tanh(x)
+    return np.asarray(0.5 * (1 + tanh) + 0.5 * np.clip(x, -40, 40) * (1 - tanh**2) * inner)
+
+
+def _mish_derivative(x: Array) -> Array:
+    tanh = np.tanh(np.logaddexp(0, x))
+    return np.asarray(tanh + x * (1 - tanh**2) * _sigmoid(x))
+
+
+def _elu(x: Array, alpha: float, decay: float = 1.0) -> Array:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / decay))
+
+
+def _is_between(x: Array, lower: float, upper: float) -> Array:
+    return np.where((x > lower) & (x < upper), 1.0, 0.0)
+
+
+def _squared(function: Callable[..., Array]) -> Callable[..., Array]:
+    def value(x: Array, *parameters: float) -> Array:
+        with np.errstate(over="ignore"):
+            return function(x, *parameters)
+
+    return value
+
+
+# Klambauer et al. 2017: with these, unit variance is a fixed point.
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
 KINDS: dict[str, Kind] = {
     "relu": Kind(
         "ReLU",
         relu,
         relu_derivative,
-        other_modules=("ReLU6",),
-        other_calls=("relu6",),
         modules_if_min_is_0=("Hardtanh",),
         calls_if_min_is_0=("hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_min_"),
     ),
@@ -118,7 +166,7 @@ KINDS: dict[str, Kind] = {
     ),
     "elu": Kind(
         "ELU",
-        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        _elu,
         lambda x, alpha: np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0))),
         {"alpha": 1.0},
     ),
@@ -130,10 +178,88 @@ KINDS: dict[str, Kind] = {
     "silu": Kind(
         "SiLU", lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x)))
     ),
+    "relu6": Kind("ReLU6", lambda x: np.clip(x, 0, 6), lambda x: _is_between(x, 0, 6)),
+    # So et al. 2021, "Primer".
+    "relu2": Kind("ReLU2", _squared(relu2), lambda x: 2 * relu(x), is_ours=True),
+    "leaky_relu2": Kind(
+        "LeakyReLU2",
+        _squared(leaky_relu2),
+        lambda x, slope: 2 * leaky_relu(x, slope * slope),
+        {"negative_slope": 0.5},
+        is_ours=True,
+    ),
+    "gelu_tanh": Kind(
+        "GELU",
+        lambda x: 0.5 * x * (1 + _gelu_tanh(x)[0]),
+        _gelu_tanh_derivative,
+        options={"approximate": "tanh"},
+    ),
+    "selu": Kind(
+        "SELU",
+        lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
+        lambda x: _SELU_SCALE * np.where(x > 0, 1.0, _SELU_ALPHA * np.exp(np.minimum(x, 0))),
+    ),
+    "celu": Kind(
+        "CELU",
+        lambda x, alpha: _elu(x, alpha, alpha),
+        lambda x, alpha: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
+        {"alpha": 1.0},
+        complaint=lambda alpha: "alpha must be above 0" if alpha <= 0 else "",
+    ),
+    "mish": Kind("Mish", lambda x: x * np.tanh(np.logaddexp(0, x)), _mish_derivative),
+    "hardswish": Kind(
+        "Hardswish",
+        lambda x: x * (np.clip(x, -3, 3) + 3) / 6,
+        lambda x: np.where(x >= 3, 1.0, np.where(x > -3, np.clip(x, -3, 3) / 3 + 0.5, 0.0)),
+    ),
+    "threshold": Kind(
+        "Threshold",
+        lambda x, threshold, value: np.where(x > threshold, x, value),
+        lambda x, threshold, value: np.where(x > threshold, 1.0, 0.0),
+        {"threshold": 0.0, "value": 0.0},
+    ),
+    "softplus": Kind(
+        "Softplus",
+        lambda x, beta, threshold: np.where(
+            x > threshold / beta, x, np.logaddexp(0, np.minimum(x, threshold / beta) * beta) / beta
+        ),
+        lambda x, beta, threshold: np.where(
+            x > threshold / beta, 1.0, _sigmoid(np.minimum(x, threshold / beta) * beta)
+        ),
+        {"beta": 1.0, "threshold": 20.0},
+        complaint=lambda beta, _: "beta must be above 0" if beta <= 0 else "",
+        is_gate=True,
+    ),
+    "hardtanh": Kind(
+        "Hardtanh",
+        np.clip,
+        _is_between,
+        {"min_val": -1.0, "max_val": 1.0},
+        complaint=lambda lower, upper: (
+            "min_val must be below max_val, as in hardtanh:-1:1" if lower >= upper else ""
+        ),
+        is_gate=True,
+    ),
+    "tanh": Kind("Tanh", np.tanh, lambda x: 1 - np.tanh(x) ** 2, is_gate=True),
+    "sigmoid": Kind("Sigmoid", _sigmoid, lambda x: _sigmoid(x) * _sigmoid(-x), is_gate=True),
+    "hardsigmoid": Kind(
+        "Hardsigmoid",
+        lambda x: (np.clip(x, -3, 3) + 3) / 6,
+        lambda x: _is_between(x, -3, 3) / 6,
+        is_gate=True,
+    ),
+    "softsign": Kind(
+        "Softsign",
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: (1 / (1 + np.abs(x))) ** 2,
+        is_gate=True,
+    ),
+    "abs": Kind("Abs", np.abs, np.sign, is_ours=True, is_gate=True),
+    "identity": Kind("Identity", np.array, np.ones_like, is_gate=True),
 }
 
 # Other activations of torch.nn: `leakyrelu.replace` names them as left as they are. An entry in
-# `KINDS` takes a name off this list. A sigmoid or softmax is a gate or an output.
+# `KINDS` that is no gate takes a name off this list. A sigmoid or softmax is a gate or an output.
 OTHERS = (
     *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
     *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
@@ -212,6 +338,8 @@ class Activation(str):
             return gain(*self.parameters)
         z = np.linspace(-12, 12, 24001)
         second_moment = np.trapezoid(self.value(z) ** 2 * _normal_density(z), z)
+        if not second_moment > 0:
+            raise InputError(f"{self} is 0 for nearly every input, so no network learns with it")
         return float(1 / math.sqrt(second_moment))
 
     @cached_property
@@ -244,18 +372,43 @@ class Activation(str):
         """
         return self.blocks_gradient and not KINDS[self.name].is_learned
 
+    @cached_property
+    def is_rectifier(self) -> bool:
+        """Whether it is 0 for negative inputs and the identity for small positive ones.
+
+        Examples
+        --------
+        >>> [parse(spec).is_rectifier for spec in ("relu", "relu6", "leaky_relu:0", "relu2")]
+        [True, True, True, False]
+        """
+        x = np.array([0.01, 0.5, 1.0])
+        return not self.value(_NEGATIVE).any() and bool((self.value(x) == x).all())
+
+    @property
+    def can_saturate(self) -> bool:
+        """Whether hardly any gradient passes where the input is large, of either sign.
+
+        Examples
+        --------
+        >>> [parse(spec).can_saturate for spec in ("tanh", "relu6", "relu", "elu")]
+        [True, True, False, False]
+        """
+        return bool((np.abs(self.derivative([-100.0, 100.0])) < 1e-3).all())
+
     def module(self) -> torch.nn.Module:
-        """Return a new `torch.nn` module that computes this activation."""
+        """Return a new module that computes this activation, of `torch.nn` if that has one."""
         import torch
 
+        from leakyrelu import nn
+
         kind = KINDS[self.name]
-        named = dict(zip(kind.parameters, self.parameters, strict=True))
-        module: torch.nn.Module = getattr(torch.nn, kind.module)(**named)
+        owner: Any = nn if kind.is_ours else torch.nn
+        module: torch.nn.Module = getattr(owner, kind.module)(**self._arguments)
         return module
 
     @property
     def code(self) -> str:
-        """The Python expression that makes the `torch.nn` module.
+        """The Python expression that makes the module.
 
         Examples
         --------
@@ -263,11 +416,14 @@ class Activation(str):
         'torch.nn.LeakyReLU(negative_slope=0.2)'
         """
         kind = KINDS[self.name]
-        arguments = (
-            f"{name}={value!r}"
-            for name, value in zip(kind.parameters, self.parameters, strict=True)
-        )
-        return f"torch.nn.{kind.module}({', '.join(arguments)})"
+        owner = "leakyrelu.nn" if kind.is_ours else "torch.nn"
+        arguments = (f"{name}={value!r}" for name, value in self._arguments.items())
+        return f"{owner}.{kind.module}({', '.join(arguments)})"
+
+    @property
+    def _arguments(self) -> dict[str, float | str]:
+        kind = KINDS[self.name]
+        return dict(zip(kind.parameters, self.parameters, strict=True)) | kind.options
 
 
 def parse(spec: str | Activation) -> Activation:

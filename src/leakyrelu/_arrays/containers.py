@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from leakyrelu._arrays.dispatch import Arguments, Options, apply, computes, is_of, refuse_out
+from leakyrelu._arrays.dispatch import (
+    SQUARED,
+    Arguments,
+    Options,
+    apply,
+    computes,
+    is_of,
+    refuse_out,
+)
 from leakyrelu._kernels import ufuncs
 
 __all__ = ["has_names"]
@@ -57,6 +65,8 @@ def _with_units(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Option
                     "convert to a unit with an absolute zero first"
                 )
     unit = None if ufunc is ufuncs.leaky_relu_derivative else _unit(arguments[0])
+    if unit is not None and ufunc in SQUARED:
+        unit = unit**2
     if out is not None and _unit(out) != unit:
         raise TypeError(f"the result has unit {unit}, but out has {_unit(out)}; give them the same")
     magnitudes = [_magnitude(value) for value in arguments]

@@ -22,6 +22,7 @@ from leakyrelu._errors import InputError
 from leakyrelu._kernels import ufuncs
 
 __all__ = [
+    "SQUARED",
     "apply",
     "as_array",
     "check_options",
@@ -40,6 +41,9 @@ __all__ = [
     "with_numpy",
     "wrong_out",
 ]
+
+# Functions that are the square of another one.
+SQUARED = {ufuncs.relu2: ufuncs.relu, ufuncs.leaky_relu2: ufuncs.leaky_relu}
 
 _ndarray = np.ndarray  # a global is found faster than an attribute
 _PLAIN_SCALARS = frozenset({float, int, np.float16, np.float32, np.float64, np.longdouble})
@@ -300,6 +304,9 @@ def _with_dask(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options
 
 
 def _with_array_api(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options) -> Any:
+    if ufunc in SQUARED:
+        y = _with_array_api(SQUARED[ufunc], arguments, out, options)
+        return y * y
     ours = [value for value in arguments if library_of(value) is not None]
     xp = library_of(ours[0])
     refuse_options(f"an array of {xp.__name__}", options)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leakyrelu._arrays.dispatch import (
+    SQUARED,
     Arguments,
     Options,
     check_real,
@@ -29,6 +30,9 @@ def with_torch(ufunc: np.ufunc, arguments: Arguments, out: Any, options: Options
         raise wrong_out("a tensor", out)
     if any(map(is_sparse, arguments)):
         return with_sparse(ufunc, arguments, out, options)
+    if ufunc in SQUARED:
+        y = with_torch(SQUARED[ufunc], arguments, None, {})
+        return torch.mul(y, y, out=out) if out is not None else y.square()
     x, last = arguments[0], arguments[-1]
     has_number = ufunc is ufuncs.leaky_relu and isinstance(last, (float, int))
     last = float(last) if has_number else last  # PyTorch has no ints beyond 64 bits

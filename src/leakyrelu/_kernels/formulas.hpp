@@ -117,4 +117,24 @@ struct ReLU {
   static long double of(long double x) { return std::islessequal(x, 0.0L) ? 0.0L : x; }
 };
 
+struct ReLU2 {
+  static constexpr int inputs = 1;
+  static constexpr bool multiplies = true;
+  template <class T>
+  static T of(T x) {
+    const T y = ReLU::of(x);
+    return y * y;
+  }
+};
+
+struct LeakyReLU2 {
+  static constexpr int inputs = 2;
+  static constexpr bool multiplies = true;
+  template <class T>
+  static T of(T x, T negative_slope) {
+    const T y = LeakyReLU::of(x, negative_slope);
+    return y * y;
+  }
+};
+
 }  // namespace

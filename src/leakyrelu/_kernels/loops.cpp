@@ -22,5 +22,5 @@ constexpr leakyrelu::Loops channels_loops_of = {
 
 const leakyrelu::Kernels leakyrelu::INSTRUCTION_SET = {
     NAME_OF(INSTRUCTION_SET), loops_of<LeakyReLU>, loops_of<LeakyReLUDerivative>,
-    loops_of<LeakyReLUBackward>, loops_of<ReLU>,
+    loops_of<LeakyReLUBackward>, loops_of<ReLU>, loops_of<ReLU2>, loops_of<LeakyReLU2>,
     channels_loops_of<LeakyReLU>, channels_loops_of<LeakyReLUDerivative>};

@@ -17,7 +17,7 @@ struct Loops {
 
 struct Kernels {
   const char* instruction_set;
-  Loops leaky_relu, leaky_relu_derivative, leaky_relu_backward, relu;
+  Loops leaky_relu, leaky_relu_derivative, leaky_relu_backward, relu, relu2, leaky_relu2;
   Loops prelu, prelu_derivative;  // a slope for each channel
 };
 

@@ -42,6 +42,8 @@ struct UFunc {
     {"leaky_relu_backward", kernels.leaky_relu_backward, 3,
      "gradient times 1 if x > 0 else negative_slope"},
     {"relu", kernels.relu, 1, "0 if x <= 0 else x"},
+    {"relu2", kernels.relu2, 1, "relu(x) squared"},
+    {"leaky_relu2", kernels.leaky_relu2, 2, "leaky_relu(x, negative_slope) squared"},
     {"prelu", kernels.prelu, 2, "leaky_relu with a slope for each channel", by_channel},
     {"prelu_derivative", kernels.prelu_derivative, 2,
      "leaky_relu_derivative with a slope for each channel", by_channel},

@@ -5,6 +5,8 @@ leaky_relu: np.ufunc
 leaky_relu_derivative: np.ufunc
 leaky_relu_backward: np.ufunc
 relu: np.ufunc
+relu2: np.ufunc
+leaky_relu2: np.ufunc
 prelu: np.ufunc
 prelu_derivative: np.ufunc
 

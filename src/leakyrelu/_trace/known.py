@@ -44,11 +44,20 @@ class Known:
         self.modules: dict[type[nn.Module], str] = {
             cls: name
             for name, kind in table.items()
+            if not (kind.is_gate or kind.options)  # of one class, the first is meant
             for cls in _named((kind.module, *kind.other_modules), _WITH_MODULES)
+        }
+        # Those that are replaced only by their very names.
+        self.gates: dict[type[nn.Module], str] = {
+            cls: name
+            for name, kind in table.items()
+            if kind.is_gate
+            for cls in _named((kind.module,), _WITH_MODULES)
         }
         self.calls: dict[Callable[..., Any], str] = {
             function: name
             for name, kind in table.items()
+            if not kind.is_gate
             for function in _named(
                 (name, f"{name}_", *kind.other_calls, *kind.calls_if_min_is_0), _WITH_FUNCTIONS
             )
@@ -67,7 +76,7 @@ class Known:
             for cls in _named(kind.modules_if_min_is_0, _WITH_MODULES)
         )
         # Activations that are not in the table, and calls whose parameters the model owns.
-        others = [name for name in OTHERS if name not in {kind.module for kind in table.values()}]
+        others = [name for name in OTHERS if name not in {cls.__name__ for cls in self.modules}]
         self.other_modules = tuple(_named(others, _WITH_MODULES))
         functions = [name.lower() + ending for name in others for ending in ("", "_")]
         learned = {function for function, name in self.calls.items() if table[name].is_learned}
@@ -82,7 +91,7 @@ class Known:
 
     def activation(self, module: nn.Module) -> Activation | None:
         """Return what a module computes, if it is known; of learned parameters, the default."""
-        for cls, name in self.modules.items():
+        for cls, name in (self.modules | self.gates).items():
             if isinstance(module, cls):
                 parameters = self._table[name].parameters.items()
                 return Activation(name, tuple(getattr(module, key, own) for key, own in parameters))

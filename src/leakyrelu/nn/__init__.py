@@ -18,7 +18,7 @@ from leakyrelu._errors import InputError
 from leakyrelu.nn import functional
 from leakyrelu.nn._model import model_to_change
 
-__all__ = ["LeakyReLU", "PReLU", "RReLU", "convert", "functional"]
+__all__ = ["Abs", "LeakyReLU", "LeakyReLU2", "PReLU", "RReLU", "ReLU2", "convert", "functional"]
 
 
 class LeakyReLU(torch.nn.LeakyReLU):
@@ -52,6 +52,71 @@ class LeakyReLU(torch.nn.LeakyReLU):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.leaky_relu(input, self.negative_slope, self.inplace)
+
+
+class ReLU2(torch.nn.Module):
+    """Squared ReLU, as a layer.
+
+    See Also
+    --------
+    leakyrelu.relu2 : Its formula and references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import ReLU2
+    >>> ReLU2()(torch.tensor([-2.0, 3.0]))
+    tensor([0., 9.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.relu2(input)
+
+
+class LeakyReLU2(torch.nn.Module):
+    """Squared Leaky ReLU, as a layer.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.5
+        The slope where the input is not positive, before it is squared.
+
+    See Also
+    --------
+    leakyrelu.leaky_relu2 : Its formula and references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import LeakyReLU2
+    >>> LeakyReLU2()(torch.tensor([-2.0, 3.0]))
+    tensor([1., 9.])
+    """
+
+    def __init__(self, negative_slope: float = 0.5) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.leaky_relu2(input, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+class Abs(torch.nn.Module):
+    """The absolute value, as a layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import Abs
+    >>> Abs()(torch.tensor([-2.0, 3.0]))
+    tensor([2., 3.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.abs(input)
 
 
 class PReLU(torch.nn.PReLU):

@@ -20,7 +20,7 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 from leakyrelu.nn import _passes
 from leakyrelu.nn._passes import DTYPES, NO_SUBCLASS, fits, is_dense, is_worth_it, passes_for
 
-__all__ = ["leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"]
+__all__ = ["leaky_relu", "leaky_relu2", "leaky_relu_", "prelu", "relu2", "rrelu", "rrelu_"]
 
 _LARGEST, _LARGEST_FLOAT32 = (torch.finfo(dtype).max for dtype in (torch.float64, torch.float32))
 
@@ -80,6 +80,72 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     ):
         return _passes.leaky_relu(input, negative_slope)
     return torch.nn.functional.leaky_relu(input, negative_slope, inplace)
+
+
+def relu2(input: Tensor) -> Tensor:
+    """Squared ReLU: ``torch.relu(input)`` squared.
+
+    Parameters
+    ----------
+    input : torch.Tensor, any shape
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape and dtype of `input`.
+
+    See Also
+    --------
+    leakyrelu.nn.ReLU2 : The layer.
+    leakyrelu.relu2 : The function of arrays, its formula and references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.relu2(torch.tensor([-2.0, 3.0]))
+    tensor([0., 9.])
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.relu(input).square()
+    if has_torch_function_unary(input):  # a subclass, or a mode that intercepts calls
+        handled: Tensor = handle_torch_function(relu2, (input,), input)
+        return handled
+    return torch.relu(input).square()
+
+
+def leaky_relu2(input: Tensor, negative_slope: float = 0.5) -> Tensor:
+    """Squared Leaky ReLU: ``leaky_relu(input, negative_slope)`` squared.
+
+    Parameters
+    ----------
+    input : torch.Tensor, any shape
+    negative_slope : float, default 0.5
+        The slope where the input is not positive, before it is squared.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape and dtype of `input`.
+
+    See Also
+    --------
+    leakyrelu.nn.LeakyReLU2 : The layer.
+    leakyrelu.leaky_relu2 : The function of arrays, its formula and references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.leaky_relu2(torch.tensor([-2.0, 3.0]))
+    tensor([1., 9.])
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.nn.functional.leaky_relu(input, negative_slope).square()
+    if has_torch_function_unary(input):  # a subclass, or a mode that intercepts calls
+        handled: Tensor = handle_torch_function(leaky_relu2, (input,), input, negative_slope)
+        return handled
+    return leaky_relu(input, negative_slope).square()
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:

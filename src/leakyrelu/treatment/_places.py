@@ -69,7 +69,7 @@ class Place:
         if isinstance(module, nn.PReLU):
             return not module.weight.detach().any()
         activation = has.activation(module)
-        return activation is None or activation.blocks_gradient
+        return activation is None or activation.is_rectifier
 
     @property
     def in_place(self) -> bool:
@@ -91,7 +91,9 @@ def places_of(model: nn.Module, only_replaced: bool = False) -> list[Place]:
     has = known()
     for path, parent in model.named_modules():
         for name, child in parent._modules.items():
-            if has.is_module(child) and (not only_replaced or REPLACED in vars(child)):
+            was_put = child is not None and REPLACED in vars(child)
+            is_seen = has.is_module(child) or isinstance(child, tuple(has.gates))
+            if was_put or (is_seen and not only_replaced):
                 places.append(Place(f"{path}.{name}".strip("."), parent, name, child))
         if not only_replaced:
             places += _places_of_calls(path, parent)
@@ -162,6 +164,7 @@ def _calls_of(parent: nn.Module, attribute: str) -> list[Site]:
 
 def chosen(places: list[Place], where: Any) -> list[Place]:
     """Return the places that `where`, as `replace` takes it, selects; refuse if there are none."""
+    places = _but_gates(places, where)
     if where is None:
         return [_but_clamp(place) for place in places]
     if hasattr(where, "layers"):
@@ -180,6 +183,20 @@ def chosen(places: list[Place], where: Any) -> list[Place]:
         names = ", ".join(dict.fromkeys(place.layer for place in places))
         raise InputError(f"where={where!r} fits none of the activations of model: {names}")
     return kept
+
+
+def _but_gates(places: list[Place], where: Any) -> list[Place]:
+    """Leave out what may be a gate or an output, but for those that `where` has the names of."""
+    by_name = isinstance(where, str) or (isinstance(where, Iterable) and not callable(where))
+    names = {where} if isinstance(where, str) else set(where) if by_name else set()
+    gates = tuple(known().gates)
+
+    def is_meant(place: Place) -> bool:
+        module = place.what
+        is_gate = isinstance(module, gates) and not known().is_module(module)
+        return not is_gate or REPLACED in vars(module) or place.layer in names
+
+    return [place for place in places if is_meant(place)]
 
 
 def _but_clamp(place: Place) -> Place:
