@@ -21,6 +21,11 @@ SPECS = [
     "prelu:0.125",
     "rrelu:0.1:0.3",
     "elu:0.5",
+    "leaky_relu2:0.1",
+    "celu:0.5",
+    "threshold:-1:-2",
+    "softplus:2:5",
+    "hardtanh:-2:0.5",
 ]
 
 
@@ -42,7 +47,9 @@ def test_value_and_derivative_are_those_of_torch(spec):
     y = parse(spec).module().to(torch.float64).eval()(x)
     y.sum().backward()
     np.testing.assert_allclose(parse(spec).value(x.detach()), y.detach(), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(parse(spec).derivative(x.detach()), x.grad, rtol=1e-9, atol=1e-12)
+    # PyTorch multiplies by a sixth rounded to float32 in that of Hardsigmoid.
+    rtol = 1e-7 if spec == "hardsigmoid" else 1e-9
+    np.testing.assert_allclose(parse(spec).derivative(x.detach()), x.grad, rtol=rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -53,8 +60,15 @@ def test_no_number_is_too_large_or_too_small(spec):
     leaf = torch.tensor(x, requires_grad=True)
     y = parse(spec).module().to(torch.float64).eval()(leaf)
     y.sum().backward()
-    np.testing.assert_allclose(parse(spec).value(x), y.detach(), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(parse(spec).derivative(x), leaf.grad, rtol=1e-9, atol=1e-14)
+    # PyTorch's Hardswish overflows, as it multiplies by 6 and then divides.
+    finite = x < 1e308 if spec == "hardswish" else np.full(x.shape, True)
+    value = parse(spec).value(x)
+    np.testing.assert_allclose(value[finite], y.detach()[finite], rtol=1e-12, atol=1e-14)
+    known = ~leaf.grad.isnan().numpy()  # PyTorch's of a GELU by tanh is not, from 1e154 on
+    assert known.all() or spec == "gelu_tanh"
+    found = parse(spec).derivative(x)
+    assert not np.isnan(found).any()
+    np.testing.assert_allclose(found[known], leaf.grad[known], rtol=1e-7, atol=1e-14)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0, -1.0])
@@ -80,15 +94,13 @@ def test_gain_of_rrelu_is_for_its_random_slopes():
 @pytest.mark.parametrize("spec", SPECS)
 def test_code_makes_the_module(spec):
     torch = pytest.importorskip("torch")
-    made = eval(parse(spec).code, {"torch": torch})
+    made = eval(parse(spec).code, {"torch": torch, "leakyrelu": leakyrelu})
     assert repr(made) == repr(parse(spec).module())
 
 
 def test_which_can_die():
-    assert [spec for spec in [*SPECS, "leaky_relu:0"] if parse(spec).can_die] == [
-        "relu",
-        "leaky_relu:0",
-    ]
+    can_die = {"relu", "relu6", "relu2", "threshold", "leaky_relu:0"}
+    assert {spec for spec in [*SPECS, "leaky_relu:0"] if parse(spec).can_die} == can_die
 
 
 @pytest.mark.parametrize(
@@ -116,32 +128,13 @@ def test_an_activation_is_a_value():
     assert {Activation("relu"), parse("relu")} == {parse("relu")}
 
 
-def _softplus(x):
-    return np.logaddexp(0, x)
-
-
-def _mish(x):
-    return x * np.tanh(_softplus(x))
-
-
-def _mish_derivative(x):
-    tanh = np.tanh(_softplus(x))
-    return tanh + x * (1 - tanh**2) / (1 + np.exp(-x))
+def _hardshrink(x):
+    return np.where(np.abs(x) > 0.5, x, 0.0)
 
 
 NEW = {
-    "mish": Kind("Mish", _mish, _mish_derivative),
-    "relu6": Kind(
-        "ReLU6",
-        lambda x: np.clip(x, 0, 6),
-        lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
-    ),
-    "celu": Kind(
-        "CELU",
-        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
-        lambda x, alpha: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
-        {"alpha": 1.0},
-    ),
+    "hardshrink": Kind("Hardshrink", _hardshrink, lambda x: np.where(np.abs(x) > 0.5, 1.0, 0.0)),
+    "tanhshrink": Kind("Tanhshrink", lambda x: x - np.tanh(x), lambda x: np.tanh(x) ** 2),
 }
 
 
@@ -161,14 +154,13 @@ def test_an_entry_is_all_that_a_new_activation_needs(name, monkeypatch):
             return function(self.second(self.act(self.first(x))))
 
     x = torch.randn(50, 3)
-    if name != "relu6":  # it counts as a ReLU before
-        with pytest.raises(InputError, match=r"none of the known activations: relu, .*silu$"):
-            leakyrelu.examine(Calling(), x)
+    with pytest.raises(InputError, match=r"none of the known activations: relu, .*threshold$"):
+        leakyrelu.examine(Calling(), x)
     monkeypatch.setitem(KINDS, name, NEW[name])
 
     activation = parse(name)
     assert isinstance(activation.module(), cls)
-    assert activation.can_die == (name == "relu6")
+    assert not activation.can_die
     lines = leakyrelu.plot(name).axes[0].get_lines()
     assert any(line.get_label() == name for line in lines)
     settings = make_settings(

@@ -17,9 +17,10 @@ REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 PUBLIC = {
     "leakyrelu": """
         Activation Candidate Claim Comparison Estimate InputError MissingDependencyError activations
-        compare examine health integrations leaky_relu leaky_relu_backward leaky_relu_derivative nn
-        born_dead parameter_groups parse plot prelu prelu_derivative relu relu_derivative replace
-        restore revive rrelu rrelu_derivative treat treatment watch""",
+        compare examine health integrations leaky_relu leaky_relu2 leaky_relu_backward
+        leaky_relu_derivative nn
+        born_dead parameter_groups parse plot prelu prelu_derivative relu relu2 relu_derivative
+        replace restore revive rrelu rrelu_derivative treat treatment watch""",
     "leakyrelu.activations": "KINDS OTHERS Activation Kind parse",
     "leakyrelu.health": """
         RULES BornDead Deaths Examination HealthWarning LayerHealth Rule Watch born_dead check
@@ -28,8 +29,8 @@ PUBLIC = {
     "leakyrelu.integrations.huggingface": "HealthCallback",
     "leakyrelu.integrations.lightning": "HealthCallback",
     "leakyrelu.integrations.tensorboard": "log_to",
-    "leakyrelu.nn": "LeakyReLU PReLU RReLU convert functional",
-    "leakyrelu.nn.functional": "leaky_relu leaky_relu_ prelu rrelu rrelu_",
+    "leakyrelu.nn": "Abs LeakyReLU LeakyReLU2 PReLU RReLU ReLU2 convert functional",
+    "leakyrelu.nn.functional": "leaky_relu leaky_relu2 leaky_relu_ prelu relu2 rrelu rrelu_",
     "leakyrelu.treatment": """
         Revival Reviver SelfRepair Treatment WarmUpLeakyReLU parameter_groups replace restore
         revive treat""",

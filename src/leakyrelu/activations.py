@@ -132,14 +132,6 @@ def _is_between(x: Array, lower: float, upper: float) -> Array:
     return np.where((x > lower) & (x < upper), 1.0, 0.0)
 
 
-def _squared(function: Callable[..., Array]) -> Callable[..., Array]:
-    def value(x: Array, *parameters: float) -> Array:
-        with np.errstate(over="ignore"):
-            return function(x, *parameters)
-
-    return value
-
-
 # Klambauer et al. 2017: with these, unit variance is a fixed point.
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
@@ -180,10 +172,10 @@ KINDS: dict[str, Kind] = {
     ),
     "relu6": Kind("ReLU6", lambda x: np.clip(x, 0, 6), lambda x: _is_between(x, 0, 6)),
     # So et al. 2021, "Primer".
-    "relu2": Kind("ReLU2", _squared(relu2), lambda x: 2 * relu(x), is_ours=True),
+    "relu2": Kind("ReLU2", relu2, lambda x: 2 * relu(x), is_ours=True),
     "leaky_relu2": Kind(
         "LeakyReLU2",
-        _squared(leaky_relu2),
+        leaky_relu2,
         lambda x, slope: 2 * leaky_relu(x, slope * slope),
         {"negative_slope": 0.5},
         is_ours=True,
@@ -209,7 +201,7 @@ KINDS: dict[str, Kind] = {
     "mish": Kind("Mish", lambda x: x * np.tanh(np.logaddexp(0, x)), _mish_derivative),
     "hardswish": Kind(
         "Hardswish",
-        lambda x: x * (np.clip(x, -3, 3) + 3) / 6,
+        lambda x: x * ((np.clip(x, -3, 3) + 3) / 6),
         lambda x: np.where(x >= 3, 1.0, np.where(x > -3, np.clip(x, -3, 3) / 3 + 0.5, 0.0)),
     ),
     "threshold": Kind(
@@ -313,11 +305,13 @@ class Activation(str):
 
     def value(self, x: npt.ArrayLike) -> Array:
         """Return the activation of each element of `x`, in float64."""
-        return KINDS[self.name].value(np.asarray(x, dtype=np.float64), *self.parameters)
+        with np.errstate(over="ignore"):  # of a square
+            return KINDS[self.name].value(np.asarray(x, dtype=np.float64), *self.parameters)
 
     def derivative(self, x: npt.ArrayLike) -> Array:
         """Return the derivative at each element of `x`, in float64."""
-        return KINDS[self.name].derivative(np.asarray(x, dtype=np.float64), *self.parameters)
+        with np.errstate(over="ignore"):
+            return KINDS[self.name].derivative(np.asarray(x, dtype=np.float64), *self.parameters)
 
     @cached_property
     def gain(self) -> float:

@@ -25,7 +25,8 @@ __all__ = ["Call", "CallTracer", "batch_size", "no_activation", "unwrapped"]
 
 def no_activation() -> InputError:
     """Return the error to raise of a model in which nothing was seen."""
-    return InputError(f"the model calls none of the known activations: {', '.join(KINDS)}")
+    seen = [name for name, kind in KINDS.items() if not kind.is_gate]
+    return InputError(f"the model calls none of the known activations: {', '.join(seen)}")
 
 
 def batch_size(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:

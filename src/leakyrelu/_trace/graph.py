@@ -89,7 +89,9 @@ class Graph:
     def _activation(self, node: fx.Node) -> str | None:
         """Return the name of the function if it is an activation, "" if it is a module."""
         if node.op == "call_module":
-            return "" if self._known.is_module(self.modules[self.path[node]]) else None
+            module = self.modules[self.path[node]]
+            is_one = self._known.is_module(module) or self._known.is_gate(module)
+            return "" if is_one else None
         function: Any = node.target
         if node.op == "call_method":
             function = getattr(Tensor, str(node.target), None)
@@ -152,7 +154,11 @@ class _Tracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_leaf: bool = super().is_leaf_module(m, module_qualified_name)
-        return known().is_module(m) or (is_leaf and not isinstance(m, _CONTAINERS))
+        return (
+            known().is_module(m)
+            or known().is_gate(m)
+            or (is_leaf and not isinstance(m, _CONTAINERS))
+        )
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         if isinstance(obj, proxy.Attribute) and obj.attr == "is_nested":

@@ -89,6 +89,10 @@ class Known:
             return True
         return isinstance(module, self.bounded_modules) and module.min_val == 0
 
+    def is_gate(self, module: object) -> bool:
+        """Whether it is a module of an activation that may be a gate or an output."""
+        return isinstance(module, tuple(self.gates)) and not self.is_module(module)
+
     def activation(self, module: nn.Module) -> Activation | None:
         """Return what a module computes, if it is known; of learned parameters, the default."""
         for cls, name in (self.modules | self.gates).items():

@@ -19,7 +19,7 @@ from leakyrelu._trace.sites import Site, sites_of
 from leakyrelu.treatment._capped import Capped
 from leakyrelu.treatment._rewrite import names_of
 
-__all__ = ["REPLACED", "Place", "chosen", "each_call", "places_of", "replaced_modules"]
+__all__ = ["REPLACED", "Place", "but_gates", "chosen", "each_call", "places_of", "replaced_modules"]
 
 # The attribute of a new module that keeps what it replaced: a module, a function, or None for a
 # call in the source.
@@ -92,7 +92,7 @@ def places_of(model: nn.Module, only_replaced: bool = False) -> list[Place]:
     for path, parent in model.named_modules():
         for name, child in parent._modules.items():
             was_put = child is not None and REPLACED in vars(child)
-            is_seen = has.is_module(child) or isinstance(child, tuple(has.gates))
+            is_seen = has.is_module(child) or has.is_gate(child)
             if was_put or (is_seen and not only_replaced):
                 places.append(Place(f"{path}.{name}".strip("."), parent, name, child))
         if not only_replaced:
@@ -162,9 +162,21 @@ def _calls_of(parent: nn.Module, attribute: str) -> list[Site]:
     ]
 
 
+def but_gates(places: list[Place], where: Any) -> list[Place]:
+    """Leave out what may be a gate or an output, but for those that `where` has the names of."""
+    is_list = isinstance(where, Iterable) and not hasattr(where, "layers")
+    names = {where} if isinstance(where, str) else set(where) if is_list else set()
+    has = known()
+
+    def is_meant(place: Place) -> bool:
+        module = place.what
+        return not has.is_gate(module) or REPLACED in vars(module) or place.layer in names
+
+    return [place for place in places if is_meant(place)]
+
+
 def chosen(places: list[Place], where: Any) -> list[Place]:
     """Return the places that `where`, as `replace` takes it, selects; refuse if there are none."""
-    places = _but_gates(places, where)
     if where is None:
         return [_but_clamp(place) for place in places]
     if hasattr(where, "layers"):
@@ -183,20 +195,6 @@ def chosen(places: list[Place], where: Any) -> list[Place]:
         names = ", ".join(dict.fromkeys(place.layer for place in places))
         raise InputError(f"where={where!r} fits none of the activations of model: {names}")
     return kept
-
-
-def _but_gates(places: list[Place], where: Any) -> list[Place]:
-    """Leave out what may be a gate or an output, but for those that `where` has the names of."""
-    by_name = isinstance(where, str) or (isinstance(where, Iterable) and not callable(where))
-    names = {where} if isinstance(where, str) else set(where) if by_name else set()
-    gates = tuple(known().gates)
-
-    def is_meant(place: Place) -> bool:
-        module = place.what
-        is_gate = isinstance(module, gates) and not known().is_module(module)
-        return not is_gate or REPLACED in vars(module) or place.layer in names
-
-    return [place for place in places if is_meant(place)]
 
 
 def _but_clamp(place: Place) -> Place:

@@ -19,7 +19,7 @@ from leakyrelu.nn._model import check_model, model_to_change
 from leakyrelu.treatment import _initial
 from leakyrelu.treatment._capped import capped
 from leakyrelu.treatment._initial import check_sizes_are_known
-from leakyrelu.treatment._places import REPLACED, Place, chosen, each_call, places_of
+from leakyrelu.treatment._places import REPLACED, Place, but_gates, chosen, each_call, places_of
 from leakyrelu.treatment._rewrite import call_modules, names_of
 from leakyrelu.treatment._warm_up import WarmUpLeakyReLU
 
@@ -51,11 +51,13 @@ def replace(
     Parameters
     ----------
     model : torch.nn.Module
-        Its ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, GELU and SiLU modules are replaced, and
-        the calls of such functions in forward and the methods that it uses: ``F.relu(x)``,
-        ``torch.relu(x)``, ``x.relu()``, ``nn.ReLU()(x)``. Calls of ``x.clamp(min=0)`` are if
-        `where` is given, as they may be of lengths or areas. Everything else stays: weights,
-        hooks, modes, and the names in its ``state_dict``.
+        Its modules of the activations in `leakyrelu.activations.KINDS`, such as ReLU, GELU or
+        Hardswish, are replaced, and the calls of such functions in forward and the methods that
+        it uses: ``F.relu(x)``, ``torch.relu(x)``, ``x.relu()``, ``nn.ReLU()(x)``. Calls of
+        ``x.clamp(min=0)`` are if `where` is given, as they may be of lengths or areas. What may
+        be a gate or an output, as Sigmoid, Tanh and Softplus may, is if `where` has the very
+        name of the module. Everything else stays: weights, hooks, modes, and the names in its
+        ``state_dict``.
     activation : spec, default "leaky_relu:0.1"
         As `leakyrelu.activations.parse` takes it. One of the Leaky ReLU family keeps the upper
         bound of what it replaces, such as the 6 of ReLU6, of ``nn.Hardtanh(0, 6)`` and of
@@ -90,8 +92,8 @@ def replace(
     UserWarning
         If a call is out of reach, such as one in a function that a method calls; if the calls of
         a loop share one PReLU; or if weights to rescale or reinitialize are computed from
-        others. Without `where`, also if the model has activations of other kinds, such as
-        Hardswish, Mish, SELU, Tanh or GLU: these are not replaced.
+        others. Without `where`, also if the model has activations that are not replaced, such
+        as Tanh or GLU.
 
     Raises
     ------
@@ -149,7 +151,9 @@ def replace(
     if reinitialize or rescale:
         check_sizes_are_known(model)
     model = model_to_change(model, inplace)
-    places = places_of(model)
+    if where is not None and not isinstance(where, str) and not callable(where):
+        where = where if hasattr(where, "layers") else list(where)  # it is read twice
+    places = but_gates(places_of(model), where)
     if not places:
         raise InputError(
             "model has no activation module, and its methods call no activation that could be "
