@@ -190,7 +190,11 @@ def compare(
         typer.Option(help="module:function called with the optimizer and the number of steps."),
     ] = None,
     activations: Annotated[
-        list[str], typer.Option(help=f"Two or more of {', '.join(KINDS)}; {A_LIST}.")
+        list[str],
+        typer.Option(
+            help=f"Two or more of {', '.join(KINDS)}, or module:name "
+            f"of a PyTorch module or function; {A_LIST}."
+        ),
     ] = list(DEFAULT_ACTIVATIONS),
     seeds: Annotated[
         int,
@@ -253,7 +257,7 @@ def compare(
             metric=_named(metric) if metric and is_name(metric) else metric,
             optimizer=_named(optimizer),
             schedule=_named(schedule),
-            activations=_listed(activations),
+            activations=[_drawn(text) for text in _listed(activations)],
             seeds=seeds,
             depth=depth,
             width=width,

@@ -8,7 +8,10 @@ table, `KINDS`, has all that is known of each. What is in it can be plotted, com
 from __future__ import annotations
 
 import difflib
+import functools
+import importlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,8 +50,9 @@ class Kind:
 
     Attributes
     ----------
-    module : str
-        The class of `torch.nn` that computes it, called with the parameters.
+    module : str or callable
+        The class of `torch.nn` that computes it, called with the parameters; of a user's own, the
+        class or function itself.
     value, derivative : callable
         ``f(x, *parameters)`` and ``f'(x, *parameters)`` for a float64 array.
     parameters : dict of str to float
@@ -77,7 +81,7 @@ class Kind:
         Classes and functions that are treated alike if their lower bound is 0.
     """
 
-    module: str
+    module: str | Callable[..., Any]
     value: Callable[..., Array]
     derivative: Callable[..., Array]
     parameters: dict[str, float] = field(default_factory=dict)
@@ -293,7 +297,7 @@ class Activation(str):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Activation, (self.name, self.parameters)
+        return parse, (str(self),)
 
     def __repr__(self) -> str:
         return f"Activation(name={self.name!r}, parameters={self.parameters!r})"
@@ -396,6 +400,8 @@ class Activation(str):
         from leakyrelu import nn
 
         kind = KINDS[self.name]
+        if not isinstance(kind.module, str):
+            return _module_of(kind.module)
         owner: Any = nn if kind.is_ours else torch.nn
         module: torch.nn.Module = getattr(owner, kind.module)(**self._arguments)
         return module
@@ -410,6 +416,8 @@ class Activation(str):
         'torch.nn.LeakyReLU(negative_slope=0.2)'
         """
         kind = KINDS[self.name]
+        if not isinstance(kind.module, str):
+            return self.name.replace(":", ".") + ("()" if isinstance(kind.module, type) else "")
         owner = "leakyrelu.nn" if kind.is_ours else "torch.nn"
         arguments = (f"{name}={value!r}" for name, value in self._arguments.items())
         return f"{owner}.{kind.module}({', '.join(arguments)})"
@@ -420,14 +428,93 @@ class Activation(str):
         return dict(zip(kind.parameters, self.parameters, strict=True)) | kind.options
 
 
-def parse(spec: str | Activation) -> Activation:
+# --- A user's own --------------------------------------------------------------------------
+
+
+def _module_of(given: Callable[..., Any]) -> torch.nn.Module:
+    from leakyrelu.nn._own import Calls
+
+    module: torch.nn.Module = given() if isinstance(given, type) else Calls(given)
+    return module
+
+
+def _value_of(given: Callable[..., Any], x: Array) -> Array:
+    import torch
+
+    with torch.no_grad():
+        y = _module_of(given).double().eval()(torch.tensor(x))
+    return np.asarray(y.numpy(), dtype=np.float64)
+
+
+def _derivative_of(given: Callable[..., Any], x: Array) -> Array:
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = torch.tensor(x, requires_grad=True)
+        y = _module_of(given).double().eval()(leaf)
+        if not y.requires_grad:
+            return np.zeros_like(x)
+        return np.asarray(torch.autograd.grad(y.sum(), leaf)[0].numpy(), dtype=np.float64)
+
+
+def _own(given: Callable[..., Any]) -> Activation:
+    """Enter a user's own function, or class of modules, in the table."""
+    import torch
+
+    if isinstance(given, torch.nn.Module):
+        raise InputError(
+            f"an activation is a class of modules, not a module: give {type(given).__name__}, or a "
+            "function that makes and calls one"
+        )
+    if isinstance(given, type) and not issubclass(given, torch.nn.Module):
+        raise InputError(f"{given.__name__} is no torch.nn.Module; give one, or a function")
+    for known, kind in KINDS.items():
+        of_torch = getattr(torch.nn, kind.module, None) if isinstance(kind.module, str) else None
+        if given is of_torch and not kind.options:
+            return parse(known)
+    short = getattr(given, "__qualname__", "<lambda>").removeprefix("_VariableFunctionsClass.")
+    if "<lambda>" in short:
+        raise InputError("an activation needs a name: write def my_act(x): ..., and give my_act")
+    name = f"{getattr(given, '__module__', None) or 'torch'}:{short}"
+    x = np.linspace(-3, 3, 7)
+    try:
+        is_learned = any(True for _ in _module_of(given).parameters())
+        y, part, _ = _value_of(given, x), _value_of(given, x[:3]), _derivative_of(given, x)
+    except Exception as error:  # whatever the user's own code raises
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{name} can't be called with a tensor of float64: {told}") from error
+    if y.shape != x.shape or not np.array_equal(y[:3], part, equal_nan=True):
+        raise InputError(f"{name} is no activation: it doesn't compute each element by itself")
+    KINDS[name] = Kind(
+        given,
+        functools.partial(_value_of, given),
+        functools.partial(_derivative_of, given),
+        is_learned=is_learned,
+        is_gate=True,
+    )
+    return Activation(name)
+
+
+def _imported(spec: str) -> Any:
+    module, _, path = spec.partition(":")
+    try:
+        return functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        nearest = difflib.get_close_matches(module, KINDS, n=1, cutoff=0.4)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise InputError(f"{spec!r} names no activation: {error}{hint}") from error
+
+
+def parse(spec: str | Activation | Callable[..., Any]) -> Activation:
     """Turn a spec such as ``"leaky_relu:0.2"`` into an `Activation`.
 
     Parameters
     ----------
-    spec : str or Activation
+    spec : str, Activation or callable
         A name of `KINDS`, then its parameters after colons. An `Activation` is returned
-        as it is.
+        as it is. Your own: a function of a tensor or a class of `torch.nn.Module`, or
+        ``"my_module:my_act"``, which is imported. It gets an entry in `KINDS`; its gain, and
+        whether its units can die, are found numerically.
 
     Returns
     -------
@@ -449,6 +536,13 @@ def parse(spec: str | Activation) -> Activation:
     """
     if isinstance(spec, Activation):
         return spec
+    if not isinstance(spec, str) and callable(spec):
+        return _own(spec)
+    text = str(spec).strip()
+    if text in KINDS:
+        return Activation(text, tuple(KINDS[text].parameters.values()))
+    if text.partition(":")[0] not in KINDS and re.fullmatch(r"[\w.]+:[A-Za-z_][\w.]*", text):
+        return _own(_imported(text))
     name, *given = str(spec).strip().split(":")
     if name not in KINDS:
         nearest = difflib.get_close_matches(name.lower().replace("-", "_"), KINDS, n=1, cutoff=0.4)

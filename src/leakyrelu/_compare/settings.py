@@ -6,15 +6,16 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from leakyrelu._compare.fingerprint import hash_of
 from leakyrelu._compare.trial import Key
 from leakyrelu._errors import InputError
-from leakyrelu.activations import Activation, parse
+from leakyrelu.activations import KINDS, Activation, parse
 
 __all__ = ["DEFAULT_ACTIVATIONS", "Batch", "Settings", "batches", "check_rope", "make_settings"]
 
@@ -169,7 +170,7 @@ def batches(keys: Iterable[Key], most: int) -> list[Batch]:
 
 def make_settings(
     data: str,
-    activations: Iterable[str | Activation],
+    activations: Iterable[str | Activation | Callable[..., Any]],
     seeds: int | Sequence[int],
     epochs: int,
     learning_rates: float | Sequence[float],
@@ -179,9 +180,10 @@ def make_settings(
     width: int | None = None,
     model: str | None = None,
     recipe: str | None = None,
+    is_stacked: bool = False,
 ) -> Settings:
     """Check the user's settings."""
-    if isinstance(activations, (str, Activation)):
+    if isinstance(activations, (str, Activation)) or callable(activations):
         activations = [activations]
     if not isinstance(activations, Iterable):
         raise InputError(
@@ -194,6 +196,13 @@ def make_settings(
             f"the number of activations is {len(parsed)}, but a comparison needs two or more"
         )
     _refuse_repeats("activation", parsed)
+    own = {name: KINDS[name] for name in parsed if not isinstance(KINDS[name.name].module, str)}
+    for name, kind in own.items():
+        if kind.is_learned and is_stacked:
+            raise InputError(f"{name} has parameters to learn; give a model= that it is put into")
+    if own:  # other code of the same name is another experiment
+        code = hash_of(sorted((str(name), kind.module) for name, kind in own.items()))
+        recipe = f"{recipe or ''} {code}".strip()
     if isinstance(seeds, WHOLE):
         if seeds < 1:
             raise InputError(f"seeds is {seeds}, but a comparison needs 1 or more (10 is usual)")

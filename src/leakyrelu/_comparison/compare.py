@@ -30,7 +30,7 @@ def compare(
     metric: str | Callable[[Any, Any], Any] | None = None,
     optimizer: Callable[..., Any] | None = None,
     schedule: Callable[[Any, int], Any] | None = None,
-    activations: Iterable[str | Activation] = DEFAULT_ACTIVATIONS,
+    activations: Iterable[str | Activation | Callable[..., Any]] = DEFAULT_ACTIVATIONS,
     seeds: int | Sequence[int] = 10,
     depth: int | None = None,
     width: int | None = None,
@@ -189,6 +189,7 @@ def compare(
         width=width,
         model=recipe.name,
         recipe=fingerprint(task, recipe),
+        is_stacked=model is None,
     )
     check_rope(rope)
     if engine not in ("local", "ray"):

@@ -15,6 +15,7 @@ from leakyrelu import _functions
 from leakyrelu import nn as our_nn
 from leakyrelu.activations import KINDS, OTHERS, Activation, Kind
 from leakyrelu.nn import functional
+from leakyrelu.nn._own import Calls
 
 __all__ = ["CAPS", "Known", "function_name", "is_among", "known"]
 
@@ -45,14 +46,14 @@ class Known:
             cls: name
             for name, kind in table.items()
             if not (kind.is_gate or kind.options)  # of one class, the first is meant
-            for cls in _named((kind.module, *kind.other_modules), _WITH_MODULES)
+            for cls in _classes((kind.module, *kind.other_modules))
         }
         # Those that are replaced only by their very names.
         self.gates: dict[type[nn.Module], str] = {
             cls: name
             for name, kind in table.items()
             if kind.is_gate
-            for cls in _named((kind.module,), _WITH_MODULES)
+            for cls in _classes((kind.module,))
         }
         self.calls: dict[Callable[..., Any], str] = {
             function: name
@@ -91,10 +92,14 @@ class Known:
 
     def is_gate(self, module: object) -> bool:
         """Whether it is a module of an activation that may be a gate or an output."""
-        return isinstance(module, tuple(self.gates)) and not self.is_module(module)
+        return isinstance(module, (Calls, *self.gates)) and not self.is_module(module)
 
     def activation(self, module: nn.Module) -> Activation | None:
         """Return what a module computes, if it is known; of learned parameters, the default."""
+        if isinstance(module, Calls):
+            own = (name for name, kind in self._table.items() if kind.module is module.function)
+            name = next(own, None)
+            return None if name is None else Activation(name)
         for cls, name in (self.modules | self.gates).items():
             if isinstance(module, cls):
                 parameters = self._table[name].parameters.items()
@@ -144,6 +149,13 @@ class Known:
 
 
 CAPS = {"relu6": 6.0, "hardtanh": 1.0}  # where no argument says so
+
+
+def _classes(modules: Iterable[str | Callable[..., Any]]) -> list[type[nn.Module]]:
+    """Return the classes of these names, and those of the user's own that are given themselves."""
+    names = [module for module in modules if isinstance(module, str)]
+    own = [module for module in modules if isinstance(module, type)]
+    return _named(names, _WITH_MODULES) + own
 
 
 def _named(names: Iterable[str], owners: Sequence[object]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from leakyrelu._errors import InputError
 from leakyrelu._trace.known import function_name, known
 from leakyrelu._trace.sites import Site, others_of
-from leakyrelu.activations import Activation, parse
+from leakyrelu.activations import KINDS, Activation, parse
 from leakyrelu.nn._model import check_model, model_to_change
 from leakyrelu.treatment import _initial
 from leakyrelu.treatment._capped import capped
@@ -38,7 +38,7 @@ MOST_NAMED = 4  # places of one kind of activation that stays
 
 def replace(
     model: nn.Module,
-    activation: str | Activation = "leaky_relu:0.1",
+    activation: str | Activation | Callable[..., Any] = "leaky_relu:0.1",
     *,
     where: Where = None,
     warm_up: int = 0,
@@ -177,7 +177,7 @@ def replace(
         raise InputError(f"can't replace {out_of_reach}{advice}")
     if out_of_reach:
         warnings.warn(f"not replaced: {out_of_reach}{advice}", stacklevel=2)
-    has_state = spec.name == "prelu" or warm_up > 0  # then no two calls may share a module
+    has_state = KINDS[spec.name].is_learned or warm_up > 0  # then no two calls may share a module
     if has_state:
         within_reach = each_call(within_reach)
         in_loops = dict.fromkeys(place.layer for place in within_reach if place.repeats)
