@@ -75,17 +75,18 @@ STEPS_OF_OURS = [
             *("_deaths", "_warn", "_weights", "_see_update", "_compare_weight", "_remember"),
         )
     ),
-    *(f"{CALLS}{name}" for name in ("Call", "layer_name", "weight_at_hand", "_has_weight")),
+    *(f"{CALLS}{name}" for name in ("Call", "Source", "layer_name")),
     *(
         f"{CALLS}CallTracer.{name}"
-        for name in ("begin", "_look", "_note", "_next_layer", "_axis_of_units", "mask_for")
+        for name in ("begin", "_look", "_call", "_source", "_feeding", "_after", "_note")
     ),
+    *(f"leakyrelu._trace.units.UnitTracer.{name}" for name in ("layout", "nodes_of", "called")),
     *(f"{CALLS}CallTracer.hooked",),
     *(f"leakyrelu._trace.known.Known.{name}" for name in ("blocks_gradient", "name")),
     *(
         f"{TRACKED}TrackedLayer.{name}"
         for name in (
-            *("__init__", "begin_window", "count", "look_closer", "_reached", "settle"),
+            *("__init__", "begin_window", "count", "look_closer", "_reached", "settle", "place"),
             *("end_window", "row"),
         )
     ),
@@ -298,11 +299,21 @@ def test_boxes_are_no_layers():
 
 def test_a_layer_that_can_not_be_watched_is_named_once():
     torch.manual_seed(0)
+    model = Odd(lambda x: F.relu(model.net.first.weight.new_zeros(2, 3 + len(x))))
     with pytest.warns(HealthWarning) as caught:
-        health = check_same(Time(), lambda step: torch.randn(2, 3, 8 + step))
+        health = check_same(model, lambda step: inputs(step)[: 3 + step % 4])
     (message,) = {str(w.message) for w in caught if "no more" in str(w.message)}
-    assert message.startswith("(model) (relu) is watched no more: ValueError: it had 8 units, but")
-    assert [layer.layer for layer in health.layers] == ["(model) #2"]
+    assert message == "(model) (relu) is watched no more: ValueError: it had 6 units, but now it has 7"
+    assert [layer.layer for layer in health.layers] == ["net.act", "net"]
+
+
+def test_units_are_followed_whatever_the_length_of_a_sequence():
+    torch.manual_seed(0)
+    model = Time()
+    model.norm.bias.data[:3] = -1e3
+    health = check_same(model, lambda step: torch.randn(2, 3, 8 + step))
+    assert [layer.layer for layer in health.layers] == ["(model)", "(model) #2"]
+    assert [layer.dead.tolist() for layer in health.layers] == [[True, True, True, False]] * 2
 
 
 def test_a_mask_of_the_user_that_fails_ends_the_watching_only():

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from leakyrelu._errors import InputError
 from leakyrelu._trace.known import function_name, known
 from leakyrelu._trace.names import layer_name
-from leakyrelu._trace.weights import WEIGHTED, units_of, weight_at_hand
+from leakyrelu._trace.units import Layout, Mark, Node, UnitTracer
 from leakyrelu.activations import KINDS
 
 __all__ = ["Call", "CallTracer", "batch_size", "no_activation", "unwrapped"]
@@ -53,12 +53,6 @@ def _modules_that_call_hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module]
                 yield name, module
 
 
-def _has_weight(module: nn.Module) -> bool:
-    return not isinstance(module, nn.PReLU) and (
-        weight_at_hand(module) is not None or parametrize.is_parametrized(module, "weight")
-    )
-
-
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model itself, in which layers have the names that the user gave them."""
     while True:
@@ -78,25 +72,53 @@ class Call:
     function: str  # such as "relu"
     pre_activation: torch.Tensor
     blocks_gradient: bool  # no gradient passes where the pre-activation is negative
-    unit_axis: int  # of the pre-activation
-    feeding: str  # path of the layer with weights that ran last before the call, or ""
+    layout: Layout  # of the units in the pre-activation
+    source: Source
     feeding_input: torch.Tensor | None
-    below_is_trainable: bool  # the input of that layer comes from weights that can change
-    mask: torch.Tensor | None  # False at padding; broadcasts against the pre-activation
+    mask: torch.Tensor | None  # False at padding; broadcasts against `by_unit`
 
     @property
     def key(self) -> str:
         """What distinguishes the call from all others in the model."""
         return f"{self.layer} {self.function}"
 
+    @property
+    def by_unit(self) -> torch.Tensor:
+        """The pre-activation with its units on one axis, `layout.axis`."""
+        return self.layout.arranged(self.pre_activation)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What makes the units of a call."""
+
+    after: str  # the layers that make them, in words
+    feeding: str = ""  # path of the one that has the same units, as the last before the call
+    below_is_trainable: bool = False  # its input comes from weights that can change
+    node: Node | None = None  # while it is followed
+    layout: Layout | None = None  # None if unknown
+    numbers: torch.Tensor | None = None  # of the units
+
+
+# These make units themselves: those inside are not followed.
+_MAKERS = {
+    *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu, torch.lstm_cell, torch.gru_cell),
+    *(torch.rnn_tanh_cell, torch.rnn_relu_cell, torch.bilinear, F.bilinear),
+}
+# What PyTorch computes of several operations, and the axis of the units.
+_NORMS = {F.instance_norm: ("norm", 1), F.rms_norm: ("joint norm", -1)}
+_MOST_NAMED = 3
+
 
 class CallTracer(TorchFunctionMode):
     """While it is active, passes every activation call to `on_call` before it is made.
 
-    What `on_call` returns, if anything, is called with the result. `unit_axis` is guessed by
-    default; `mask`, called with the arguments of the model, returns False at padding. `hooked`
-    follows which modules run. `on_error`, if given, is called with the key of the layer and what
-    went wrong in looking at it, so that the model runs on; without it, that is raised.
+    What `on_call` returns, if anything, is called with the result. Units are followed to where
+    they are made, unless `follows` is False: then they lie as they did when they were followed
+    last, and `wants_to_follow` becomes True if that can't be. `unit_axis` is told; `mask`, called
+    with the arguments of the model, returns False at padding. `hooked` follows which modules run.
+    `on_error`, if given, is called with the key of the layer and what went wrong in looking at it,
+    so that the model runs on; without it, that is raised.
     """
 
     def __init__(
@@ -114,6 +136,9 @@ class CallTracer(TorchFunctionMode):
         self.unit_axis = unit_axis
         self.mask = mask
         self.on_error = on_error
+        self.units = UnitTracer(model, lambda: self.path[-1])
+        self.follows, self.wants_to_follow = True, False
+        self._sources: dict[str, Source] = {}
         self.begin()
 
     def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -123,11 +148,22 @@ class CallTracer(TorchFunctionMode):
         if self.mask is not None and (args or kwargs):
             self.is_real = self.mask(*args, **(kwargs or {})).bool()
         self.path = [""]  # the modules being run, outermost first
-        self.feeding = ""  # the layer with weights that ran last
-        self.feeding_input: torch.Tensor | None = None
-        self.below_is_trainable = self.some_ran_that_is_trainable = False
         self.calls: Counter[tuple[str, str]] = Counter()
         self._key = ""  # of the call that is looked at
+        if self.follows:
+            self.units.begin()
+            self.wants_to_follow = False
+
+    def __enter__(self) -> CallTracer:
+        super().__enter__()
+        self._inner = ExitStack()
+        if self.follows:
+            self._inner.enter_context(self.units)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._inner.close()
+        super().__exit__(*error)
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -138,54 +174,70 @@ class CallTracer(TorchFunctionMode):
                     lambda _module, _args, name=name: self.path.append(name)
                 )
                 leave = module.register_forward_hook(
-                    lambda module, args, _output: self._after_module(module, args),
+                    lambda *_: self._leave(),
                     always_call=True,
                 )
                 stack.callback(enter.remove)
                 stack.callback(leave.remove)
             yield
 
-    def _after_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if len(self.path) == 1:  # an error came before the module was entered
-            return
-        name = self.path.pop()
-        self._key = f"{name or '(model)'} {type(module).__name__}"
-        try:
-            self._note(name, module, args)
-        except Exception as error:
-            self._fail(error)
-
-    def _note(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Note that a layer with weights ran, if the module is one."""
-        if not _has_weight(module):
-            return
-        self.feeding = name
-        self.feeding_input = next((x for x in args if isinstance(x, torch.Tensor)), None)
-        # A BatchNorm gives a unit nothing of the others: it counts as part of its layer.
-        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
-            self.below_is_trainable = self.some_ran_that_is_trainable
-            self.some_ran_that_is_trainable |= any(
-                parameter.requires_grad for parameter in module.parameters(recurse=False)
-            )
+    def _leave(self) -> None:
+        if len(self.path) > 1:  # else an error came before the module was entered
+            self.path.pop()
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function not in self._known.calls:
-            return function(*args, **kwargs)
+        if function in self._known.calls:
+            return self._activate(function, args, kwargs)
+        if self.follows and not self.units.is_paused and (function in _MAKERS or function in _NORMS):
+            return self._make(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    def _activate(self, function: Any, args: Any, kwargs: Any) -> Any:
         self._key = f"{self.path[-1] or '(model)'} {function_name(function)}"
         after = None
-        try:
-            after = self._look(function, args, kwargs)
-        except Exception as error:
-            self._fail(error)
-        result = function(*args, **kwargs)
-        if after is not None:
+        with self.units.paused():
             try:
-                after(result)
+                found = self._look(function, args, kwargs)
+                after = None if found is None else self.on_call(found)
+            except Exception as error:
+                found = None
+                self._fail(error)
+        if found is None:
+            return function(*args, **kwargs)
+        source, mark = found.source, self.units.mark(found.pre_activation)
+        with self.units.paused():
+            result = function(*args, **kwargs)
+            try:
+                if self.follows:
+                    self._note(source, mark, result, found)
+                if after is not None:
+                    after(result)
             except Exception as error:
                 self._fail(error)
+        return result
+
+    def _note(self, source: Source, mark: Mark, result: torch.Tensor, call: Call) -> None:
+        """Follow units through a call."""
+        numbers = source.numbers if source.layout is not None else None
+        self.units.called(mark, numbers, result, call.key, f"{call.function} in {call.layer}")
+
+    def _make(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call what makes units of its own."""
+        with self.units.paused():
+            result = function(*args, **kwargs)
+        try:
+            if function in _MAKERS:
+                data = [x for x in tree_leaves(args[:2]) if isinstance(x, torch.Tensor)]
+                self.units.made(data, result, self.path[-1])
+            else:
+                kind, axis = _NORMS[function]
+                weight = kwargs.get("weight")
+                self.units.normalized(args[0], weight, result, kind, axis)
+        except Exception as error:
+            self._fail(error)
         return result
 
     def _fail(self, error: Exception) -> None:
@@ -193,7 +245,7 @@ class CallTracer(TorchFunctionMode):
             raise error
         self.on_error(self._key, error)
 
-    def _look(self, function: Any, args: Any, kwargs: Any) -> Callable[[torch.Tensor], None] | None:
+    def _look(self, function: Any, args: Any, kwargs: Any) -> Call | None:
         x = args[0] if args else kwargs["input"]
         blocks_gradient = self._known.blocks_gradient(function, args, kwargs)
         # Clamps are used for other things too, such as lengths and rates.
@@ -201,48 +253,101 @@ class CallTracer(TorchFunctionMode):
         if blocks_gradient is None or not has_units:
             return None
         name = self._known.name(function, args, kwargs)
-        axis = self._axis_of_units(x)
-        if function in self._known.clamps and not self._come_from_weights(x.shape[axis]):
-            return None
-        layer = self._next_layer(self.path[-1], name)
+        return self._call(x, name, blocks_gradient, function in self._known.clamps)
+
+    def _call(
+        self, x: torch.Tensor, name: str, blocks_gradient: bool, is_clamp: bool
+    ) -> Call | None:
+        """Describe a call; None if it is none of an activation, or not known how units lie."""
+        path = self.path[-1]
+        layer = layer_name(path, self.calls[path, name] + 1)
         self._key = f"{layer} {name}"
-        call = Call(
+        source = self._source(x, is_clamp)
+        if source is None:
+            return None
+        self.calls[path, name] += 1
+        layout = source.layout or self._guessed(x)
+        mask = self.mask_for(layout.arranged(x), layout.axis) if self.mask is not None else None
+        node = source.node
+        return Call(
             layer,
             name,
             x,
             blocks_gradient,
-            axis,
-            self.feeding,
-            self.feeding_input,
-            self.below_is_trainable,
-            self.mask_for(x, axis),
+            layout,
+            source,
+            None if node is None else node.input,
+            mask,
         )
-        return self.on_call(call)
 
-    def _come_from_weights(self, units: int) -> bool:
-        """Whether so many units may be those of the layer that ran last: boxes are not."""
-        if not self.feeding:
-            caller = self.model.get_submodule(self.path[-1])
-            return any(True for _ in caller.parameters(recurse=False))
-        feeding = self.model.get_submodule(self.feeding)
-        if isinstance(feeding, WEIGHTED):
-            return units_of(feeding) == units
-        weight = weight_at_hand(feeding)
-        return weight is None or weight.ndim != 1 or len(weight) == units
+    # --- Where units come from -------------------------------------------------------------
 
-    def _next_layer(self, path: str, function: str) -> str:
-        self.calls[path, function] += 1
-        return layer_name(path, self.calls[path, function])
-
-    def _axis_of_units(self, pre_activation: torch.Tensor) -> int:
+    def _source(self, x: torch.Tensor, is_clamp: bool) -> Source | None:
+        """Return what makes the units of a tensor that is about to be rectified."""
+        if not self.follows:
+            source = self._sources.get(self._key)
+            if source is not None and source.layout is not None and not source.layout.fits(x):
+                source = None
+            self.wants_to_follow |= source is None
+            return source
+        found = self.units.layout(x)
         if self.unit_axis is not None:
-            return self.unit_axis
-        feeding = self.model.get_submodule(self.feeding)
-        if isinstance(feeding, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)):
-            return 1
-        if isinstance(feeding, (nn.Linear, nn.LayerNorm)):
-            return pre_activation.ndim - 1
-        return 2 if pre_activation.ndim == 3 else 1  # a sequence of features, or an image
+            layout = Layout(self.unit_axis % x.ndim, x.shape[self.unit_axis], x.ndim)
+        else:
+            layout = None if found is None else found[0]
+        numbers = None if found is None else found[1]
+        if is_clamp and (numbers is None or not self._is_natural(x, layout, numbers)):
+            return None  # such as boxes: they are no units
+        node = None if numbers is None else self._feeding(numbers)
+        source = Source(
+            "unknown" if numbers is None else self._after(numbers),
+            "" if node is None else node.path,
+            node is not None and node.below_is_learned,
+            node,
+            layout,
+            numbers,
+        )
+        self._sources[self._key] = source
+        return source
+
+    def _is_natural(self, x: torch.Tensor, layout: Layout | None, numbers: torch.Tensor) -> bool:
+        """Whether the units lie as the layer that makes them gave them."""
+        node = self._feeding(numbers)
+        if node is None or layout is None or layout.order is not None:
+            return False
+        return layout.axis == (x.ndim - 1 if node.is_last else 1)
+
+    def _guessed(self, x: torch.Tensor) -> Layout:
+        axis = 2 if x.ndim == 3 else 1  # a sequence of features, or an image
+        return Layout(axis, x.shape[axis], x.ndim)
+
+    def _feeding(self, numbers: torch.Tensor) -> Node | None:
+        """Return the last node with weights that has these units, in this order."""
+        nodes = self.units.nodes_of(numbers)
+        if len(nodes) != 1 or not torch.equal(numbers, nodes[0].numbers):
+            return None
+        (node,) = nodes
+        if node.kind == "weights" or node.weight:
+            return node
+        found = [self._feeding(numbers) for numbers in node.sources]
+        of_layers = [each for each in found if each is not None and not each.is_called]
+        return max(of_layers or filter(None, found), key=lambda each: each.start, default=None)
+
+    def _after(self, numbers: torch.Tensor) -> str:
+        """Name the layers that make units, and how many of them where not all are here."""
+        names = []
+        for node in self.units.nodes_of(numbers):
+            if node.kind in ("sum", "product") or (node.kind.endswith("norm") and node.sources):
+                inner = [
+                    self._after(source) for source in node.sources if (source > 0).any()
+                ]
+                sign = " + " if node.kind == "sum" else " * "
+                names.append(sign.join(dict.fromkeys(inner)) or node.path)
+                continue
+            here = int(((numbers >= node.start) & (numbers < node.start + node.count)).sum())
+            name = (node.key.rpartition(" ")[0] if node.kind == "call" else node.path) or "(model)"
+            names.append(name if here == node.count else f"{name} ({here} of {node.count} units)")
+        return _listed(names)
 
     def mask_for(self, pre_activation: torch.Tensor, axis: int) -> torch.Tensor | None:
         """Return the mask so that it broadcasts against a pre-activation, if it fits."""
@@ -263,3 +368,9 @@ class CallTracer(TorchFunctionMode):
                 f"the mask that mask= returned, of shape {tuple(self.is_real.shape)}, fits no "
                 "activation; it must have the shape of a pre-activation without its unit axis"
             )
+
+
+def _listed(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

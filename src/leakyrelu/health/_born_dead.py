@@ -391,8 +391,8 @@ def _run(model: nn.Module, data: Tensor) -> tuple[dict[str, float], Any]:
     shares: dict[str, float] = {}
 
     def count(call: Call) -> None:
-        counts = FiringCounts(call.unit_axis)
-        counts.update(call.pre_activation)
+        counts = FiringCounts(call.layout.axis)
+        counts.update(call.by_unit)
         dead = counts.never_fired & call.blocks_gradient
         name = call.layer if call.layer not in shares else f"{call.layer} {call.function}"
         shares[name] = dead.float().mean().item()

@@ -52,14 +52,14 @@ class Look:
     @classmethod
     def at(cls, call: Call, feeding: nn.Module) -> Look:
         """Look at a call whose input comes from `feeding`."""
-        z, x = call.pre_activation.detach(), call.feeding_input
-        mean = _mean(z, call.unit_axis)
-        spread = (_mean(z.float().square(), call.unit_axis) - mean.square()).clamp(min=0).sqrt()
+        z, x = call.by_unit.detach(), call.feeding_input
+        mean = _mean(z, call.layout.axis)
+        spread = (_mean(z.float().square(), call.layout.axis) - mean.square()).clamp(min=0).sqrt()
         bias = getattr(feeding, "bias", None)
         # A copy: the optimizer changes the parameter in place.
         bias = bias.detach().float().clone() if isinstance(bias, Tensor) else 0 * mean
         if bias.shape == mean.shape and isinstance(feeding, _NORMS):
-            least, most = z.transpose(0, call.unit_axis).flatten(1).aminmax(dim=1)
+            least, most = z.transpose(0, call.layout.axis).flatten(1).aminmax(dim=1)
             weighted = _REACH * feeding.weight.detach().float().abs()
             return cls(mean, spread, bias, None, weighted, (least == most) & (weighted != 0))
         is_linear = isinstance(feeding, PLAIN) and weight_at_hand(feeding) is not None

@@ -171,17 +171,20 @@ def examine(
             layers[call.key] = LayerHealth(
                 call.layer,
                 call.function,
-                call.feeding,
+                call.source.feeding,
                 call.blocks_gradient,
                 torch.zeros(0),
-                FiringCounts(call.unit_axis),
+                FiringCounts(call.layout.axis),
+                after=call.source.after,
             )
         nonlocal size
         if first is None:
             size += call.pre_activation.numel() * call.pre_activation.element_size()
         counts = layers[call.key].counts
-        counts.update(call.pre_activation, call.mask)
-        return lambda activation: counts.update_activation(activation, call.mask)
+        counts.update(call.by_unit, call.mask)
+        return lambda activation: counts.update_activation(
+            call.layout.arranged(activation), call.mask
+        )
 
     tracer = CallTracer(model, count, unit_axis, mask)
     with evaluating(model), tracer.hooked():
@@ -335,7 +338,8 @@ def _gradients(
 
         def take_before(gradient: Tensor) -> None:
             if call.key in after:
-                none[call.key] = passes_none(gradient, after.pop(call.key), call.unit_axis)
+                arranged = map(call.layout.arranged, (gradient, after.pop(call.key)))
+                none[call.key] = passes_none(*arranged, call.layout.axis)
 
         x = call.pre_activation
         if x.requires_grad and not call.blocks_gradient:

@@ -65,7 +65,7 @@ class LayerHealth:
     function : str
         The function called, such as ``relu``.
     feeding : str
-        Path of the layer with weights that ran last before it.
+        Path of the last layer with weights before it that has the same units; empty if none has.
     blocks_gradient : bool
         Whether a unit that never fires gets no gradient, whatever its input: it is *dead*.
         Otherwise it is *stuck negative*, if a gradient was measured.
@@ -84,6 +84,9 @@ class LayerHealth:
     no_gradient : torch.Tensor of bool, shape (units,), or None
         Whether the activation passed no gradient to the unit when that was measured, as a GELU
         does not far below 0; None if it was not.
+    after : str
+        The layers that make the units, in words: ``"conv2 + downsample"`` for a sum. ``"unknown"``
+        if that can't be told: then the units are those of the axis where they usually lie.
     """
 
     layer: str
@@ -96,6 +99,7 @@ class LayerHealth:
     zero_gradient: Tensor | None = None
     examples: int = 0
     no_gradient: Tensor | None = None
+    after: str = ""
 
     @property
     def key(self) -> str:
@@ -155,6 +159,7 @@ class LayerHealth:
         return {
             "layer": self.layer,
             "function": self.function,
+            "after": self.after,
             "units": self.units,
             "dead %": _percent(self.dead),
             "stuck negative %": _percent(self.stuck_negative),

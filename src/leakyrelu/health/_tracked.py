@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from leakyrelu._trace.calls import Call
+from leakyrelu._trace.units import Layout
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of
 from leakyrelu.health._counts import FiringCounts
 from leakyrelu.health._layers import LayerHealth
@@ -22,7 +23,7 @@ class TrackedLayer:
 
     # What a checkpoint keeps; the counts besides.
     _KEPT = (
-        *("layer", "function", "blocks_gradient", "axis", "feeding", "below_is_trainable"),
+        *("layer", "function", "blocks_gradient", "feeding", "after", "below_is_trainable"),
         *("units", "last_fired", "silent_since", "revived", "cause", "examples"),
         *("born_dead", "died", "updates", "updates_before", "no_gradient", "dead"),
     )
@@ -30,9 +31,10 @@ class TrackedLayer:
     def __init__(self, call: Call) -> None:
         x = call.pre_activation
         self.layer, self.function = call.layer, call.function
-        self.blocks_gradient, self.axis = call.blocks_gradient, call.unit_axis
-        self.feeding, self.below_is_trainable = call.feeding, call.below_is_trainable
-        self.units = x.shape[call.unit_axis]
+        self.blocks_gradient, self.layout = call.blocks_gradient, call.layout
+        self.feeding, self.after = call.source.feeding, call.source.after
+        self.below_is_trainable = call.source.below_is_trainable
+        self.units = call.layout.units
         # Steps: the end of the last window in which a unit fired; since when it has not; the end
         # of the window in which it fired again after a silent one.
         self.last_fired = torch.full((self.units,), NEVER, dtype=torch.int32, device=x.device)
@@ -56,7 +58,7 @@ class TrackedLayer:
         self.device = self.last_fired.device
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
-        self.after: Tensor | None = None  # the gradient of the output, until that of the input
+        self.gradient_after: Tensor | None = None  # the gradient of the output, until that of the input
         self.look: Look | None = None
         self.causes: Tensor | None = None  # of a death since the look before
         self.begin_window()
@@ -65,6 +67,7 @@ class TrackedLayer:
         """Return what a checkpoint keeps: tensors, numbers and strings."""
         return {
             **{name: getattr(self, name) for name in self._KEPT},
+            "layout": vars(self.layout),
             "counts": vars(self.counts),
             "look": None if self.look is None else vars(self.look),
         }
@@ -79,6 +82,7 @@ class TrackedLayer:
         layer = cls.__new__(cls)
         for name in cls._KEPT:
             setattr(layer, name, placed(state[name]))
+        layer.layout = Layout(**state["layout"])
         layer.counts = FiringCounts(layer.axis)
         for name, value in state["counts"].items():
             setattr(layer.counts, name, placed(value))
@@ -86,6 +90,11 @@ class TrackedLayer:
         if state["look"] is not None:  # without it a death after resuming would have no cause
             layer.look = Look(**{name: placed(value) for name, value in state["look"].items()})
         return layer
+
+    @property
+    def axis(self) -> int:
+        """That of the units, once they are arranged."""
+        return self.layout.axis
 
     # --- One window ------------------------------------------------------------------------
 
@@ -109,7 +118,7 @@ class TrackedLayer:
             return
         if self.is_settled:
             return
-        x = pre_activation.detach()
+        x = self.layout.arranged(pre_activation.detach())
         if mask is not None:
             x = x.masked_fill(~mask, -torch.inf)
         if self.missing is not None and len(self.missing) < self.units:
@@ -126,7 +135,7 @@ class TrackedLayer:
     def look_closer(self, call: Call, feeding: nn.Module, examples: int) -> None:
         """Take firing rates, and what makes up the pre-activations, from one batch."""
         self.counts = FiringCounts(self.axis)
-        self.counts.update(call.pre_activation, call.mask)
+        self.counts.update(call.by_unit, call.mask)
         if not self._reached(call.pre_activation, examples):
             return
         self.fired |= self.counts.fired > 0
@@ -137,11 +146,14 @@ class TrackedLayer:
         if before is not None:
             self.causes = causes_of(before, self.look, feeding)
 
+    def place(self, layout: Layout) -> None:
+        """Take up where the units lie now."""
+        if layout.units != self.units:
+            raise ValueError(f"it had {self.units} units, but now it has {layout.units}")
+        self.layout = layout
+
     def _reached(self, pre_activation: Tensor, examples: int) -> bool:
         """Add the examples that reached the layer; whether there are any."""
-        units = pre_activation.shape[self.axis]
-        if units != self.units:
-            raise ValueError(f"it had {self.units} units, but now it has {units}")
         if pre_activation.numel() == 0:
             return False
         self.seen += min(examples, len(pre_activation))  # an expert may be given a part of them
@@ -212,4 +224,5 @@ class TrackedLayer:
             self.zero_gradient,
             self.examples,
             self.no_gradient,
+            self.after,
         )

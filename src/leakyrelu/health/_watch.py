@@ -207,8 +207,13 @@ class Watch(Findings):
             # Layers find out which units have fired after 1, 2, 4, 8 ... looks.
             self._following.close()
             self._follow_missing_units()
+        if self._tracer.wants_to_follow and not self._needs_tracer:  # units lie otherwise now
+            self._following.close()
+            self._following.enter_context(self._tracer.hooked())
+            self._needs_tracer, self._is_settled = True, False
         if self._is_settled:
             return
+        self._tracer.follows = self._looks_closer or self._tracer.wants_to_follow
         if self._needs_tracer or self._tracer.mask is not None:
             self._tracer.begin(args, kwargs)
         if self._is_compiled or self._needs_tracer:
@@ -294,9 +299,13 @@ class Watch(Findings):
             if key in self._tracked:
                 try:  # not _safely, as this is what runs most
                     x = args[0] if args else kwargs["input"]
+                    if not layer.layout.fits(x):
+                        self._tracer.wants_to_follow = True
+                        return
                     self._visit(layer, x)
                     has_mask = self._tracer.mask is not None
-                    mask = self._tracer.mask_for(x, layer.axis) if has_mask else None
+                    z = layer.layout.arranged(x) if has_mask else x
+                    mask = self._tracer.mask_for(z, layer.axis) if has_mask else None
                     layer.count(x, mask, self._batch)
                 except Exception as error:
                     self._drop(key, error)
@@ -324,11 +333,12 @@ class Watch(Findings):
         layer = self._tracked.get(call.key)
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
+        layer.place(call.layout)
         if not self._looks_closer:
             self._visit(layer, call.pre_activation)
             layer.count(call.pre_activation, call.mask, self._batch)
             return None
-        feeding = self._module(call.feeding)
+        feeding = self._module(call.source.feeding)
         layer.look_closer(call, feeding, self._batch)
         if call.pre_activation.numel() == 0:  # no example reached it
             return None
@@ -338,18 +348,19 @@ class Watch(Findings):
         self._visit(layer, call.pre_activation)
 
         def look_at_result(result: Tensor) -> None:
-            layer.counts.update_activation(result, call.mask)
+            layer.counts.update_activation(call.layout.arranged(result), call.mask)
             if result.requires_grad:
                 result.register_hook(lambda g: self._safely(take_gradient, g, key=call.key))
 
         def take_gradient(gradient: Tensor) -> None:
             layer.gradient = gradient.detach().square().mean().sqrt()
-            layer.after = None if layer.blocks_gradient else gradient.detach()
+            layer.gradient_after = None if layer.blocks_gradient else gradient.detach()
 
         def take_gradient_before(gradient: Tensor) -> None:
-            if layer.after is not None:
-                layer.no_gradient = passes_none(gradient, layer.after, layer.axis)
-                layer.after = None
+            if layer.gradient_after is not None:
+                arranged = map(layer.layout.arranged, (gradient, layer.gradient_after))
+                layer.no_gradient = passes_none(*arranged, layer.axis)
+                layer.gradient_after = None
 
         if call.pre_activation.requires_grad and not layer.blocks_gradient:
             call.pre_activation.register_hook(

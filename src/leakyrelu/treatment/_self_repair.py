@@ -87,7 +87,8 @@ class SelfRepair(Watch):
             self._push.pop(layer, None)
             if push.any():
                 self._push[layer] = push
-        if layer in self._push and pre_activation.requires_grad:
+        is_plain = layer.layout.order is None  # else the gradient has its units elsewhere
+        if layer in self._push and pre_activation.requires_grad and is_plain:
             push = self._push[layer]
             pre_activation.register_hook(  # type: ignore[no-untyped-call]
                 lambda gradient: self._corrected(gradient, push, layer)

@@ -50,7 +50,7 @@ def _look_at(model: nn.Module, batches: Batches, network: int, loss_of: LossOfEa
 
     def count(call: Call) -> None:
         layers.setdefault(call.key, call.layer)
-        counts.setdefault(call.key, FiringCounts(call.unit_axis)).update(call.pre_activation)
+        counts.setdefault(call.key, FiringCounts(call.layout.axis)).update(call.by_unit)
 
     examples, total = 0, 0.0
     tracer = CallTracer(model, count)
