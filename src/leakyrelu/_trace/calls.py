@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import copy
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from leakyrelu._trace.names import layer_name
 from leakyrelu._trace.units import Layout, Mark, Node, UnitTracer
 from leakyrelu.activations import KINDS
 
-__all__ = ["Call", "CallTracer", "batch_size", "no_activation", "unwrapped"]
+__all__ = ["Call", "CallTracer", "as_it_was", "batch_size", "no_activation", "unwrapped"]
 
 
 def no_activation() -> InputError:
@@ -62,6 +63,35 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = inner
         else:
             return model
+
+
+@contextmanager
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """Let a model run without hooks, and undo what its code does to its attributes and buffers."""
+    attributes = {module: dict(vars(module)) for module in model.modules()}
+    # What is changed in place is a copy, one for all modules that share it.
+    values = {id(value): value for before in attributes.values() for value in before.values()}
+    copies = {key: _copy_of(value) for key, value in values.items()}
+    buffers = {id(x): x.detach().clone() for x in model.buffers()}
+    for module, before in attributes.items():
+        vars(module).update({name: copies[id(value)] for name, value in before.items()})
+        # Hooks may look at data, of which there are none, or others than theirs.
+        vars(module).update(_forward_hooks=OrderedDict(), _forward_pre_hooks=OrderedDict())
+        module._buffers.update(
+            {name: buffers.get(id(x), x) for name, x in module._buffers.items() if x is not None}
+        )
+    try:
+        yield
+    finally:
+        for module, before in attributes.items():
+            vars(module).clear()
+            vars(module).update(before)
+
+
+def _copy_of(value: Any) -> Any:
+    if isinstance(value, (dict, list, set)):
+        return copy.copy(value)
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 @dataclass(frozen=True)
@@ -221,8 +251,8 @@ class CallTracer(TorchFunctionMode):
 
     def _note(self, source: Source, mark: Mark, result: torch.Tensor, call: Call) -> None:
         """Follow units through a call."""
-        numbers = source.numbers if source.layout is not None else None
-        self.units.called(mark, numbers, result, call.key, f"{call.function} in {call.layer}")
+        keeps_zero = self._known.keeps_zero(call.function)
+        self.units.called(mark, source.numbers, result, call.key, keeps_zero)
 
     def _make(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call what makes units of its own."""
@@ -323,7 +353,7 @@ class CallTracer(TorchFunctionMode):
 
     def _feeding(self, numbers: torch.Tensor) -> Node | None:
         """Return the last node with weights that has these units, in this order."""
-        nodes = self.units.nodes_of(numbers)
+        nodes = self.units.run.nodes_of(numbers)
         if len(nodes) != 1 or not torch.equal(numbers, nodes[0].numbers):
             return None
         (node,) = nodes
@@ -336,7 +366,7 @@ class CallTracer(TorchFunctionMode):
     def _after(self, numbers: torch.Tensor) -> str:
         """Name the layers that make units, and how many of them where not all are here."""
         names = []
-        for node in self.units.nodes_of(numbers):
+        for node in self.units.run.nodes_of(numbers):
             if node.kind in ("sum", "product") or (node.kind.endswith("norm") and node.sources):
                 inner = [
                     self._after(source) for source in node.sources if (source > 0).any()

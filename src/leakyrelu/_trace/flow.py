@@ -1,214 +1,256 @@
-"""Which layer makes the units of an activation call, and which layers use them."""
+"""Which layers make the units of an activation call, and which use them."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
 
-from leakyrelu._trace.graph import Graph, RefusedError
-from leakyrelu._trace.weights import WEIGHTED, units_of
+from leakyrelu._trace.units import Node, Run, Use
 
-__all__ = ["JOINT_NORMS", "Consumer", "Surroundings", "feeders"]
+__all__ = ["Consumer", "Flow", "Part", "RefusedError", "Runs", "check_own"]
 
-# These normalize each unit by itself, or with others.
-_BATCH_NORM = nn.modules.batchnorm._BatchNorm
-_OWN_NORMS = (_BATCH_NORM, nn.modules.instancenorm._InstanceNorm)
-JOINT_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
-# These take each unit by itself, and zeros to zeros: everywhere, or at the positions of images.
-_ELEMENTWISE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-_ELEMENTWISE_CALLS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, "contiguous", "clone"}
-_SPATIAL = (
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AvgPoolNd,
-    nn.modules.pooling._AdaptiveAvgPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-    nn.Upsample,
-)
-_SPATIAL_CALLS = {
-    F.interpolate,
-    *(getattr(torch, f"max_pool{d}d") for d in (1, 2, 3)),
-    *(
-        getattr(F, f"{kind}_pool{d}d")
-        for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
-        for d in (1, 2, 3)
-    ),
-}
-_FLATTENING = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
-_REDUCING = {torch.mean, torch.amax, "mean", "amax"}
-_ADDING = {operator.add, operator.iadd, torch.add, "add", "add_"}
+class RefusedError(Exception):
+    """Why a layer can't be treated."""
 
-# How units lie in what flows: on axis 1 before positions, on the last axis, or on the last with
-# the positions of each unit side by side.
-_CHANNELS, _LAST, _FLAT = "channels", "last", "flat"
+
+@dataclass(frozen=True)
+class Part:
+    """Weights or a normalization: those of its rows, channels or inputs that are of the units."""
+
+    path: str
+    units: Tensor  # of each row, channel or input the index of its unit, or -1
+    weight: str = ""  # the name of the parameter
+    transposed: bool = False  # units lie on the second axis of the weight
+    groups: int = 1
+    stride: int = 1  # of a transposed convolution, over all axes
+    is_joint: bool = False  # a normalization of several units together
+
+    def is_like(self, other: Part) -> bool:
+        """Whether it is the same in another run of the model."""
+        return self.path == other.path and torch.equal(self.units, other.units)
+
+    def of(self, wanted: Tensor) -> Tensor:
+        """Return a mask of the rows, channels or inputs that are of the wanted units."""
+        return wanted[self.units.clamp(min=0)] & (self.units >= 0)
 
 
 @dataclass(frozen=True)
 class Consumer:
-    """A linear layer or convolution that units flow into."""
+    """Weights that units flow into."""
 
-    path: str
-    layer: nn.Module
-    inputs: Tensor  # of each of its input features or channels, the unit that it comes from
-    norms: list[str]  # paths of the normalizations on the way
-    norm_after: str | None  # path of the BatchNorm that is the only one to use its output
+    part: Part
+    norms: list[Part]  # on the way from the call
+    is_padded: bool  # zeros come in beside the units
+    norm_after: str | None  # path of the BatchNorm that is the only one to use what it makes
 
-
-def feeders(graph: Graph, node: fx.Node) -> Iterator[nn.Module]:
-    """Yield the layers with weights whose output, or sum of outputs, is the input of a node."""
-    for source in node.all_input_nodes:
-        module = graph.module(source)
-        if isinstance(module, WEIGHTED):
-            yield module
-        elif (
-            isinstance(module, (*_OWN_NORMS, *JOINT_NORMS))
-            or source.target in _ADDING
-            or _passes(graph, source, _CHANNELS)
-        ):
-            yield from feeders(graph, source)
+    @property
+    def path(self) -> str:
+        """The path of the layer that has the weights."""
+        return self.part.path
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What makes the units of an activation call, and what uses them."""
+class Flow:
+    """What makes the units of an activation call, and what uses them, in one run of the model."""
 
-    producer: str  # path of the layer that makes them
-    norms: list[str]  # paths of the normalizations between it and the call, from there
-    consumers: list[Consumer]
+    makers: list[Part] = field(default_factory=list)  # empty if these weights must stay
+    norms: list[Part] = field(default_factory=list)  # between them and the call, from the call
+    consumers: list[Consumer] = field(default_factory=list)
+    why_not: str = ""  # why the units can't be changed
 
-    @classmethod
-    def of(cls, graph: Graph, call: fx.Node) -> Surroundings:
-        """Find them; refuse units that flow through or into anything unknown."""
-        producer, norms = _producer(graph, call)
-        made_by = graph.modules[producer]
-        layout = _LAST if isinstance(made_by, nn.Linear) else _CHANNELS
-        consumers = list(_consumers(graph, call, made_by, layout, []))
-        if not consumers:
-            raise RefusedError("nothing uses its units")
-        return cls(producer, norms, consumers)
+    def joined(self, other: Flow) -> Flow:
+        """Return the flow of a model that runs now so, now as in the other one."""
+        if self.why_not or other.why_not:
+            return Flow(why_not=self.why_not or other.why_not)
+        pairs = ((self.makers, other.makers), (self.norms, other.norms))
+        for one, two in pairs:
+            same = len(one) == len(two) and all(map(Part.is_like, one, two))
+            if not same:
+                return Flow(why_not="its units come from elsewhere in training than in evaluation")
+        known = {consumer.path: consumer for consumer in self.consumers}
+        for consumer in other.consumers:
+            same = known.setdefault(consumer.path, consumer)
+            if not same.part.is_like(consumer.part) or [n.path for n in same.norms] != [
+                n.path for n in consumer.norms
+            ]:
+                return Flow(why_not="its units flow elsewhere in training than in evaluation")
+        return Flow(self.makers, self.norms, list(known.values()))
 
-    def are_those_of(self, other: Surroundings) -> bool:
-        """Whether the same layers are on the same ways, in another graph."""
-        ways = [
-            (found.producer, found.norms, [(c.path, c.norms) for c in found.consumers])
-            for found in (self, other)
-        ]
-        return ways[0] == ways[1]
+
+MOST_RUNS = 16  # in which units flowed each time elsewhere
 
 
-def _producer(graph: Graph, node: fx.Node) -> tuple[str, list[str]]:
-    norms: list[str] = []
-    while True:
-        node = node.all_input_nodes[0]
-        path, module = graph.path[node], graph.module(node)
-        if len(node.users) > 1:
-            raise RefusedError(f"the output of {graph.name(node)} has other uses, too")
-        if isinstance(module, (*WEIGHTED, *_OWN_NORMS, *JOINT_NORMS)):
-            graph.check_own(path)
-            if isinstance(module, WEIGHTED):
-                return path, norms
-            norms.append(path)
-        elif not _passes(graph, node, _CHANNELS):
-            raise RefusedError(f"its units come out of {graph.name(node)}")
+class Runs:
+    """The runs of a model, in training and in evaluation: where units flowed in all of them."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Any, Run] = {}
+        self._flows: dict[str, Flow] = {}
+
+    def add(self, run: Run) -> None:
+        """Keep a run, if units flowed otherwise in those before."""
+        kinds = tuple((n.kind, n.path, n.key, n.count, len(n.uses)) for n in run.nodes)
+        if kinds not in self._runs and len(self._runs) < MOST_RUNS:
+            self._runs[kinds] = run
+            self._flows.clear()
+
+    def flow(self, key: str) -> Flow:
+        """Return how the units of a call flow."""
+        if key not in self._flows:
+            found = [
+                _flow_of(run, node)
+                for run in self._runs.values()
+                for node in run.nodes
+                if node.key == key
+            ]
+            unknown = Flow(why_not="it is not known where its units flow, until the model runs")
+            self._flows[key] = functools.reduce(Flow.joined, found) if found else unknown
+        return self._flows[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        keys = {node.key for run in self._runs.values() for node in run.nodes if node.key}
+        return {"_runs": {}, "_flows": {key: self.flow(key) for key in keys | set(self._flows)}}
+
+
+def _flow_of(run: Run, call: Node) -> Flow:
+    try:
+        return _flow(run, call)
+    except RefusedError as reason:
+        return Flow(why_not=str(reason))
+
+
+def _flow(run: Run, call: Node) -> Flow:
+    if not call.sources:
+        raise RefusedError("what makes its units is not known")
+    consumers = list(_consumers(run, [call], _index(call), []))
+    if not consumers:
+        raise RefusedError("nothing uses its units")
+    (numbers,) = call.sources
+    norms: list[Part] = []
+    try:
+        makers = list(_makers(run, numbers, call, norms))
+    except RefusedError:
+        # A normalization of its own can be made new, whatever comes before it.
+        if not norms or not norms[0].weight or len(norms[0].units) != call.count:
+            raise
+        return Flow([], norms[:1], consumers)
+    return Flow(makers, norms, consumers)
+
+
+def _index(node: Node) -> dict[int, int]:
+    return {number: index for index, number in enumerate(node.numbers.tolist())}
+
+
+def _indices(numbers: Tensor, index: dict[int, int]) -> Tensor:
+    return torch.tensor([index.get(number, -1) for number in numbers.tolist()], dtype=torch.int64)
+
+
+def _makers(
+    run: Run, numbers: Tensor, below: Node, norms: list[Part]
+) -> Iterator[Part]:
+    """Yield the weights that make units; `numbers` has those of each unit of the call, or -1."""
+    for node in run.nodes_of(numbers):
+        place = {number: unit for unit, number in enumerate(numbers.tolist())}
+        units = _indices(node.numbers, place)
+        own = node.numbers[units >= 0]
+        if any(use.into is not below and use.matters for use in _uses(node, own)):
+            raise RefusedError(f"the output of {node.name} has other uses, too")
+        part = _part(run, node, units)
+        if node.kind == "weights":
+            yield part
+        elif node.kind.endswith("norm"):
+            norms.append(part)
+            deeper = torch.full_like(numbers, -1)
+            deeper[units[units >= 0]] = node.sources[0][units >= 0]
+            yield from _makers(run, deeper, node, norms)
+        else:
+            raise RefusedError(f"its units come out of {node.name}")
+
+
+def _uses(node: Node, numbers: Tensor) -> Iterator[Use]:
+    return (use for use in node.uses if torch.isin(use.units, numbers).any())
 
 
 def _consumers(
-    graph: Graph, node: fx.Node, made_by: nn.Module, layout: str, norms: list[str]
+    run: Run, nodes: Iterable[Node], index: dict[int, int], norms: list[Part]
 ) -> Iterator[Consumer]:
-    for user in node.users:
-        path, module = graph.path[user], graph.module(user)
-        if isinstance(module, (*WEIGHTED, *_OWN_NORMS)):
-            graph.check_own(path)
-        if isinstance(module, WEIGHTED):
-            inputs = _inputs(module, units_of(made_by), layout)
-            if inputs is None:
-                raise RefusedError(f"its units don't lie as {graph.name(user)} takes them")
-            yield Consumer(path, module, inputs, norms, _norm_after(graph, user))
-        elif isinstance(module, _OWN_NORMS) and module.num_features == units_of(made_by):
-            yield from _consumers(graph, user, made_by, layout, [*norms, path])
-        elif not _asks_shape(user):
-            after = _layout_after(graph, user, made_by, layout)
-            if after is None:
-                raise RefusedError(f"its units flow into {graph.name(user)}")
-            yield from _consumers(graph, user, made_by, after, norms)
+    """Yield the weights that units flow into; `index` has the unit of each number."""
+    for node in nodes:
+        numbers = torch.tensor([n for n in index if node.start <= n < node.start + node.count])
+        for use in _uses(node, numbers):
+            into = use.into
+            if isinstance(into, str):
+                raise RefusedError(f"its units flow into {into}")
+            if into.kind == "weights":
+                units = _indices(into.sources[0], index)
+                part = _part(run, into, units)
+                yield Consumer(part, norms, into.is_padded, _norm_after(into))
+            elif into.kind == "norm":
+                units = _indices(into.sources[0], index)
+                then = _following(into, units)
+                part = _part(run, into, units)
+                yield from _consumers(run, [into], then, [*norms, part])
+            elif (into.kind == "product" or into.kind == "call") and not norms:
+                if into.kind == "call" and not into.keeps_zero:
+                    raise RefusedError(f"its units flow into {into.name}")
+                units = torch.full((into.count,), -1)
+                for source in into.sources:
+                    of = _indices(source, index)
+                    units = torch.where(of >= 0, of, units)
+                yield from _consumers(run, [into], _following(into, units), norms)
+            else:
+                raise RefusedError(f"its units flow into {into.name}")
 
 
-def _norm_after(graph: Graph, node: fx.Node) -> str | None:
-    users = list(node.users)
-    is_norm = len(users) == 1 and isinstance(graph.module(users[0]), _BATCH_NORM)
-    return graph.path[users[0]] if is_norm else None
+def _following(node: Node, units: Tensor) -> dict[int, int]:
+    """Return the numbers that units have in a node, with their index."""
+    pairs = zip(node.numbers.tolist(), units.tolist(), strict=True)
+    return {number: unit for number, unit in pairs if unit >= 0}
 
 
-def _layout_after(graph: Graph, node: fx.Node, made_by: nn.Module, layout: str) -> str | None:
-    """Return how units lie in what a node gives, or None if it mixes them or is not known."""
-    if _passes(graph, node, layout):
-        return layout
-    if _flattens(node, graph.module(node)):
-        return _LAST if layout == _LAST else _FLAT
-    if layout == _CHANNELS and _reduces(node, made_by):
-        return _FLAT
-    return None
+def _norm_after(node: Node) -> str | None:
+    into = {id(use.into): use.into for use in node.uses}
+    (only, *others) = into.values() or ("",)
+    is_norm = isinstance(only, Node) and only.kind == "norm" and not others
+    return only.path if is_norm and isinstance(only, Node) else None
 
 
-def _passes(graph: Graph, node: fx.Node, layout: str) -> bool:
-    """Tell whether a node takes each unit by itself, zeros to zeros, and leaves it in its place."""
-    module = graph.module(node)
-    if isinstance(module, _ELEMENTWISE) or node.target in _ELEMENTWISE_CALLS:
-        return True
-    return layout == _CHANNELS and (isinstance(module, _SPATIAL) or node.target in _SPATIAL_CALLS)
+def _part(run: Run, node: Node, units: Tensor) -> Part:
+    """Describe weights or a normalization; refuse those that are not only there for the units."""
+    if node.why_not:
+        raise RefusedError(node.why_not)
+    if node.weight and run.weight_uses[node.weight] > 1:
+        callers = {n.caller for n in run.nodes if n.weight == node.weight}
+        times = sum(n.weight == node.weight for n in run.nodes)
+        is_called = times == run.weight_uses[node.weight] and callers == {node.path}
+        why = "is called more than once" if is_called else "shares its weights with something else"
+        raise RefusedError(f"{node.path or '(model)'} {why}")
+    return Part(
+        node.path,
+        units,
+        node.weight,
+        node.transposed,
+        node.groups,
+        node.stride,
+        node.kind == "joint norm",
+    )
 
 
-def _asks_shape(node: fx.Node) -> bool:
-    names = ("shape", "ndim", "dtype", "device")
-    is_attribute: bool = node.target is getattr and str(node.args[1]) in names
-    return is_attribute or str(node.target) in ("size", "dim")
-
-
-def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
-    """Tell whether a node makes all axes but the first one."""
-    if isinstance(module, nn.Flatten):
-        return (module.start_dim, module.end_dim) == (1, -1)
-    if node.target not in _FLATTENING:
-        return False
-    sizes = (*node.args[1:], *node.kwargs.values())
-    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
-        sizes = tuple(sizes[0])
-    if node.target in (torch.flatten, "flatten"):
-        return sizes in ((1,), (1, -1))
-    if len(sizes) != 2 or -1 not in sizes:  # a view: (x.size(0), -1) or (-1, 320)
-        return False
-    return isinstance(sizes[0], int) or _is_batch_size(sizes[0])
-
-
-def _is_batch_size(node: Any) -> bool:
-    if not isinstance(node, fx.Node):
-        return False
-    if node.target is operator.getitem:
-        return _asks_shape(node.all_input_nodes[0]) and str(node.args[1]) == "0"
-    return str(node.target) == "size" and node.args[1:] == (0,)
-
-
-def _reduces(node: fx.Node, made_by: Any) -> bool:
-    """Tell whether a node takes the mean or maximum over all positions."""
-    if node.target not in _REDUCING or len(node.args) > 2 or node.kwargs.get("keepdim"):
-        return False
-    axes: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    axes = (axes,) if isinstance(axes, int) else axes or ()
-    ndim = 2 + len(made_by.kernel_size)
-    return {axis % ndim for axis in axes} == set(range(2, ndim))
-
-
-def _inputs(layer: Any, units: int, layout: str) -> Tensor | None:
-    """Return the unit that each input of a layer comes from, if the layer takes this layout."""
-    is_linear = isinstance(layer, nn.Linear)
-    times, rest = divmod(layer.in_features if is_linear else layer.in_channels, units)
-    if is_linear == (layout == _CHANNELS) or rest:
-        return None
-    numbers = torch.arange(units)
-    return numbers.repeat_interleave(times) if layout == _FLAT else numbers.repeat(times)
+def check_own(model: nn.Module, part: Part) -> None:
+    """Refuse weights that are tied to others, computed, or don't learn."""
+    try:
+        module = model.get_submodule(part.path)
+    except AttributeError:
+        raise RefusedError(f"model has no {part.path}, as that of health= has") from None
+    parameters = [p for p in module._parameters.values() if p is not None]
+    times = [id(p) for m in model.modules() for p in m._parameters.values() if p is not None]
+    if any(times.count(id(parameter)) > 1 for parameter in parameters):
+        raise RefusedError(f"{part.path} shares its weights with something else")
+    if not all(parameter.requires_grad for parameter in parameters):
+        raise RefusedError(f"{part.path} is frozen")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
@@ -127,6 +128,11 @@ class Known:
                 float(value if is_number else torch.as_tensor(value).detach().abs().amax())
             )
         return self._blocks(name, tuple(values))
+
+    def keeps_zero(self, function: str) -> bool:
+        """Whether the function of this name, as a layer shows it, is 0 at 0."""
+        kind = self._table[self.by_name.get(function, "relu")]
+        return not np.any(kind.value(np.zeros(1), *kind.parameters.values()))
 
     def cap(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]

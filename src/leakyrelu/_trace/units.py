@@ -24,7 +24,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from leakyrelu._trace.names import layer_name
 
-__all__ = ["SHARED", "Layout", "Mark", "Node", "UnitTracer", "Use"]
+__all__ = ["SHARED", "Layout", "Mark", "Node", "Run", "UnitTracer", "Use"]
 
 SHARED = -1  # of several units, or of unknown ones
 
@@ -97,6 +97,7 @@ class Node:
     input: Tensor | None = None
     below_is_learned: bool = False  # what flows in depends on weights that are trained
     key: str = ""  # of a call
+    keeps_zero: bool = False
     is_called: bool = False  # a call comes before
 
     @property
@@ -134,8 +135,37 @@ class Layout:
         return x.squeeze(-1) if x.shape[-1] == 1 else x
 
 
+class Run:
+    """What was followed while a model ran once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.weight_uses = Counter[str]()
+        self._starts: list[int] = []
+
+    def new(self, node: Node) -> Node:
+        """Add a node, and number its units."""
+        last = self.nodes[-1] if self.nodes else None
+        node.start = 1 if last is None else last.start + max(last.count, 1)
+        self._starts.append(node.start)
+        self.nodes.append(node)
+        return node
+
+    def nodes_of(self, numbers: Tensor) -> list[Node]:
+        """Return the nodes of units, the first made first."""
+        which = {
+            bisect.bisect_right(self._starts, number) - 1
+            for number in numbers.unique().tolist()
+            if number > 0
+        }
+        return [self.nodes[index] for index in sorted(which)]
+
+
 class UnitTracer(TorchDispatchMode):
-    """While it is active, follows units from tensor to tensor."""
+    """While it is active, follows units from tensor to tensor.
+
+    With `protects` it raises an error of what would change parameters.
+    """
 
     def __init__(
         self,
@@ -144,16 +174,13 @@ class UnitTracer(TorchDispatchMode):
     ) -> None:
         super().__init__()
         self.model, self.path = model, path
-        self.is_paused = False
+        self.is_paused = self.protects = False
         self.failures: list[tuple[str, Exception]] = []  # of ours; what follows is unknown then
         self.begin()
 
     def begin(self) -> None:
         """Forget all tensors and nodes."""
-        self.nodes: list[Node] = []
-        self.weight_uses = Counter[str]()
-        self._starts: list[int] = []
-        self._next = 1
+        self.run = Run()
         self._marks: Any = WeakIdKeyDictionary()
 
     def __enter__(self) -> UnitTracer:
@@ -177,6 +204,8 @@ class UnitTracer(TorchDispatchMode):
         kwargs = kwargs or {}
         if self.is_paused:
             return func(*args, **kwargs)
+        if self.protects and func._schema.is_mutable and self._is_parameter(args[:1]):
+            raise RuntimeError("the model changes its parameters while it runs")
         if torch.is_inference_mode_enabled():  # what consists of others comes as a whole there
             with self:
                 result = func.decompose(*args, **kwargs)
@@ -218,21 +247,16 @@ class UnitTracer(TorchDispatchMode):
         sizes = tuple(x.shape[axis] for axis in axes)
         return Layout(rest, len(numbers), x.ndim, axes, order, sizes), numbers
 
-    def nodes_of(self, numbers: Tensor) -> list[Node]:
-        """Return the nodes of units, the first made first."""
-        which = dict.fromkeys(
-            bisect.bisect_right(self._starts, number) - 1
-            for number in numbers.unique().tolist()
-            if number > 0
-        )
-        return [self.nodes[index] for index in sorted(which)]
-
     # --- What others saw -------------------------------------------------------------------
 
-    def called(self, x: Mark, numbers: Tensor | None, result: Tensor, key: str, name: str) -> Node:
+    def called(
+        self, x: Mark, numbers: Tensor | None, result: Tensor, key: str, keeps_zero: bool
+    ) -> None:
         """Note an activation call, of a tensor that had this mark."""
+        layer, _, function = key.rpartition(" ")
+        name = f"{function} in {layer}"
         node = self._new("call", self.path(), name, 0 if numbers is None else len(numbers))
-        node.key, node.is_called = key, True
+        node.key, node.is_called, node.keeps_zero = key, True, keeps_zero
         if numbers is None:
             self._merge(x.units, name)
             units = None if x.units is None else self._shared(result)
@@ -245,7 +269,7 @@ class UnitTracer(TorchDispatchMode):
 
     def made(self, data: Iterable[Tensor], result: Any, path: str) -> None:
         """Note that a module, such as an LSTM, makes units, on the last axis of its results."""
-        self._unknown(data, (), path)
+        self._unknown(data, (), self._name(path))
         for part in tree_leaves(result):
             if isinstance(part, Tensor) and part.ndim and part.is_floating_point():
                 node = self._new("weights", path, path, part.shape[-1])
@@ -277,7 +301,7 @@ class UnitTracer(TorchDispatchMode):
         node.is_called = self._is_called(along)
         node.weight, node.is_last = weight_name or "", axis == x.ndim - 1 and kind != "norm"
         # A BatchNorm gives a unit nothing of the others: it counts as part of its layer.
-        below = [each.below_is_learned for each in self.nodes_of(along)]
+        below = [each.below_is_learned for each in self.run.nodes_of(along)]
         node.below_is_learned = any(below) if kind == "norm" else mark.is_learned
         self._use(along, node)
         shape = [1] * x.ndim
@@ -289,7 +313,7 @@ class UnitTracer(TorchDispatchMode):
         for x in tree_leaves(outputs):
             if isinstance(x, Tensor):
                 self._merge(self.mark(x).units, "the output of the model")
-        for node in self.nodes:
+        for node in self.run.nodes:
             node.input = None
 
     # --- Following -------------------------------------------------------------------------
@@ -474,7 +498,7 @@ class UnitTracer(TorchDispatchMode):
 
     def _is_called(self, units: Tensor) -> bool:
         """Whether they come out of an activation call: they may be dead."""
-        return any(node.is_called for node in self.nodes_of(units))
+        return any(node.is_called for node in self.run.nodes_of(units))
 
     def _break_zero(self, units: Tensor, name: str) -> None:
         self._merge(units, f"{name} in {layer_name(self.path())}", matters=False)
@@ -599,7 +623,7 @@ class UnitTracer(TorchDispatchMode):
             node.transposed = parameter.ndim == 2 and lies != parameter.stride()
             if parameter.ndim != 2:
                 node.why_not = f"the weight of {path or '(model)'} is reshaped"
-        self._take_inputs(node, data, inner, name)
+        self._take_inputs(node, data, inner)
         shape = [result.shape[axis] if axis in axes else 1 for axis in range(result.ndim)]
         units: Tensor = node.numbers.reshape(shape)
         if len(args) == 3 and name in ("addmm", "baddbmm"):
@@ -610,17 +634,16 @@ class UnitTracer(TorchDispatchMode):
         self._marks[result] = Mark(_compact(units), is_learned=True)
         return True
 
-    def _take_inputs(self, node: Node, data: Tensor, inner: int | None, name: str) -> None:
+    def _take_inputs(self, node: Node, data: Tensor, inner: int | None) -> None:
         """Note which units flow into the inputs of weights."""
         units = self.mark(data).units
         if units is None or inner is None:
             return
-        place = f"{name} in {layer_name(self.path())}"
         axis = inner % units.ndim
         full = units.expand(_expanded(units, data, axis))
         along = _along(full, axis)
         if along is None or (along < 0).any():
-            self._merge(units, place)
+            self._merge(units, f"{node.name}, several into one of its inputs")
             return
         node.is_padded |= bool(((full == 0) & (along > 0).reshape(_shape(full, axis))).any())
         node.sources = [along]
@@ -645,14 +668,10 @@ class UnitTracer(TorchDispatchMode):
     def _new(
         self, kind: str, path: str, name: str, count: int, sources: Sequence[Tensor] = ()
     ) -> Node:
-        node = Node(kind, path, name, self._next, count, list(sources))
-        self._starts.append(self._next)
-        self._next += max(count, 1)
-        self.nodes.append(node)
-        return node
+        return self.run.new(Node(kind, path, name, 0, count, list(sources)))
 
     def _use(self, numbers: Tensor, into: Node | str, matters: bool = True) -> None:
-        for node in self.nodes_of(numbers):
+        for node in self.run.nodes_of(numbers):
             own = numbers[(numbers >= node.start) & (numbers < node.start + node.count)]
             node.uses.append(Use(own.unique(), into, matters))
 
@@ -671,7 +690,11 @@ class UnitTracer(TorchDispatchMode):
 
     def _count(self, weight: str | None) -> None:
         if weight is not None:
-            self.weight_uses[weight] += 1
+            self.run.weight_uses[weight] += 1
+
+    def _is_parameter(self, args: Any) -> bool:
+        mark = self.mark(args[0]) if args and isinstance(args[0], Tensor) else _NOTHING
+        return mark.weight is not None and not mark.is_computed
 
     def _is_weight(self, x: Any) -> bool:
         return isinstance(x, Tensor) and self.mark(x).weight is not None

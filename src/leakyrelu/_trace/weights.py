@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from leakyrelu._trace.flow import Part
 
 __all__ = [
     "PLAIN",
     "TRANSPOSED",
     "WEIGHTED",
+    "Weights",
     "by_group",
     "effect",
+    "is_transposed",
     "made_by",
     "units_of",
     "used_by",
@@ -22,6 +28,28 @@ __all__ = [
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # units lie on the weight's first axis
 WEIGHTED = (*PLAIN, *TRANSPOSED)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that make or use units, of whatever module."""
+
+    weight: Tensor
+    bias: Tensor | None
+    transposed: bool
+    groups: int
+    stride: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, part: Part) -> Weights:
+        """Look them up in a model."""
+        own = model.get_submodule(part.path)._parameters
+        name = part.weight.rpartition(".")[2]
+        bias = own.get(name.replace("weight", "bias"))
+        weight = own[name]
+        assert weight is not None
+        is_own = bias is not weight
+        return cls(weight, bias if is_own else None, part.transposed, part.groups, (part.stride,))
 
 
 def units_of(layer: Any) -> int:
@@ -41,9 +69,13 @@ def weight_at_hand(module: nn.Module) -> Tensor | None:
 
 def by_group(layer: Any, weight: Tensor) -> Tensor:
     """Return a view of the weight of shape (groups, out, in, ...), out and in those of a group."""
-    groups = 1 if isinstance(layer, nn.Linear) else layer.groups
-    view: Tensor = weight.unflatten(0, (groups, -1))
-    return view.transpose(1, 2) if isinstance(layer, TRANSPOSED) else view
+    view: Tensor = weight.unflatten(0, (getattr(layer, "groups", 1), -1))
+    return view.transpose(1, 2) if is_transposed(layer) else view
+
+
+def is_transposed(layer: Any) -> bool:
+    """Whether units lie on the second axis of the weight."""
+    return isinstance(layer, TRANSPOSED) or getattr(layer, "transposed", False) is True
 
 
 def _mask(layer: Any, made: Tensor | None, used: Tensor | None) -> Tensor:

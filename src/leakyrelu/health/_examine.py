@@ -15,7 +15,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset
 
 from leakyrelu._errors import InputError
-from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation, unwrapped
+from leakyrelu._trace.calls import (
+    Call,
+    CallTracer,
+    as_it_was,
+    batch_size,
+    no_activation,
+    unwrapped,
+)
+from leakyrelu._trace.flow import Runs
 from leakyrelu.health._counts import FiringCounts
 from leakyrelu.health._layers import (
     LayerHealth,
@@ -164,6 +172,7 @@ def examine(
     warn_of_compiled_parts(model)
     layers: dict[str, LayerHealth] = {}
     examples, first = 0, None
+    runs = Runs()
     size = 0  # of the pre-activations of the first batch, in bytes
 
     def count(call: Call) -> Callable[[Tensor], None]:
@@ -176,6 +185,7 @@ def examine(
                 torch.zeros(0),
                 FiringCounts(call.layout.axis),
                 after=call.source.after,
+                runs=runs,
             )
         nonlocal size
         if first is None:
@@ -191,6 +201,7 @@ def examine(
         with torch.no_grad():
             for batch in batches_of(data):
                 number = _run(model, batch, tracer)
+                runs.add(tracer.units.run)
                 examples += number
                 if first is None:
                     most = max(MOST_BYTES * number // max(TENSORS_KEPT * size, 1), 1)
@@ -204,6 +215,7 @@ def examine(
             raise no_activation()
         with _without_graphs(model):
             found = _gradients(model, first, loss, unit_axis)
+    _run_in_training(model, first, unit_axis, runs)
     for key, layer in layers.items():
         layers[key] = replace(
             layer,
@@ -301,12 +313,29 @@ def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
     tracer.begin(args, kwargs)
     try:
         with tracer:
-            model(*args, **kwargs)
+            output = model(*args, **kwargs)
     except (RuntimeError, TypeError, IndexError):
         _check_fits(model, args, kwargs)
         raise
+    tracer.units.returned(output)
     tracer.raise_if_mask_fits_nothing()
     return batch_size(args, kwargs)
+
+
+def _run_in_training(model: nn.Module, batch: Any, unit_axis: int | None, runs: Runs) -> None:
+    """See where units flow in training, on a few examples; the model is left as it was."""
+    args, kwargs = arguments_of(_few(batch, 4, batch_size(*arguments_of(batch))))
+    tracer = CallTracer(model, lambda call: None, unit_axis)
+    tracer.units.protects = True
+    try:
+        with as_it_was(model), torch.random.fork_rng(), torch.no_grad():
+            model.train()
+            with tracer.hooked(), tracer:
+                output = model(*args, **kwargs)
+    except Exception:  # it may need more examples, or targets: then evaluation is all that is known
+        return
+    tracer.units.returned(output)
+    runs.add(tracer.units.run)
 
 
 def _check_fits(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leakyrelu._errors import InputError
+from leakyrelu._trace.flow import Flow, Runs
 from leakyrelu.health._counts import FiringCounts
 
 __all__ = [
@@ -87,6 +88,8 @@ class LayerHealth:
     after : str
         The layers that make the units, in words: ``"conv2 + downsample"`` for a sum. ``"unknown"``
         if that can't be told: then the units are those of the axis where they usually lie.
+    runs : Runs
+        Where units flowed while the model ran, for `leakyrelu.revive`.
     """
 
     layer: str
@@ -100,6 +103,12 @@ class LayerHealth:
     examples: int = 0
     no_gradient: Tensor | None = None
     after: str = ""
+    runs: Runs = field(default_factory=Runs, repr=False, compare=False)
+
+    @property
+    def flow(self) -> Flow:
+        """What makes the units and what uses them, for `leakyrelu.revive`."""
+        return self.runs.flow(self.key)
 
     @property
     def key(self) -> str:

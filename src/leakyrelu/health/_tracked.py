@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from leakyrelu._trace.calls import Call
+from leakyrelu._trace.flow import Runs
 from leakyrelu._trace.units import Layout
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of
 from leakyrelu.health._counts import FiringCounts
@@ -56,6 +57,7 @@ class TrackedLayer:
 
     def _begin(self) -> None:
         self.device = self.last_fired.device
+        self.runs = Runs()
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
         self.gradient_after: Tensor | None = None  # the gradient of the output, until that of the input
@@ -225,4 +227,5 @@ class TrackedLayer:
             self.examples,
             self.no_gradient,
             self.after,
+            self.runs,
         )

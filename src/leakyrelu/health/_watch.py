@@ -14,6 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from leakyrelu._errors import InputError
 from leakyrelu._trace.calls import Call, CallTracer, batch_size, no_activation, unwrapped
+from leakyrelu._trace.flow import Runs
 from leakyrelu._trace.known import known
 from leakyrelu._trace.names import layer_name, path_of
 from leakyrelu._trace.weights import weight_at_hand
@@ -76,6 +77,8 @@ class Watch(Findings):
         self._hooks: ExitStack | None = None
         self._running = ExitStack()  # of one forward
         self._is_running = self._is_settled = False
+        self._is_evaluation = self._knows_evaluation = False
+        self._runs = Runs()
         self._following = ExitStack()  # of a window, until all units have fired
         self._looks_closer = self._needs_tracer = False
         self._batch = self._seen = 0  # examples of this step and of this window
@@ -104,7 +107,7 @@ class Watch(Findings):
                 lambda _model, args, kwargs: self._before_forward(args, kwargs), with_kwargs=True
             )
             leave = self.model.register_forward_hook(
-                lambda *_: self._after_forward(), always_call=True
+                lambda _model, _args, output: self._after_forward(output), always_call=True
             )
             self._hooks.callback(enter.remove)
             self._hooks.callback(leave.remove)
@@ -120,10 +123,12 @@ class Watch(Findings):
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             self._before_forward(args, kwargs)
+            output = None
             try:
-                return compiled(*args, **kwargs)
+                output = compiled(*args, **kwargs)
+                return output
             finally:
-                self._after_forward()
+                self._after_forward(output)
 
         def unwrap() -> None:
             self.model._compiled_call_impl = compiled
@@ -179,6 +184,10 @@ class Watch(Findings):
         if torch.compiler.is_compiling():  # the call is inside a compiled function: out of reach
             return
         is_recomputed = torch._C._current_graph_task_id() != -1  # by gradient checkpointing
+        is_new = self._tracked and not (self._knows_evaluation or self._is_compiled)
+        if not self.model.training and is_new and self.failure is None and not is_recomputed:
+            self._safely(self._see_evaluation)
+            return
         if not (self.model.training and torch.is_grad_enabled()) or is_recomputed:
             return
         if self._is_complete():
@@ -319,21 +328,39 @@ class Watch(Findings):
         """Whether there is nothing more to do for a layer in this window."""
         return layer.is_settled
 
-    def _after_forward(self) -> None:
+    def _after_forward(self, output: Any = None) -> None:
+        if not (self._is_running or self._is_evaluation):
+            return
+        self._safely(self._running.close)
+        if self._tracer.follows:
+            self._safely(self._end_run, output)
         if self._is_running:
             self._is_running = False
-            self._safely(self._running.close)
             self.step += 1
             if self.failure is not None:
                 self._following.close()
+        self._is_evaluation = False
+
+    def _end_run(self, output: Any) -> None:
+        self._tracer.units.returned(output)
+        self._runs.add(self._tracer.units.run)
+        self._knows_evaluation |= self._is_evaluation
+
+    def _see_evaluation(self) -> None:
+        """See where units flow in evaluation, once, if the user evaluates the model."""
+        self._is_evaluation = self._tracer.follows = True
+        self._running.enter_context(self._tracer.hooked())
+        self._tracer.begin()
+        self._running.enter_context(self._tracer)
 
     def _on_call(self, call: Call) -> Callable[[Tensor], None] | None:
-        if call.key in self._dropped:
+        if call.key in self._dropped or self._is_evaluation:
             return None
         layer = self._tracked.get(call.key)
         if layer is None:
             layer = self._tracked[call.key] = TrackedLayer(call)
         layer.place(call.layout)
+        layer.runs = self._runs
         if not self._looks_closer:
             self._visit(layer, call.pre_activation)
             layer.count(call.pre_activation, call.mask, self._batch)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from leakyrelu._errors import InputError
-from leakyrelu._trace.flow import feeders
 from leakyrelu._trace.graph import Graph
-from leakyrelu._trace.weights import TRANSPOSED, by_group
+from leakyrelu._trace.weights import by_group, is_transposed
 
 __all__ = ["check_sizes_are_known", "drawn", "reinitialize", "rescale"]
 
@@ -73,8 +72,7 @@ def _feeders(model: nn.Module, new: set[nn.Module]) -> Iterator[tuple[nn.Module,
     reason = f" ({graph.why_not})" if graph.why_not else ""
     for path, module in model.named_modules():
         if module in new:
-            found = [layer for node in graph.calls(path) for layer in feeders(graph, node)]
-            yield module, found, f"can't tell which layer feeds {path}, to reinitialize it{reason}"
+            yield module, list(graph.feeders(path)), f"can't tell which layer feeds {path}, to reinitialize it{reason}"
 
 
 def _scaled(layer: Any, factor: float) -> Tensor:
@@ -90,7 +88,7 @@ def drawn(layer: Any, gain: float, generator: torch.Generator | None = None) -> 
     """
     weight: Tensor = layer.weight
     inputs = by_group(layer, weight)[0, 0].numel()
-    if isinstance(layer, TRANSPOSED):  # of all positions, a stride reaches one in so many
+    if is_transposed(layer) and weight.ndim > 2:  # of all positions, a stride reaches one in so many
         inputs = max(inputs // math.prod(layer.stride), 1)
     device = generator.device if generator is not None else torch.device("cpu")
     normal = torch.randn(weight.shape, generator=generator, device=device)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from leakyrelu._trace.flow import JOINT_NORMS, Consumer, Surroundings
-from leakyrelu._trace.graph import Graph, RefusedError
-from leakyrelu._trace.names import path_of
-from leakyrelu._trace.weights import TRANSPOSED, effect, made_by, units_of, used_by
+from leakyrelu._trace.flow import Consumer, Part, RefusedError, check_own
+from leakyrelu._trace.weights import Weights, by_group, effect, made_by, used_by
 from leakyrelu.treatment._initial import drawn
 
 if TYPE_CHECKING:
@@ -26,71 +23,77 @@ class Operation:
 
     def __init__(
         self,
-        graphs: Sequence[Graph],  # of the model in training and in evaluation
-        layers: Sequence[LayerHealth],  # all of the model
+        model: nn.Module,
         layer: LayerHealth,
         units: Tensor,  # bool, of shape (units,)
     ) -> None:
-        kinds = [(path_of(each.layer), each.function) for each in layers]
-        calls = kinds.count((path_of(layer.layer), layer.function))
-        found = [
-            Surroundings.of(graph, graph.call(layer.layer, layer.function, calls))
-            for graph in graphs
-        ]
-        if not all(others.are_those_of(found[0]) for others in found):
-            raise RefusedError("its units flow elsewhere in training than in evaluation")
-        self.graph, self.units = graphs[0], units
-        self.norms, self.consumers = found[0].norms, found[0].consumers
-        self.made_by: Any = self.graph.modules[found[0].producer]
-        if units_of(self.made_by) != layer.units:
-            raise RefusedError(
-                f"{found[0].producer} makes {units_of(self.made_by)} units, but health= has "
-                f"{layer.units}"
-            )
-        joint = [path for path in self.norms if isinstance(self.graph.modules[path], JOINT_NORMS)]
-        for path in joint:
-            if getattr(self.graph.modules[path].weight, "shape", None) != (layer.units,):
-                raise RefusedError(f"{path} has no scale for each unit that could be reset")
-        # New weights would change the normalization of the others.
-        self.keeps_weights = bool(joint)
+        self.model, self.units = model, units
+        flow = layer.flow
+        if flow.why_not:
+            raise RefusedError(flow.why_not)
+        self.makers, self.norms, self.consumers = flow.makers, flow.norms, flow.consumers
+        for part in (*self.makers, *self.norms, *self._parts_after()):
+            check_own(model, part)
+        for part in self.makers:
+            weights = Weights.of(model, part)
+            if (made := by_group(weights, weights.weight).shape[:2].numel()) != len(part.units):
+                raise RefusedError(f"{part.path} makes {made} units, but health= has {layer.units}")
+        for part in self.norms:
+            if part.is_joint and not part.weight:
+                raise RefusedError(f"{part.path} has no scale for each unit that could be reset")
+        # New weights would change the normalization of the others, or what else uses them.
+        self.keeps_weights = not self.makers or any(part.is_joint for part in self.norms)
         dead = layer.dead.cpu()
-        mean = layer.counts.mean_activation.float().cpu()
+        mean = layer.counts.mean_activation.double().cpu()
         if layer.blocks_gradient:
             mean = torch.where(dead, 0.0, mean)
         self.constants = [self._after_norms(mean, consumer) for consumer in self.consumers]
         for consumer, constant in zip(self.consumers, self.constants, strict=True):
             self._check_moving(consumer, (constant != 0) & units, dead)
 
+    def _parts_after(self) -> list[Part]:
+        return [
+            part for consumer in self.consumers for part in (consumer.part, *consumer.norms)
+        ]
+
+    def _module(self, part: Part) -> Any:
+        return self.model.get_submodule(part.path)
+
     def _after_norms(self, constant: Tensor, consumer: Consumer) -> Tensor:
         """Return what constant units become on their way to a consumer, in evaluation mode."""
-        for path in consumer.norms:
-            norm: Any = self.graph.modules[path]
+        for part in consumer.norms:
+            norm = self._module(part)
+            has, index = part.units >= 0, part.units[part.units >= 0]
             mean, variance = norm.running_mean, norm.running_var
+            after = constant.clone()
             if mean is None:  # a constant is its own mean
-                constant = torch.zeros_like(constant)
+                after[index] = 0.0
             else:
-                constant = (constant - mean.cpu()) / (variance.cpu() + norm.eps).sqrt()
+                spread = (variance.cpu() + norm.eps).sqrt()
+                after[index] = ((constant[index] - mean.cpu()[has]) / spread[has]).double()
             if norm.weight is not None:
-                constant = constant * norm.weight.cpu() + norm.bias.cpu()
+                scaled = after[index] * norm.weight.cpu()[has] + norm.bias.cpu()[has]
+                after[index] = scaled.double()
+            constant = after
         return constant
 
     def _check_moving(self, consumer: Consumer, moved: Tensor, dead: Tensor) -> None:
         """Refuse units that give a constant, if nothing after them can take it over."""
         if not moved.any():
             return
-        layer: Any = consumer.layer
-        is_padded = getattr(layer, "padding_mode", "") == "zeros" and layer.padding not in (
-            "valid",
-            (0,) * len(layer.kernel_size),
-        )
-        if isinstance(layer, TRANSPOSED) or (is_padded and (moved & dead).any()):
+        weights = Weights.of(self.model, consumer.part)
+        if weights.transposed and weights.weight.ndim > 2:
+            at_borders = True
+        else:
+            at_borders = consumer.is_padded and bool((moved & dead).any())
+        if at_borders:
             raise RefusedError(
                 f"they give {consumer.path} a constant, which its bias can't take over at borders"
             )
-        if layer.bias is None:
+        if weights.bias is None:
             if consumer.norm_after is None:
                 raise RefusedError(f"{consumer.path} has no bias to take over their mean output")
-            self.graph.check_own(consumer.norm_after)
+            check_own(self.model, Part(consumer.norm_after, consumer.part.units))
 
     def perform(self, generator: torch.Generator | None) -> list[tuple[Tensor, Tensor]]:
         """Reinitialize; return the parameters changed, each with a mask of its entries."""
@@ -104,42 +107,49 @@ class Operation:
                 changed.append((parameter, mask))
 
         for consumer, constant in zip(self.consumers, self.constants, strict=True):
-            layer: Any = consumer.layer
-            self._move(consumer, torch.where(self.units, constant, 0.0)[consumer.inputs])
-            fill(layer.weight, used_by(layer, self.units[consumer.inputs]), 0.0)
-        after = [path for consumer in self.consumers for path in consumer.norms]
-        for path in dict.fromkeys(self.norms + after):
-            norm: Any = self.graph.modules[path]
+            weights = Weights.of(self.model, consumer.part)
+            units = consumer.part.units
+            constant = torch.where(self.units, constant, 0.0)
+            inputs = torch.where(units >= 0, constant[units.clamp(min=0)], 0.0)
+            self._move(consumer, weights, inputs)
+            fill(weights.weight, used_by(weights, consumer.part.of(self.units)), 0.0)
+        after = {norm.path: norm for consumer in self.consumers for norm in consumer.norms}
+        for part in (*self.norms, *after.values()):
+            norm, mask = self._module(part), part.of(self.units)
             shift = getattr(norm, "bias", None)
-            fill(norm.weight, self.units, self._scale(norm.weight, shift, path))
-            fill(shift, self.units, 0.0)
-            fill(getattr(norm, "running_mean", None), self.units, 0.0)
-            fill(getattr(norm, "running_var", None), self.units, 1.0)
+            stays = self.keeps_weights and part.path not in after
+            fill(norm.weight, mask, _scale(norm.weight, shift) if stays else 1.0)
+            fill(shift, mask, 0.0)
+            if not stays:
+                fill(getattr(norm, "running_mean", None), mask, 0.0)
+                fill(getattr(norm, "running_var", None), mask, 1.0)
         if not self.keeps_weights:
-            weight = drawn(self.made_by, math.sqrt(2), generator)
-            fill(self.made_by.weight, made_by(self.made_by, self.units), weight)
-            fill(self.made_by.bias, self.units, 0.0)
+            for part in self.makers:
+                weights, mask = Weights.of(self.model, part), part.of(self.units)
+                new = drawn(weights, math.sqrt(2), generator)
+                fill(weights.weight, made_by(weights, mask), new)
+                fill(weights.bias, mask, 0.0)
         return changed
 
-    def _move(self, consumer: Consumer, inputs: Tensor) -> None:
+    def _move(self, consumer: Consumer, weights: Weights, inputs: Tensor) -> None:
         """Let the bias of a layer, or the normalization after it, take over constant inputs."""
-        layer: Any = consumer.layer
         if not inputs.any():
             return
-        if layer.bias is not None:
-            layer.bias += effect(layer, inputs)
+        if weights.bias is not None:
+            weights.bias.add_(effect(weights, inputs))
         else:
-            norm: Any = self.graph.modules[consumer.norm_after or ""]
+            norm: Any = self.model.get_submodule(consumer.norm_after or "")
             if norm.running_mean is not None:  # else it subtracts all constants by itself
-                norm.running_mean -= effect(layer, inputs).to(norm.running_mean.dtype)
+                norm.running_mean -= effect(weights, inputs).to(norm.running_mean.dtype)
 
-    def _scale(self, scale: Tensor | None, shift: Tensor | None, path: str) -> Tensor | float:
-        """Return the new scale of a normalization.
 
-        If the incoming weights stay it is 1 or -1: with the opposite sign if the shift was not
-        negative, so that the inputs kept the unit down.
-        """
-        if scale is None or not isinstance(self.graph.modules[path], JOINT_NORMS):
-            return 1.0
-        sign = torch.where(scale < 0, -1.0, 1.0)
-        return sign if shift is None else torch.where(shift < 0, sign, -sign)
+def _scale(scale: Tensor | None, shift: Tensor | None) -> Tensor | float:
+    """Return the new scale of a normalization before which the weights stay.
+
+    It is 1 or -1: with the opposite sign if the shift was not negative, so that what comes in
+    kept the unit down.
+    """
+    if scale is None:
+        return 1.0
+    sign = torch.where(scale < 0, -1.0, 1.0)
+    return sign if shift is None else torch.where(shift < 0, sign, -sign)

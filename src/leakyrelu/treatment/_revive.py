@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from leakyrelu._errors import InputError
-from leakyrelu._trace.graph import Graph, RefusedError
+from leakyrelu._trace.calls import unwrapped
+from leakyrelu._trace.flow import RefusedError
 from leakyrelu.health._layers import names_of
 from leakyrelu.health._result import Result, counted, table_of
 from leakyrelu.nn._model import model_to_change
@@ -202,7 +203,6 @@ def revive(
         if trained.isdisjoint(map(id, model.parameters())):
             raise InputError("optimizer has no parameter of model; give the one that trains it")
     layers = health.layers
-    graphs = [Graph(model, training) for training in (True, False)]
     done = Revival(model)
     changed: list[tuple[Tensor, Tensor]] = []
     for layer, name in zip(layers, names_of(layers), strict=True):
@@ -215,7 +215,7 @@ def revive(
         if (units := wanted & ~rested).any():
             try:
                 with torch.no_grad():
-                    changed += Operation(graphs, layers, layer, units).perform(generator)
+                    changed += Operation(unwrapped(model), layer, units).perform(generator)
             except RefusedError as reason:
                 done.refused[name] = str(reason)
             else:
