@@ -80,7 +80,7 @@ STEPS_OF_OURS = [
         f"{CALLS}CallTracer.{name}"
         for name in ("begin", "_look", "_call", "_source", "_feeding", "_after", "_note")
     ),
-    *(f"leakyrelu._trace.units.UnitTracer.{name}" for name in ("layout", "nodes_of", "called")),
+    *(f"leakyrelu._trace.units.UnitTracer.{name}" for name in ("layout", "called")),
     *(f"{CALLS}CallTracer.hooked",),
     *(f"leakyrelu._trace.known.Known.{name}" for name in ("blocks_gradient", "name")),
     *(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,15 +20,24 @@ from leakyrelu._errors import InputError
 from leakyrelu._trace.known import function_name, known
 from leakyrelu._trace.names import layer_name
 from leakyrelu._trace.units import Layout, Mark, Node, UnitTracer
+from leakyrelu._trace.written import WrittenOut
 from leakyrelu.activations import KINDS
 
-__all__ = ["Call", "CallTracer", "as_it_was", "batch_size", "no_activation", "unwrapped"]
+__all__ = ["Call", "CallTracer", "as_it_was", "batch_size", "coverage", "no_activation", "unwrapped"]
 
 
-def no_activation() -> InputError:
-    """Return the error to raise of a model in which nothing was seen."""
-    seen = [name for name, kind in KINDS.items() if not kind.is_gate]
-    return InputError(f"the model calls none of the known activations: {', '.join(seen)}")
+def no_activation(unseen: Mapping[str, int] | None = None) -> InputError:
+    """Return the error to raise of a model in which nothing was seen, but for these."""
+    known = ", ".join(name for name, kind in KINDS.items() if not kind.is_gate)
+    others = f"; {coverage(0, unseen)}" if unseen else ""
+    return InputError(f"the model calls none of the known activations: {known}{others}")
+
+
+def coverage(seen: int, unseen: Mapping[str, int]) -> str:
+    """Say how many activations were seen, and which ones were not."""
+    text = f"{seen} of {seen + sum(unseen.values())} activations seen"
+    listed = ", ".join(f"{label} x {number}" for label, number in unseen.items())
+    return f"{text}; not: {listed}" if listed else text
 
 
 def batch_size(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
@@ -137,6 +147,7 @@ _MAKERS = {
 }
 # What PyTorch computes of several operations, and the axis of the units.
 _NORMS = {F.instance_norm: ("norm", 1), F.rms_norm: ("joint norm", -1)}
+_RELUS = {torch.rnn_relu, torch.rnn_relu_cell}
 _MOST_NAMED = 3
 
 
@@ -169,6 +180,9 @@ class CallTracer(TorchFunctionMode):
         self.units = UnitTracer(model, lambda: self.path[-1])
         self.follows, self.wants_to_follow = True, False
         self._sources: dict[str, Source] = {}
+        self._written = WrittenOut()
+        # Activations that were not seen: where, and as which one there of its kind.
+        self._unseen: dict[tuple[str, str, int], None] = {}
         self.begin()
 
     def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -179,6 +193,7 @@ class CallTracer(TorchFunctionMode):
             self.is_real = self.mask(*args, **(kwargs or {})).bool()
         self.path = [""]  # the modules being run, outermost first
         self.calls: Counter[tuple[str, str]] = Counter()
+        self._others: Counter[tuple[str, str]] = Counter()  # calls that are not seen
         self._key = ""  # of the call that is looked at
         if self.follows:
             self.units.begin()
@@ -204,16 +219,42 @@ class CallTracer(TorchFunctionMode):
                     lambda _module, _args, name=name: self.path.append(name)
                 )
                 leave = module.register_forward_hook(
-                    lambda *_: self._leave(),
-                    always_call=True,
+                    lambda module, *_: self._leave(module), always_call=True
                 )
                 stack.callback(enter.remove)
                 stack.callback(leave.remove)
             yield
 
-    def _leave(self) -> None:
-        if len(self.path) > 1:  # else an error came before the module was entered
-            self.path.pop()
+    def _leave(self, module: nn.Module) -> None:
+        if len(self.path) == 1:  # an error came before the module was entered
+            return
+        path = self.path.pop()
+        if path in self.units.run.bent and self.follows:
+            self.units.run.bent.discard(path)
+            try:
+                self._miss_module(path, module)
+            except Exception as error:
+                self._fail(error)
+
+    def _miss_module(self, path: str, module: nn.Module) -> None:
+        """Note a module that computes an activation of its own."""
+        is_plain = not any(True for _ in (*module.children(), *module.parameters()))
+        if is_plain and not any(of == path for of, _ in self.calls):
+            if (label := _kind_of(module)) is not None:
+                for key in [key for key in self._unseen if key[0] == path]:
+                    del self._unseen[key]  # what it is made of
+                self._miss(path, label)
+
+    def _miss(self, path: str, label: str) -> None:
+        self._others[path, label] += 1
+        self._unseen[path, label, self._others[path, label]] = None
+
+    @property
+    def unseen(self) -> dict[str, int]:
+        """How many activations of each kind ran and were not seen."""
+        counts = Counter(label for _, label, _ in self._unseen)
+        counts += Counter(_kinds_of_compiled(self.model))
+        return dict(counts)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -221,16 +262,70 @@ class CallTracer(TorchFunctionMode):
         kwargs = kwargs or {}
         if function in self._known.calls:
             return self._activate(function, args, kwargs)
-        if self.follows and not self.units.is_paused and (function in _MAKERS or function in _NORMS):
+        if (function in _MAKERS and function not in _RELUS) or function in _NORMS:
             return self._make(function, args, kwargs)
+        if function in _RELUS:
+            return self._recur(function, args, kwargs)
+        if WrittenOut.may_be(function) and not kwargs:
+            return self._maybe_written(function, args)
+        if self.follows and function in self._known.other_names:
+            x = args[0] if args else kwargs.get("input")
+            if isinstance(x, torch.Tensor) and x.ndim > 1 and self.units.mark(x).units is not None:
+                self._miss(self.path[-1], self._known.other_names[function])
         return function(*args, **kwargs)
 
-    def _activate(self, function: Any, args: Any, kwargs: Any) -> Any:
+    def _maybe_written(self, function: Any, args: Any) -> Any:
+        """Call a function that may be a part of a rectifier that is written out."""
+        x = None
+        with self.units.paused():
+            try:
+                x = self._written.rectified(function, args)
+            except Exception as error:
+                self._fail(error)
+        if x is not None and x.ndim > 1 and x.is_floating_point():
+            name = function_name(function).strip("_")
+            return self._activate(
+                function, args, {}, lambda: self._call(x, name, True, is_clamp=True)
+            )
+        result = function(*args)
+        with self.units.paused():
+            try:
+                self._written.note(function, args, result)
+            except Exception as error:
+                self._fail(error)
+        return result
+
+    def _recur(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call a recurrent layer of ReLUs: a unit fired where its output is above 0."""
+        result = self._make(function, args, kwargs)
+        x = result if isinstance(result, torch.Tensor) else result[0]
+        after = None
+        with self.units.paused():
+            try:
+                found = self._call(x, "relu", True, is_clamp=False)
+                after = None if found is None else self.on_call(found)
+                if after is not None:
+                    after(x)
+            except Exception as error:
+                self._fail(error)
+        layers = next((a for a in args[3:] if type(a) is int), 1)
+        for _ in range(layers - 1 if self.follows else 0):
+            self._miss(self.path[-1], "relu inside nn.RNN")
+        return result
+
+    def _activate(
+        self,
+        function: Any,
+        args: Any,
+        kwargs: Any,
+        look: Callable[[], Call | None] | None = None,
+    ) -> Any:
+        look = look or (lambda: self._look(function, args, kwargs))
         self._key = f"{self.path[-1] or '(model)'} {function_name(function)}"
         after = None
         with self.units.paused():
             try:
-                found = self._look(function, args, kwargs)
+                found = look()
                 after = None if found is None else self.on_call(found)
             except Exception as error:
                 found = None
@@ -240,11 +335,12 @@ class CallTracer(TorchFunctionMode):
         source, mark = found.source, self.units.mark(found.pre_activation)
         with self.units.paused():
             result = function(*args, **kwargs)
+            activation = args[0] if result is None else result  # x[x < 0] = 0
             try:
                 if self.follows:
-                    self._note(source, mark, result, found)
+                    self._note(source, mark, activation, found)
                 if after is not None:
-                    after(result)
+                    after(activation)
             except Exception as error:
                 self._fail(error)
         return result
@@ -256,6 +352,8 @@ class CallTracer(TorchFunctionMode):
 
     def _make(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call what makes units of its own."""
+        if not self.follows or self.units.is_paused:
+            return function(*args, **kwargs)
         with self.units.paused():
             result = function(*args, **kwargs)
         try:
@@ -398,6 +496,27 @@ class CallTracer(TorchFunctionMode):
                 f"the mask that mask= returned, of shape {tuple(self.is_real.shape)}, fits no "
                 "activation; it must have the shape of a pre-activation without its unit axis"
             )
+
+
+def _kind_of(module: nn.Module) -> str | None:
+    """Name an activation module that PyTorch does not have, as transformers does."""
+    cls = type(module)
+    if cls.__module__.startswith("torch.nn"):
+        return None  # such as a sigmoid: a gate, or an output
+    named = getattr(sys.modules.get("transformers.activations"), "ACT2CLS", {})
+    own = (name for name, kind in named.items() if kind is cls)
+    return next(own, cls.__name__)
+
+
+def _kinds_of_compiled(model: nn.Module) -> list[str]:
+    """Return a name for each part of a model that TorchScript runs."""
+    found: dict[str, str] = {}
+    for path, module in model.named_modules():
+        is_inner = any(f"{path}.".startswith(f"{outer}.") for outer in found)
+        if isinstance(module, torch.jit.ScriptModule) and not is_inner:
+            is_traced = "Traced" in type(module).__name__
+            found[path] = "traced submodule" if is_traced else "scripted submodule"
+    return list(found.values())
 
 
 def _listed(names: list[str]) -> str:

@@ -61,7 +61,8 @@ class Known:
             for name, kind in table.items()
             if not kind.is_gate
             for function in _named(
-                (name, f"{name}_", *kind.other_calls, *kind.calls_if_min_is_0), _WITH_FUNCTIONS
+                (name, f"{name}_", *kind.other_calls, *_with_aliases(kind.calls_if_min_is_0)),
+                _WITH_FUNCTIONS,
             )
         }
         # By the name of the function, such as "relu6".
@@ -70,7 +71,7 @@ class Known:
         self.clamps = frozenset(
             function
             for kind in table.values()
-            for function in _named(kind.calls_if_min_is_0, _WITH_FUNCTIONS)
+            for function in _named(_with_aliases(kind.calls_if_min_is_0), _WITH_FUNCTIONS)
         )
         self.bounded_modules = tuple(
             cls
@@ -80,9 +81,16 @@ class Known:
         # Activations that are not in the table, and calls whose parameters the model owns.
         others = [name for name in OTHERS if name not in {cls.__name__ for cls in self.modules}]
         self.other_modules = tuple(_named(others, _WITH_MODULES))
-        functions = [name.lower() + ending for name in others for ending in ("", "_")]
+        # The class that does what a function does, by which both are named.
+        self.other_names = {
+            function: name
+            for name in others
+            for function in _named(
+                (name.lower(), f"{name.lower()}_", f"_{name.lower()}"), _WITH_FUNCTIONS
+            )
+        }
         learned = {function for function, name in self.calls.items() if table[name].is_learned}
-        self.other_calls = frozenset(_named(functions, _WITH_FUNCTIONS)) | learned
+        self.other_calls = frozenset(self.other_names) | learned
         self.replaceable = frozenset(self.calls) - learned
 
     def is_module(self, module: object) -> bool:
@@ -150,7 +158,8 @@ class Known:
     ) -> str:
         """Return the name by which a layer shows one of `calls`: `torch.nn.ReLU6` is a hardtanh."""
         name = function_name(function)
-        is_relu6 = name == "hardtanh" and self.cap(function, args, kwargs) == CAPS["relu6"]
+        is_capped = name == "hardtanh" or function in self.clamps
+        is_relu6 = is_capped and self.cap(function, args, kwargs) == CAPS["relu6"]
         return "relu6" if is_relu6 else name
 
 
@@ -167,6 +176,10 @@ def _classes(modules: Iterable[str | Callable[..., Any]]) -> list[type[nn.Module
 def _named(names: Iterable[str], owners: Sequence[object]) -> list[Any]:
     found = (getattr(owner, name, None) for name in names for owner in owners)
     return [each for each in found if each is not None]
+
+
+def _with_aliases(names: Iterable[str]) -> list[str]:
+    return [*names, *(name.replace("clamp", "clip") for name in names if name.startswith("clamp"))]
 
 
 def function_name(function: Callable[..., Any]) -> str:

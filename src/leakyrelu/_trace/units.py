@@ -55,6 +55,10 @@ _SCATTERS = {
     *("scatter", "scatter_add", "scatter_reduce"),
 }
 _SCALES = {"mul", "div"}
+_BENDING = {
+    *("tanh", "sigmoid", "erf", "exp", "softplus", "hardsigmoid", "hardtanh", "clamp", "clamp_min"),
+    *("maximum", "where", "relu", "log1p", "expm1", "atan", "sin", "square", "threshold"),
+}
 
 
 class Mark(NamedTuple):
@@ -141,6 +145,7 @@ class Run:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.weight_uses = Counter[str]()
+        self.bent: set[str] = set()  # paths of modules that compute a function that is not linear
         self._starts: list[int] = []
 
     def new(self, node: Node) -> Node:
@@ -473,6 +478,8 @@ class UnitTracer(TorchDispatchMode):
             elif not any(torch.equal(units, other) for other in found):
                 found.append(units)
         is_scale = name in _SCALES
+        if name in _BENDING:
+            self.run.bent.add(self.path())
         if not found:
             return self._shared(output) if factors else None
         units = found[0]

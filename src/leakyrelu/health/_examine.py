@@ -6,7 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +20,7 @@ from leakyrelu._trace.calls import (
     CallTracer,
     as_it_was,
     batch_size,
+    coverage,
     no_activation,
     unwrapped,
 )
@@ -58,10 +59,18 @@ class Examination(Result):
         In the order in which the model calls them.
     examples : int
         The window: the number of examples that the result is based on.
+    unseen : dict of str to int
+        How many activations of other kinds ran: nothing is known of their units.
     """
 
     layers: list[LayerHealth]
     examples: int
+    unseen: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def coverage(self) -> str:
+        """How many of the model's activations were seen, and which ones were not."""
+        return coverage(len(self.layers), self.unseen)
 
     @property
     def summary(self) -> str:
@@ -71,7 +80,8 @@ class Examination(Result):
             most = min(3 / self.examples, 1)
             window += f"; silent units fire for less than {100 * most:.2g}% of all examples"
             window += ", at 95% confidence"
-        return f"{total(self.layers)} (window: {window})."
+        text = f"{total(self.layers)} (window: {window})."
+        return f"{text} {self.coverage}." if self.unseen else text
 
     def table(self) -> pd.DataFrame:
         """Return one row for each layer.
@@ -95,7 +105,12 @@ class Examination(Result):
             }
             for layer in self.layers
         ]
-        return {"summary": self.summary, "examples": self.examples, "layers": layers}
+        return {
+            "summary": self.summary,
+            "examples": self.examples,
+            "coverage": self.coverage,
+            "layers": layers,
+        }
 
     def __str__(self) -> str:
         return f"{self._table_text()}\n{self.summary}"
@@ -210,7 +225,7 @@ def examine(
             raise InputError(
                 "data has no examples; give a tensor of shape (N, ...) or batches of them"
             )
-        if not layers:
+        if not layers and not tracer.unseen:
             _refuse_single_examples(first)
             raise no_activation()
         with _without_graphs(model):
@@ -227,7 +242,7 @@ def examine(
             ),
             no_gradient=found.passes_none.get(key),
         )
-    return Examination(list(layers.values()), examples)
+    return Examination(list(layers.values()), examples, tracer.unseen)
 
 
 def batches_of(data: Tensor | Dataset[Any] | Iterable[Any]) -> Iterable[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leakyrelu._errors import InputError
+from leakyrelu._trace.calls import coverage
 from leakyrelu.health._causes import BORN_DEAD, CAUSES, STARVED
 from leakyrelu.health._layers import LayerHealth, total
 from leakyrelu.health._result import Result, table_of
@@ -95,6 +96,8 @@ class Findings(Result):
         In the order in which they were found, the latest 1,000.
     failure : str or None
         Why watching ended before the training did, if it did.
+    unseen : dict of str to int
+        How many activations of other kinds ran: nothing is known of their units.
     """
 
     def __init__(self, window: int) -> None:
@@ -105,6 +108,7 @@ class Findings(Result):
         self._history: list[list[dict[str, Any]]] = []  # a row for each layer, by window
         self._window_start = 0
         self.failure: str | None = None
+        self.unseen: dict[str, int] = {}
 
     def _need_a_window(self) -> None:
         if not self._history and self.failure is not None:
@@ -145,7 +149,13 @@ class Findings(Result):
         return (
             f"{total(self.layers, born)} "
             f"(window: step {start} to {self._window_start}, {examples:,} examples)."
+            + (f" {self.coverage}." if self.unseen else "")
         )
+
+    @property
+    def coverage(self) -> str:
+        """How many of the model's activations were seen, and which ones were not."""
+        return coverage(len(self._tracked), self.unseen)
 
     def table(self) -> pd.DataFrame:
         """Return one row for each layer, for the last window.
@@ -184,6 +194,7 @@ class Findings(Result):
             "summary": self.summary,
             "window": self.window,
             "step": self.step,
+            "coverage": self.coverage,
             "layers": self._rows(),
             "dead units": self._dead_units(),
             "deaths": [asdict(deaths) for deaths in self.deaths],

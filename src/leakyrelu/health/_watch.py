@@ -199,7 +199,7 @@ class Watch(Findings):
 
     def _begin_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.step > 0 and not (self._tracked or self._dropped):
-            raise no_activation()
+            raise no_activation(self.unseen)
         if self._looks_closer and self.step > 0:
             self._tracer.raise_if_mask_fits_nothing()
         offset = self.step - self._window_start
@@ -344,6 +344,7 @@ class Watch(Findings):
     def _end_run(self, output: Any) -> None:
         self._tracer.units.returned(output)
         self._runs.add(self._tracer.units.run)
+        self.unseen = self._tracer.unseen
         self._knows_evaluation |= self._is_evaluation
 
     def _see_evaluation(self) -> None:
