@@ -46,9 +46,7 @@ WRITTEN = {
     "clip, function": lambda x: torch.clip(x, 0),
     "clamp": lambda x: x.clamp(min=0),
     "masked_fill": lambda x: x.masked_fill(x < 0, 0),
-    "masked_fill_": lambda x: x.clone().masked_fill_(x < 0, 0.0)
-    if False
-    else (lambda y: y.masked_fill_(y < 0, 0.0))(x.clone()),
+    "masked_fill_": lambda x: (lambda y: y.masked_fill_(y < 0, 0.0))(x.clone()),
     "set": _set,
 }
 

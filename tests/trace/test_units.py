@@ -312,7 +312,7 @@ def chains(draw):
     steps = draw(
         st.lists(
             st.sampled_from(
-                ["scale", "dropout", "flip", "roll", "pool", "cat", "slice", "add", "move", "norm"]
+                ["scale", "dropout", "flip", "roll", "pool", "cat", "slice", "move", "norm"]
             ),
             max_size=6,
         )
@@ -364,7 +364,6 @@ def test_random_chains(chain):
                 axis = y.ndim - 1 if axis == 1 else 1
             elif step == "norm" and axis == 1:
                 y = F.batch_norm(y, None, None, training=True)
-                y = y.minimum(layer(x).sum() * 0 + 1e9) if False else y
         order["owners"], order["axis"] = owners, axis
         order["z"] = y.detach()
         if flattens:

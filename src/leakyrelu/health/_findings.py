@@ -117,7 +117,8 @@ class Findings(Result):
             raise RuntimeError(
                 f"no window of {self.window} steps has ended yet, only {self.step} training "
                 "forwards were seen; train on (is the model in training mode, and not called "
-                "from a compiled function?), or choose a shorter window="
+                "from a compiled function, or by a method that methods= does not name?), or choose "
+                "a shorter window="
             )
 
     def _remember(self, rows: list[dict[str, Any]], deaths: list[Deaths]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypedDict
 
@@ -26,6 +26,7 @@ from leakyrelu.health._layers import (
     warn_of_compiled_parts,
     without_gradient,
 )
+from leakyrelu.health._methods import around, check_methods, method_running, on_first_call
 from leakyrelu.health._tracked import TrackedLayer
 from leakyrelu.nn._model import check_model
 
@@ -43,6 +44,7 @@ class WatchOptions(TypedDict, total=False):
     warn_above: float
     unit_axis: int | None
     mask: Callable[..., Tensor] | None
+    methods: Sequence[str]
     on_death: Callable[[Deaths], None] | None
 
 
@@ -57,6 +59,7 @@ class Watch(Findings):
         warn_above: float = 0.5,
         unit_axis: int | None = None,
         mask: Callable[..., Tensor] | None = None,
+        methods: Sequence[str] = (),
         on_death: Callable[[Deaths], None] | None = None,
         on_window: Callable[[Watch], None] | None = None,
     ) -> None:
@@ -68,13 +71,17 @@ class Watch(Findings):
             )
         if window < 1:
             raise InputError(f"window must be at least 1 step, but is {window}")
+        check_methods(model, methods)
         super().__init__(window)
         self.model = model
         self.warn_above = warn_above
+        self.methods = methods
         self.on_death = on_death
         self.on_window = on_window
         self._tracer = CallTracer(unwrapped(model), self._on_call, unit_axis, mask, self._drop)
         self._hooks: ExitStack | None = None
+        self._noticing = ExitStack()  # until the first forward
+        self._depth = 0  # of watched calls in a watched call
         self._running = ExitStack()  # of one forward
         self._is_running = self._is_settled = False
         self._is_evaluation = self._knows_evaluation = False
@@ -111,11 +118,31 @@ class Watch(Findings):
             )
             self._hooks.callback(enter.remove)
             self._hooks.callback(leave.remove)
+        for name in self.methods:
+            self._hooks.callback(
+                around(self.model, name, self._before_forward, self._after_forward)
+            )
+        self._noticing = on_first_call(self._tracer.model, self._notice)
         updates = register_optimizer_step_post_hook(
             lambda optimizer, *_: self._after_step(optimizer)
         )
         self._hooks.callback(updates.remove)
         return self
+
+    def _notice(self) -> None:
+        """Warn, once, if the model is run by another method than those that are watched."""
+        model = self._tracer.model
+        is_own = self._is_running or self._is_evaluation or torch.compiler.is_compiling()
+        if is_own or not (model.training and torch.is_grad_enabled()):
+            return
+        self._noticing.close()
+        if name := method_running(model):
+            warnings.warn(
+                f"the model is run by its method {name}, which is not watched; give "
+                f"methods=[{name!r}], or call the model itself",
+                HealthWarning,
+                stacklevel=2,
+            )
 
     def _wrap_compiled_call(self) -> Callable[[], None]:
         """Watch around the compiled forward; return a function that undoes it."""
@@ -149,6 +176,7 @@ class Watch(Findings):
             return
         self._after_forward()
         self._following.close()
+        self._noticing.close()
         self._hooks.close()
         self._hooks = None
         has_none = self.step > 0 and not self._history and self.failure is None
@@ -181,6 +209,9 @@ class Watch(Findings):
     # --- One forward -----------------------------------------------------------------------
 
     def _before_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._is_running or self._is_evaluation:
+            self._depth += 1
+            return
         if torch.compiler.is_compiling():  # the call is inside a compiled function: out of reach
             return
         is_recomputed = torch._C._current_graph_task_id() != -1  # by gradient checkpointing
@@ -198,6 +229,7 @@ class Watch(Findings):
             self.step += 1
 
     def _begin_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._noticing.close()
         if self.step > 0 and not (self._tracked or self._dropped):
             raise no_activation(self.unseen)
         if self._looks_closer and self.step > 0:
@@ -329,6 +361,9 @@ class Watch(Findings):
         return layer.is_settled
 
     def _after_forward(self, output: Any = None) -> None:
+        if self._depth:
+            self._depth -= 1
+            return
         if not (self._is_running or self._is_evaluation):
             return
         self._safely(self._running.close)
@@ -547,6 +582,7 @@ def watch(
     warn_above: float = 0.5,
     unit_axis: int | None = None,
     mask: Callable[..., Tensor] | None = None,
+    methods: Sequence[str] = (),
     on_death: Callable[[Deaths], None] | None = None,
     on_window: Callable[[Watch], None] | None = None,
 ) -> Watch:
@@ -567,6 +603,10 @@ def watch(
     mask : callable, optional
         Called with the model's arguments, returns a bool tensor that is False for padding; see
         `examine`.
+    methods : sequence of str, optional
+        Methods of the model that are watched as ``forward`` is, for models that are trained by
+        others: ``["evaluate_actions"]``, ``["encoder.encode"]``, or ``["forward"]`` for calls of
+        ``model.forward(...)``.
     on_death : callable, optional
         Called with `Deaths` when units have died.
     on_window : callable, optional
@@ -583,13 +623,15 @@ def watch(
     TypeError
         If `model` is not a module.
     InputError
-        If it is a `torch.nn.DataParallel`, or `window` is less than 1.
+        If it is a `torch.nn.DataParallel`, `window` is less than 1, or `methods` has a name that
+        is none.
 
     Warns
     -----
     HealthWarning
         If many units of a layer died; if a layer can't be watched: it is left out of the result;
-        if the model can't, as it calls no known activation or `mask` does not fit. The training
+        if the model can't, as it calls no known activation or `mask` does not fit; if it is run
+        by a method that is not watched, which is named. The training
         goes on, with the same numbers.
 
     See Also
@@ -626,6 +668,7 @@ def watch(
         warn_above=warn_above,
         unit_axis=unit_axis,
         mask=mask,
+        methods=methods,
         on_death=on_death,
         on_window=on_window,
     )

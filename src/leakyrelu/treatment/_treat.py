@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from leakyrelu._errors import InputError
 from leakyrelu._trace.calls import unwrapped
+from leakyrelu._trace.names import path_of
 from leakyrelu._trace.weights import PLAIN
 from leakyrelu.activations import Activation, parse
 from leakyrelu.health._causes import BORN_DEAD, STARVED
@@ -23,6 +24,7 @@ from leakyrelu.health._watch import Watch
 from leakyrelu.nn._model import model_to_change
 from leakyrelu.treatment._outputs import Outputs, Snapshot
 from leakyrelu.treatment._replace import replace
+from leakyrelu.treatment._warm_up import WarmUpLeakyReLU
 from leakyrelu.treatment._revive import refuse_optimizer_of_copy, revive
 
 if TYPE_CHECKING:
@@ -62,9 +64,21 @@ class Treatment(Result):
         lines = [f"before: {self.before.summary}"]
         lines += [f"- {line}" for line in self.done or ["nothing to treat"]]
         lines += [f"outputs: {self.outputs}"] if self.outputs else []
-        lines += [f"after: {self.after.summary}"]
+        lines += [f"after: {self.after.summary}{self._still_without_slope()}"]
         lines += [f"advice: {line}" for line in self.advice]
         return "\n".join(lines)
+
+    def _still_without_slope(self) -> str:
+        """Say where dead units have a leak that has not grown yet."""
+        modules = dict(unwrapped(self.model).named_modules(remove_duplicate=False))
+        layers = [
+            layer.layer
+            for layer in self.after.layers
+            if layer.dead.any() and isinstance(modules.get(path_of(layer.layer)), WarmUpLeakyReLU)
+        ]
+        if not layers:
+            return ""
+        return f" The slope of {', '.join(layers)} is 0 still: it grows as the model trains."
 
     def table(self) -> pd.DataFrame:
         """Return one row for each layer, with the percentage of dead units before and after."""
