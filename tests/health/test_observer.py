@@ -303,7 +303,9 @@ def test_a_layer_that_can_not_be_watched_is_named_once():
     with pytest.warns(HealthWarning) as caught:
         health = check_same(model, lambda step: inputs(step)[: 3 + step % 4])
     (message,) = {str(w.message) for w in caught if "no more" in str(w.message)}
-    assert message == "(model) (relu) is watched no more: ValueError: it had 6 units, but now it has 7"
+    assert (
+        message == "(model) (relu) is watched no more: ValueError: it had 6 units, but now it has 7"
+    )
     assert [layer.layer for layer in health.layers] == ["net.act", "net"]
 
 

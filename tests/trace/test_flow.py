@@ -123,7 +123,7 @@ def test_a_concatenation():
 
 
 class Stream(nn.Module):
-    """A residual stream that is normalized before it is rectified, as in ResNets of the 2nd kind."""
+    """A residual stream that is normalized before it is rectified, as in later ResNets."""
 
     def __init__(self):
         super().__init__()
@@ -158,7 +158,9 @@ def test_weights_the_other_way_round():
             self.bias = nn.Parameter(torch.zeros(units))
 
         def forward(self, x):
-            return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(*x.shape[:-1], -1)
+            return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(
+                *x.shape[:-1], -1
+            )
 
     for inner in (4, 6):
         model = nn.Sequential(Other(inner, 6), nn.ReLU(), Other(6, inner))

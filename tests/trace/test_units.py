@@ -15,7 +15,7 @@ DEAD = [1, 4]
 
 @pytest.fixture(autouse=True)
 def _same_weights_and_no_failure(monkeypatch):
-    """What can't be followed is unknown, but nothing fails."""
+    """Let a test fail if following units failed, after which they are unknown."""
     torch.manual_seed(0)
     failures = []
     begin = units.UnitTracer.begin
@@ -151,7 +151,11 @@ PLACES = {
         lambda net, x: F.relu(F.linear(x, net.layer.weight, net.layer.bias)),
         STEPS,
     ),
-    "matmul": (lambda: Raw(3, 6), lambda net, x: F.relu(x @ net.layer.weight + net.layer.bias), STEPS),
+    "matmul": (
+        lambda: Raw(3, 6),
+        lambda net, x: F.relu(x @ net.layer.weight + net.layer.bias),
+        STEPS,
+    ),
     "einsum": (lambda: Raw(6, 3), einsum, STEPS),
     "addmm": (
         lambda: Raw(3, 6),
@@ -258,9 +262,7 @@ def test_a_gate_has_the_units_of_its_own_layer():
             gate = F.relu(self.reduce(x.mean((2, 3), keepdim=True)))
             return x * self.expand(gate).sigmoid()
 
-    model = Net(
-        nn.Conv2d(3, 6, 3), lambda net, x: F.relu(net.se(net.layer(x))), se=SqueezeExcite()
-    )
+    model = Net(nn.Conv2d(3, 6, 3), lambda net, x: F.relu(net.se(net.layer(x))), se=SqueezeExcite())
     gate, after = examine(model, torch.randn(IMAGES)).layers
     assert (gate.units, gate.after) == (3, "se.reduce")
     assert (after.units, after.after) == (6, "layer * se.expand")

@@ -23,7 +23,15 @@ from leakyrelu._trace.units import Layout, Mark, Node, UnitTracer
 from leakyrelu._trace.written import WrittenOut
 from leakyrelu.activations import KINDS
 
-__all__ = ["Call", "CallTracer", "as_it_was", "batch_size", "coverage", "no_activation", "unwrapped"]
+__all__ = [
+    "Call",
+    "CallTracer",
+    "as_it_was",
+    "batch_size",
+    "coverage",
+    "no_activation",
+    "unwrapped",
+]
 
 
 def no_activation(unseen: Mapping[str, int] | None = None) -> InputError:
@@ -239,11 +247,11 @@ class CallTracer(TorchFunctionMode):
     def _miss_module(self, path: str, module: nn.Module) -> None:
         """Note a module that computes an activation of its own."""
         is_plain = not any(True for _ in (*module.children(), *module.parameters()))
-        if is_plain and not any(of == path for of, _ in self.calls):
-            if (label := _kind_of(module)) is not None:
-                for key in [key for key in self._unseen if key[0] == path]:
-                    del self._unseen[key]  # what it is made of
-                self._miss(path, label)
+        label = _kind_of(module)
+        if label is not None and is_plain and not any(of == path for of, _ in self.calls):
+            for key in [key for key in self._unseen if key[0] == path]:
+                del self._unseen[key]  # what it is made of
+            self._miss(path, label)
 
     def _miss(self, path: str, label: str) -> None:
         self._others[path, label] += 1
@@ -419,6 +427,7 @@ class CallTracer(TorchFunctionMode):
             self.wants_to_follow |= source is None
             return source
         found = self.units.layout(x)
+        layout: Layout | None
         if self.unit_axis is not None:
             layout = Layout(self.unit_axis % x.ndim, x.shape[self.unit_axis], x.ndim)
         else:
@@ -466,9 +475,7 @@ class CallTracer(TorchFunctionMode):
         names = []
         for node in self.units.run.nodes_of(numbers):
             if node.kind in ("sum", "product") or (node.kind.endswith("norm") and node.sources):
-                inner = [
-                    self._after(source) for source in node.sources if (source > 0).any()
-                ]
+                inner = [self._after(source) for source in node.sources if (source > 0).any()]
                 sign = " + " if node.kind == "sum" else " * "
                 names.append(sign.join(dict.fromkeys(inner)) or node.path)
                 continue

@@ -75,10 +75,9 @@ class Flow:
                 return Flow(why_not="its units come from elsewhere in training than in evaluation")
         known = {consumer.path: consumer for consumer in self.consumers}
         for consumer in other.consumers:
-            same = known.setdefault(consumer.path, consumer)
-            if not same.part.is_like(consumer.part) or [n.path for n in same.norms] != [
-                n.path for n in consumer.norms
-            ]:
+            twin = known.setdefault(consumer.path, consumer)
+            ways = [[norm.path for norm in each.norms] for each in (twin, consumer)]
+            if not twin.part.is_like(consumer.part) or ways[0] != ways[1]:
                 return Flow(why_not="its units flow elsewhere in training than in evaluation")
         return Flow(self.makers, self.norms, list(known.values()))
 
@@ -151,9 +150,7 @@ def _indices(numbers: Tensor, index: dict[int, int]) -> Tensor:
     return torch.tensor([index.get(number, -1) for number in numbers.tolist()], dtype=torch.int64)
 
 
-def _makers(
-    run: Run, numbers: Tensor, below: Node, norms: list[Part]
-) -> Iterator[Part]:
+def _makers(run: Run, numbers: Tensor, below: Node, norms: list[Part]) -> Iterator[Part]:
     """Yield the weights that make units; `numbers` has those of each unit of the call, or -1."""
     for node in run.nodes_of(numbers):
         place = {number: unit for unit, number in enumerate(numbers.tolist())}

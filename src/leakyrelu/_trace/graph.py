@@ -6,7 +6,6 @@ import inspect
 import operator
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import fx, nn

@@ -270,7 +270,6 @@ class UnitTracer(TorchDispatchMode):
             node.sources = [numbers]
             self._use(numbers, node)
             self._marks[result] = x._replace(units=_renumbered(x.units, numbers, node))
-        return node
 
     def made(self, data: Iterable[Tensor], result: Any, path: str) -> None:
         """Note that a module, such as an LSTM, makes units, on the last axis of its results."""
@@ -390,6 +389,7 @@ class UnitTracer(TorchDispatchMode):
             return [units] + [None] * (len(outputs) - 1)
         if name == "glu":
             dim = bound.get("dim", -1)
+            assert units is not None
             halves = _full(units, first).chunk(2, dim)
             return [self._joined("product", "glu", *halves)]
         if torch.Tag.pointwise in func.tags or name in _PER_UNIT:
@@ -454,7 +454,8 @@ class UnitTracer(TorchDispatchMode):
                 for x, u in ((x, self.mark(x).units) for x in (into, rows))
             ]
             indices = [None if i is None else i.cpu() for i in bound["indices"]]
-            return torch.ops.aten.index_put(full[0], indices, full[1])
+            put: Tensor = torch.ops.aten.index_put(full[0], indices, full[1])
+            return put
         dim = bound["dim"]
         found = [units for x in (into, rows) if (units := self.mark(x).units) is not None]
         if any(units.shape[dim] > 1 for units in found):
@@ -485,7 +486,9 @@ class UnitTracer(TorchDispatchMode):
         units = found[0]
         for other in found[1:]:
             units = self._joined("product" if is_scale else "sum", name, units, other)
-        if any(a > 1 and b > 1 for shape in factors for a, b in zip(units.shape, shape, strict=True)):
+        if any(
+            a > 1 and b > 1 for shape in factors for a, b in zip(units.shape, shape, strict=True)
+        ):
             self._merge(units, f"{name} in {layer_name(self.path())}")
             return self._shared(output)
         if factors and not is_scale:
@@ -529,7 +532,8 @@ class UnitTracer(TorchDispatchMode):
         node.is_called = self._is_called(unique)
         for numbers in node.sources:
             self._use(numbers, node)
-        return (node.start + of).reshape(one.shape)
+        joined: Tensor = (node.start + of).reshape(one.shape)
+        return joined
 
     def _of_two(self, name: str, inputs: list[Tensor], output: Tensor) -> list[Tensor | None]:
         """Follow a product of two matrices of data: what is weighed are the rows of the second."""
@@ -755,7 +759,7 @@ def _shape(x: Tensor, axis: int) -> list[int]:
 def _along(units: Tensor, axis: int) -> Tensor | None:
     """Return the units by their place on an axis, if they, or none, are at all positions."""
     lines = units.movedim(axis, 0).flatten(1)
-    most = lines.amax(1)
+    most: Tensor = lines.amax(1)
     is_same = (lines == most[:, None]) | (lines == 0)
     return most if is_same.all() else None
 
@@ -771,7 +775,8 @@ def _along_positions(units: Tensor, positions: int, output: Tensor) -> Tensor | 
         return None
     most = most.unflatten(-1, (1,) * positions).expand(*most.shape[:-1], *output.shape[-positions:])
     # Zeros came in somewhere.
-    return most.masked_fill(torch.arange(output.shape[-1]) == 0, 0)
+    filled: Tensor = most.masked_fill(torch.arange(output.shape[-1]) == 0, 0)
+    return filled
 
 
 def _are_distinct(numbers: Tensor) -> bool:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLAIN",
-    "TRANSPOSED",
     "WEIGHTED",
     "Weights",
     "by_group",
@@ -91,12 +90,12 @@ def _mask(layer: Any, made: Tensor | None, used: Tensor | None) -> Tensor:
     return mask
 
 
-def made_by(layer: nn.Module, units: Tensor) -> Tensor:
+def made_by(layer: Any, units: Tensor) -> Tensor:
     """Return a mask of the weights that make the units; `units` is a mask of all units."""
     return _mask(layer, units, None)
 
 
-def used_by(layer: nn.Module, inputs: Tensor) -> Tensor:
+def used_by(layer: Any, inputs: Tensor) -> Tensor:
     """Return a mask of the weights that use the inputs; `inputs` is a mask of all inputs."""
     return _mask(layer, None, inputs)
 

@@ -51,17 +51,18 @@ class WrittenOut:
             mask, one, other = args
             if isinstance(one, Tensor) and one in self._signs:  # x.where(mask, other)
                 mask, one = one, mask
-            ways = [(one, True, other), (other, False, one)]
-            return next(filter(_is_tensor, (self._of(mask, *way) for way in ways)), None)
+            found = self._of(mask, one, True, other), self._of(mask, other, False, one)
+            return next((x for x in found if x is not None), None)
         if function in _TIMES and len(args) == 2:
-            ways = [args, args[::-1]]
-            return next(filter(_is_tensor, (self._of(*way, above=True) for way in ways)), None)
+            one, other = args
+            found = self._of(one, other, True), self._of(other, one, True)
+            return next((x for x in found if x is not None), None)
         if function in _MAXIMUM and len(args) == 2 and isinstance(args[1], Tensor):
             one, other = args
             return one if _is_zero(other) else other if _is_zero(one) else None
         if function in _FILL | _SET and len(args) == 3:
             x, mask, value = args
-            return self._of(mask, x, above=False, zero=value)
+            return self._of(mask, x, False, value)
         return None
 
     def _of(self, mask: Any, x: Any, above: bool, zero: Any = 0) -> Tensor | None:
@@ -69,10 +70,6 @@ class WrittenOut:
         sign = self._signs.get(mask) if isinstance(mask, Tensor) else None
         is_its = sign is not None and sign[1] == above and sign[0]() is x
         return x if is_its and _is_zero(zero) else None
-
-
-def _is_tensor(x: Any) -> bool:
-    return isinstance(x, Tensor)
 
 
 def _is_zero(x: Any) -> bool:

@@ -382,8 +382,8 @@ def _gradients(
 
         def take_before(gradient: Tensor) -> None:
             if call.key in after:
-                arranged = map(call.layout.arranged, (gradient, after.pop(call.key)))
-                none[call.key] = passes_none(*arranged, call.layout.axis)
+                before, then = map(call.layout.arranged, (gradient, after.pop(call.key)))
+                none[call.key] = passes_none(before, then, call.layout.axis)
 
         x = call.pre_activation
         if x.requires_grad and not call.blocks_gradient:

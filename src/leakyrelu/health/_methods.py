@@ -12,7 +12,7 @@ from torch import nn
 
 from leakyrelu._errors import InputError
 
-__all__ = ["check_methods", "around", "method_running", "on_first_call"]
+__all__ = ["around", "check_methods", "method_running", "on_first_call"]
 
 
 def check_methods(model: nn.Module, methods: Sequence[str]) -> None:

@@ -60,7 +60,9 @@ class TrackedLayer:
         self.runs = Runs()
         self.gradient: Tensor | None = None  # root mean square, at the last closer look
         self.zero_gradient: Tensor | None = None
-        self.gradient_after: Tensor | None = None  # the gradient of the output, until that of the input
+        self.gradient_after: Tensor | None = (
+            None  # the gradient of the output, until that of the input
+        )
         self.look: Look | None = None
         self.causes: Tensor | None = None  # of a death since the look before
         self.begin_window()

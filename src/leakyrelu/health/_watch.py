@@ -421,8 +421,8 @@ class Watch(Findings):
 
         def take_gradient_before(gradient: Tensor) -> None:
             if layer.gradient_after is not None:
-                arranged = map(layer.layout.arranged, (gradient, layer.gradient_after))
-                layer.no_gradient = passes_none(*arranged, layer.axis)
+                before, then = map(layer.layout.arranged, (gradient, layer.gradient_after))
+                layer.no_gradient = passes_none(before, then, layer.axis)
                 layer.gradient_after = None
 
         if call.pre_activation.requires_grad and not layer.blocks_gradient:

@@ -72,7 +72,11 @@ def _feeders(model: nn.Module, new: set[nn.Module]) -> Iterator[tuple[nn.Module,
     reason = f" ({graph.why_not})" if graph.why_not else ""
     for path, module in model.named_modules():
         if module in new:
-            yield module, list(graph.feeders(path)), f"can't tell which layer feeds {path}, to reinitialize it{reason}"
+            yield (
+                module,
+                list(graph.feeders(path)),
+                f"can't tell which layer feeds {path}, to reinitialize it{reason}",
+            )
 
 
 def _scaled(layer: Any, factor: float) -> Tensor:
@@ -88,7 +92,9 @@ def drawn(layer: Any, gain: float, generator: torch.Generator | None = None) -> 
     """
     weight: Tensor = layer.weight
     inputs = by_group(layer, weight)[0, 0].numel()
-    if is_transposed(layer) and weight.ndim > 2:  # of all positions, a stride reaches one in so many
+    if (
+        is_transposed(layer) and weight.ndim > 2
+    ):  # of all positions, a stride reaches one in so many
         inputs = max(inputs // math.prod(layer.stride), 1)
     device = generator.device if generator is not None else torch.device("cpu")
     normal = torch.randn(weight.shape, generator=generator, device=device)

@@ -52,9 +52,7 @@ class Operation:
             self._check_moving(consumer, (constant != 0) & units, dead)
 
     def _parts_after(self) -> list[Part]:
-        return [
-            part for consumer in self.consumers for part in (consumer.part, *consumer.norms)
-        ]
+        return [part for consumer in self.consumers for part in (consumer.part, *consumer.norms)]
 
     def _module(self, part: Part) -> Any:
         return self.model.get_submodule(part.path)

@@ -24,8 +24,8 @@ from leakyrelu.health._watch import Watch
 from leakyrelu.nn._model import model_to_change
 from leakyrelu.treatment._outputs import Outputs, Snapshot
 from leakyrelu.treatment._replace import replace
-from leakyrelu.treatment._warm_up import WarmUpLeakyReLU
 from leakyrelu.treatment._revive import refuse_optimizer_of_copy, revive
+from leakyrelu.treatment._warm_up import WarmUpLeakyReLU
 
 if TYPE_CHECKING:
     import pandas as pd
