@@ -266,55 +266,6 @@ def test_a_dead_network_learns():
     assert loss < 0.2
 
 
-# --- What an optimizer remembers -----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
-        lambda p: torch.optim.AdamW(p, lr=0.01),
-        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
-        lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5),
-    ],
-)
-def test_the_optimizer_forgets_just_the_entries_that_changed(make):
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    model[0].bias.data.fill_(3)
-    data, optimizer = torch.randn(30, 3), make(model.parameters())
-    for _ in range(3):
-        optimizer.zero_grad()
-        model(data).square().mean().backward()
-        optimizer.step()
-    model[0].bias.data[1] = -100
-    before = copy.deepcopy(optimizer.state_dict()["state"])
-    weights = copy.deepcopy(model.state_dict())
-    assert revive(model, examine(model, data), optimizer=optimizer).revived == {"1": [1]}
-    masks = {0: torch.zeros(4, 3).bool(), 1: torch.zeros(4).bool(), 2: torch.zeros(2, 4).bool()}
-    masks |= {3: torch.zeros(2).bool()}
-    masks[0][1] = masks[1][1] = masks[2][:, 1] = True
-    moments = 0
-    for number, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if not isinstance(value, torch.Tensor) or value.ndim == 0:
-                assert value == before[number][name]  # such as step
-                continue
-            moments += 1
-            assert not value[masks[number]].any()
-            assert torch.equal(value[~masks[number]], before[number][name][~masks[number]])
-    assert moments >= 4
-    for number, (name, value) in enumerate(model.state_dict().items()):
-        assert torch.equal(value[~masks[number]], weights[name][~masks[number]])
-    assert not model[2].weight[:, 1].any()
-
-
-def test_an_optimizer_of_another_model():
-    model, _, data = killed("linear")
-    optimizer = torch.optim.SGD(copy.deepcopy(model).parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="optimizer has no parameter of model"):
-        revive(model, examine(model, data), optimizer=optimizer)
-
-
 # --- Dormant units -------------------------------------------------------------------------
 
 

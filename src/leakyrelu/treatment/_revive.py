@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from leakyrelu._trace.flow import RefusedError
 from leakyrelu.health._layers import names_of
 from leakyrelu.health._result import Result, counted, table_of
 from leakyrelu.nn._model import model_to_change
+from leakyrelu.treatment._calibrate import calibrate
 from leakyrelu.treatment._operation import Operation
+from leakyrelu.treatment._optimizer import check_optimizer, forget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +95,7 @@ def revive(
     optimizer: torch.optim.Optimizer | None = None,
     tau: float = 0.0,
     after: Revival | None = None,
+    data: Tensor | Iterable[Any] | None = None,
     generator: torch.Generator | None = None,
     inplace: bool = True,
 ) -> Revival:
@@ -109,14 +113,18 @@ def revive(
     health : Examination or Watch
         The result of `examine` or `watch` for this model.
     optimizer : torch.optim.Optimizer, optional
-        Its state for the weights that change, such as momentum or Adam's moments, is reset to 0,
-        for just those entries; ``step`` stays.
+        Its state for the weights that change, such as momentum or Adam's moments, is as if new,
+        for just those entries; ``step`` stays. Not LBFGS, whose state is of all weights together.
     tau : float, default 0
         Also reinitialize units that are not dead but dormant, with a score of at most `tau`;
         0.025 is usual. Their mean output moves to the bias of the layers that use it.
     after : Revival, optional
         The previous revival: units that were reinitialized then are left alone this time, so
         that they have time to learn.
+    data : tensor, or iterable of batches, optional
+        Examples, as `examine` takes them, from which the running statistics of a BatchNorm are
+        taken for reinitialized units. Without them these are 0 and 1 until the model trains on:
+        in evaluation mode units may be dead again.
     generator : torch.Generator, optional
         For the draws; PyTorch's default for the CPU if there is none. If several processes train
         one model, give each a generator with the same seed.
@@ -141,8 +149,8 @@ def revive(
     TypeError
         If `model` is not a module.
     InputError
-        If `tau` is negative, `optimizer` has no parameter of the model or comes with
-        ``inplace=False``, or `model` can't be copied.
+        If `tau` is negative, `optimizer` has no parameter of the model, can't forget single
+        weights or comes with ``inplace=False``, or `model` can't be copied.
 
     See Also
     --------
@@ -152,7 +160,7 @@ def revive(
     Notes
     -----
     Weights are drawn from a normal distribution of variance :math:`2 / n` for :math:`n` inputs
-    [3]_. The statistics and parameters of a BatchNorm before the unit are reset for it. After a
+    [3]_. The parameters and statistics of a BatchNorm before the unit are reset for it. After a
     LayerNorm or GroupNorm new weights would change the normalization of the other units: there
     the weights stay, its shift becomes 0, and its scale 1 or -1, with the opposite sign if the
     shift was not negative, as then the inputs kept the unit down.
@@ -199,9 +207,7 @@ def revive(
     if tau < 0:
         raise InputError(f"tau must not be negative, but is {tau}; 0 is for dead units only")
     if optimizer is not None:
-        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if trained.isdisjoint(map(id, model.parameters())):
-            raise InputError("optimizer has no parameter of model; give the one that trains it")
+        check_optimizer(optimizer, model)
     layers = health.layers
     done = Revival(model)
     changed: list[tuple[Tensor, Tensor]] = []
@@ -220,9 +226,11 @@ def revive(
                 done.refused[name] = str(reason)
             else:
                 done.revived[name] = _numbers(units)
+    if data is not None and changed:
+        calibrate(model, data, changed)
     if optimizer is not None:
         for parameter, entries in changed:
-            _forget(optimizer, parameter, entries)
+            forget(optimizer, parameter, entries)
     if done.refused:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in done.refused.items())
         warnings.warn(f"some units can't be reinitialized: {reasons}", stacklevel=2)
@@ -240,12 +248,6 @@ def refuse_optimizer_of_copy(optimizer: torch.optim.Optimizer | None, inplace: b
 def _numbers(units: Tensor) -> list[int]:
     numbers: list[int] = units.nonzero().squeeze(1).tolist()
     return numbers
-
-
-def _forget(optimizer: torch.optim.Optimizer, parameter: Tensor, entries: Tensor) -> None:
-    for remembered in optimizer.state.get(parameter, {}).values():
-        if isinstance(remembered, Tensor) and remembered.shape == parameter.shape:
-            remembered[entries.to(remembered.device)] = 0
 
 
 class Reviver:

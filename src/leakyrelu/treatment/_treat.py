@@ -22,6 +22,7 @@ from leakyrelu.health._layers import LayerHealth, names_of
 from leakyrelu.health._result import Result, counted, table_of
 from leakyrelu.health._watch import Watch
 from leakyrelu.nn._model import model_to_change
+from leakyrelu.treatment._optimizer import check_optimizer
 from leakyrelu.treatment._outputs import Outputs, Snapshot
 from leakyrelu.treatment._replace import replace
 from leakyrelu.treatment._revive import refuse_optimizer_of_copy, revive
@@ -131,7 +132,7 @@ def treat(
         The `leakyrelu.watch` of its training: it knows the causes. Without it, dead units are
         treated as killed.
     optimizer : torch.optim.Optimizer, optional
-        The one that trains the model: its state for reinitialized units is reset to 0.
+        The one that trains the model: its state for reinitialized units is as if new.
     leak : spec or None, default "leaky_relu:0.1"
         The activation for layers in which units were killed, so that they can't die again;
         None keeps the activations.
@@ -199,6 +200,8 @@ def treat(
     treated = model_to_change(model, inplace)
     model = unwrapped(treated)
     refuse_optimizer_of_copy(optimizer, inplace)
+    if optimizer is not None:
+        check_optimizer(optimizer, model)
     spec = None if leak is None else parse(leak)
     before = examine(model, data)
     done: list[str] = []
@@ -220,7 +223,7 @@ def treat(
 
         def revived(names: list[str]) -> list[str]:
             only = _only(found, {name: killed[name] & (name in names) for name in killed})
-            revival = revive(model, only, optimizer=optimizer, generator=generator)
+            revival = revive(model, only, optimizer=optimizer, data=data, generator=generator)
             for name, layer in zip(named, examine(model, data).layers, strict=True):
                 units = torch.zeros(layer.units, dtype=torch.bool)
                 units[revival.revived.get(name, [])] = True
