@@ -2,8 +2,9 @@
 
 The mean pre-activation of a unit is its bias plus its weights times the means of its inputs.
 Between two looks each of the three may change, and their contributions add up to the whole
-change. The one that pushed a unit down most is taken as the cause of its death; if none did, the
-unit fires rarely, and may fire again.
+change. The one that pushed a unit down most is taken as the cause of its death: at once, or little
+by little since the start. If none did, the unit fires rarely, and may fire again; if it is silent
+for long, even a small push counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from leakyrelu._trace.calls import Call
 from leakyrelu._trace.weights import PLAIN, effect, weight_at_hand
 
-__all__ = ["BORN_DEAD", "CAUSES", "STARVED", "Look", "causes_of"]
+__all__ = ["BORN_DEAD", "CAUSES", "STARVED", "Look", "causes_of", "pushes"]
 
 BORN_DEAD, STARVED = "born dead", "starved"
 
@@ -29,6 +30,7 @@ CAUSES = {
     "inputs": "pushed below zero by the inputs",
     "rare": "not pushed: they rarely fired before",
 }
+_RARE = list(CAUSES).index("rare")
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 # Standard deviations from 0 that a normalized input exceeds once in a thousand examples.
@@ -81,8 +83,8 @@ def _mean(x: Tensor, axis: int) -> Tensor:
     return _by_unit(x, axis).mean(1)
 
 
-def causes_of(before: Look, now: Look, feeding: nn.Module) -> Tensor:
-    """Return what each unit would have died of, as a position in `CAUSES`, in int8.
+def pushes(before: Look, now: Look, feeding: nn.Module) -> Tensor:
+    """Return how far bias, weights and inputs moved the mean of each unit, of shape (3, units).
 
     What is not due to the layer that feeds the units, such as the other branch of a residual
     connection, counts as inputs.
@@ -96,8 +98,33 @@ def causes_of(before: Look, now: Look, feeding: nn.Module) -> Tensor:
         by_weights = weighted - before.weighted
     scaled = by_weights if before.inputs is not None else 0.0  # a scale moves no mean
     by_inputs = now.mean - before.mean - by_bias - scaled
-    names = list(CAUSES)
-    push, cause = torch.stack([by_bias, by_weights, by_inputs]).min(0)
-    cause = cause + names.index("bias")
-    cause[push > -_LEAST_PUSH * before.spread] = names.index("rare")
-    return torch.where(now.starved, names.index(STARVED), cause).to(torch.int8)
+    return torch.stack([by_bias, by_weights, by_inputs])
+
+
+def causes_of(moved: Tensor, since_start: Tensor, before: Look, now: Look) -> tuple[Tensor, Tensor]:
+    """Return what each unit would have died of, as a position in `CAUSES`, in int8.
+
+    First by what moved it since the look before or, if that was little, slowly since the start;
+    then by what moved it down at all, for units that stay silent for long.
+
+    Parameters
+    ----------
+    moved, since_start : torch.Tensor
+        What `pushes` returned between two looks, and its sum over all looks.
+    before, now : Look
+        The last two looks.
+    """
+    least = _LEAST_PUSH * before.spread
+    causes, slowly = _by_largest(moved, least), _by_largest(since_start, least)
+    causes = torch.where(causes == _RARE, slowly, causes)
+    in_the_end = _by_largest(since_start, torch.zeros_like(least))
+    starved = list(CAUSES).index(STARVED)
+    return (
+        torch.where(now.starved, starved, causes).to(torch.int8),
+        torch.where(now.starved, starved, in_the_end).to(torch.int8),
+    )
+
+
+def _by_largest(pushed: Tensor, least: Tensor) -> Tensor:
+    push, cause = pushed.min(0)
+    return torch.where(push < -least, cause + list(CAUSES).index("bias"), _RARE)

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from leakyrelu._trace.calls import Call
 from leakyrelu._trace.flow import Runs
 from leakyrelu._trace.units import Layout
-from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of
+from leakyrelu.health._causes import BORN_DEAD, CAUSES, Look, causes_of, pushes
 from leakyrelu.health._counts import FiringCounts
 from leakyrelu.health._layers import LayerHealth
 
 __all__ = ["NEVER", "TrackedLayer"]
 
 NEVER = -1  # in place of a step
+PATIENCE = 10  # windows of silence after which a unit does not just fire rarely
 
 
 class TrackedLayer:
@@ -26,6 +27,7 @@ class TrackedLayer:
     _KEPT = (
         *("layer", "function", "blocks_gradient", "feeding", "after", "below_is_trainable"),
         *("units", "last_fired", "silent_since", "revived", "cause", "examples"),
+        *("cause_in_the_end", "pushed"),
         *("born_dead", "died", "updates", "updates_before", "no_gradient", "dead"),
     )
 
@@ -42,6 +44,9 @@ class TrackedLayer:
         self.silent_since, self.revived = self.last_fired.clone(), self.last_fired.clone()
         # Positions in `CAUSES`.
         self.cause = torch.zeros(self.units, dtype=torch.int8, device=x.device)
+        self.cause_in_the_end = self.cause.clone()  # for those that seem to fire rarely
+        # How far bias, weights and inputs moved the units since the start.
+        self.pushed = torch.zeros(3, self.units, device=x.device)
         # No gradient passes the activation, at the last closer look.
         self.no_gradient = torch.full_like(self.last_fired, self.blocks_gradient, dtype=torch.bool)
         self.dead = torch.zeros_like(self.no_gradient)  # at the end of the window that ended last
@@ -64,7 +69,8 @@ class TrackedLayer:
             None  # the gradient of the output, until that of the input
         )
         self.look: Look | None = None
-        self.causes: Tensor | None = None  # of a death since the look before
+        # Of a death since the look before: the cause, and that in the end.
+        self.causes: tuple[Tensor, Tensor] | None = None
         self.begin_window()
 
     def state_dict(self) -> dict[str, Any]:
@@ -148,7 +154,9 @@ class TrackedLayer:
         self.updates_before, self.updates = self.updates, {}
         before, self.look = self.look, Look.at(call, feeding)
         if before is not None:
-            self.causes = causes_of(before, self.look, feeding)
+            moved = pushes(before, self.look, feeding)
+            self.pushed = self.pushed + moved
+            self.causes = causes_of(moved, self.pushed, before, self.look)
 
     def place(self, layout: Layout) -> None:
         """Take up where the units lie now."""
@@ -183,8 +191,11 @@ class TrackedLayer:
         self.revived[revived] = last
         self.last_fired[self.fired] = last
         born = torch.full_like(self.cause, list(CAUSES).index(BORN_DEAD))
-        causes = born if first == 0 or self.causes is None else self.causes
-        self.cause[died] = causes[died]
+        causes = (born, born) if first == 0 or self.causes is None else self.causes
+        self.cause[died], self.cause_in_the_end[died] = (of[died] for of in causes)
+        is_rare = self.dead & (self.cause == list(CAUSES).index("rare"))
+        waited = is_rare & (last - self.silent_since >= PATIENCE * (last - first))
+        self.cause[waited] = self.cause_in_the_end[waited]
         if first == 0:
             self.born_dead += int(died.sum())
         else:
