@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -20,12 +21,14 @@ from leakyrelu._errors import InputError
 from leakyrelu._trace.known import function_name, known
 from leakyrelu._trace.names import layer_name
 from leakyrelu._trace.units import Layout, Mark, Node, UnitTracer
+from leakyrelu._trace.weights import weight_at_hand
 from leakyrelu._trace.written import WrittenOut
 from leakyrelu.activations import KINDS
 
 __all__ = [
     "Call",
     "CallTracer",
+    "Owners",
     "as_it_was",
     "batch_size",
     "coverage",
@@ -70,6 +73,12 @@ def _modules_that_call_hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module]
                 compiled.append(f"{name}.")
             else:
                 yield name, module
+
+
+def _has_weight(module: nn.Module) -> bool:
+    return not isinstance(module, nn.PReLU) and (
+        weight_at_hand(module) is not None or parametrize.is_parametrized(module, "weight")
+    )
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -156,7 +165,16 @@ _MAKERS = {
 # What PyTorch computes of several operations, and the axis of the units.
 _NORMS = {F.instance_norm: ("norm", 1), F.rms_norm: ("joint norm", -1)}
 _RELUS = {torch.rnn_relu, torch.rnn_relu_cell}
+# These may use a part of a weight, as fused experts do.
+_PRODUCTS = {
+    *(F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm),
+    *(torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__),
+}
 _MOST_NAMED = 3
+
+# Of each function that a module calls, what each layer is: the weights that ran last before it, and
+# which of the calls after them it is. So a call keeps its name where others are left out.
+Owners = dict[tuple[str, str], list[tuple[str, int]]]
 
 
 class CallTracer(TorchFunctionMode):
@@ -191,6 +209,8 @@ class CallTracer(TorchFunctionMode):
         self._written = WrittenOut()
         # Activations that were not seen: where, and as which one there of its kind.
         self._unseen: dict[tuple[str, str, int], None] = {}
+        self.owners: Owners = {}
+        self.ran: set[str] = set()  # paths of modules
         self.begin()
 
     def begin(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -200,7 +220,8 @@ class CallTracer(TorchFunctionMode):
         if self.mask is not None and (args or kwargs):
             self.is_real = self.mask(*args, **(kwargs or {})).bool()
         self.path = [""]  # the modules being run, outermost first
-        self.calls: Counter[tuple[str, str]] = Counter()
+        self.last_ran = ""  # path of the module with weights that ran last, or a part of a weight
+        self.calls: Counter[tuple[str, str, str]] = Counter()
         self._others: Counter[tuple[str, str]] = Counter()  # calls that are not seen
         self._key = ""  # of the call that is looked at
         if self.follows:
@@ -237,6 +258,9 @@ class CallTracer(TorchFunctionMode):
         if len(self.path) == 1:  # an error came before the module was entered
             return
         path = self.path.pop()
+        self.ran.add(path)
+        if _has_weight(module):
+            self.last_ran = path
         if path in self.units.run.bent and self.follows:
             self.units.run.bent.discard(path)
             try:
@@ -248,7 +272,7 @@ class CallTracer(TorchFunctionMode):
         """Note a module that computes an activation of its own."""
         is_plain = not any(True for _ in (*module.children(), *module.parameters()))
         label = _kind_of(module)
-        if label is not None and is_plain and not any(of == path for of, _ in self.calls):
+        if label is not None and is_plain and not any(of == path for of, *_ in self.calls):
             for key in [key for key in self._unseen if key[0] == path]:
                 del self._unseen[key]  # what it is made of
             self._miss(path, label)
@@ -268,6 +292,8 @@ class CallTracer(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if function in _PRODUCTS:
+            self._see_part_of_weight(args)
         if function in self._known.calls:
             return self._activate(function, args, kwargs)
         if (function in _MAKERS and function not in _RELUS) or function in _NORMS:
@@ -396,12 +422,16 @@ class CallTracer(TorchFunctionMode):
     ) -> Call | None:
         """Describe a call; None if it is none of an activation, or not known how units lie."""
         path = self.path[-1]
-        layer = layer_name(path, self.calls[path, name] + 1)
+        owner = self.last_ran, self.calls[path, name, self.last_ran] + 1
+        owners = self.owners.setdefault((path, name), [])
+        place = owners.index(owner) if owner in owners else len(owners)
+        layer = layer_name(path, place + 1)
         self._key = f"{layer} {name}"
         source = self._source(x, is_clamp)
         if source is None:
             return None
-        self.calls[path, name] += 1
+        self.calls[path, name, self.last_ran] += 1
+        owners[place:] = owners[place:] or [owner]
         layout = source.layout or self._guessed(x)
         mask = self.mask_for(layout.arranged(x), layout.axis) if self.mask is not None else None
         node = source.node
@@ -415,6 +445,13 @@ class CallTracer(TorchFunctionMode):
             None if node is None else node.input,
             mask,
         )
+
+    def _see_part_of_weight(self, args: Any) -> None:
+        """Note which part of a parameter is used, such as that of one of several experts."""
+        for x in args[:2]:
+            base = x._base if isinstance(x, torch.Tensor) and x._is_view() else None
+            if isinstance(base, nn.Parameter) and x.numel() < base.numel():
+                self.last_ran = f"{self.path[-1]} {tuple(base.shape)} from {x.storage_offset()}"
 
     # --- Where units come from -------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from leakyrelu._errors import InputError
 from leakyrelu._trace.calls import (
     Call,
     CallTracer,
+    Owners,
     as_it_was,
     batch_size,
     coverage,
@@ -61,11 +62,14 @@ class Examination(Result):
         The window: the number of examples that the result is based on.
     unseen : dict of str to int
         How many activations of other kinds ran: nothing is known of their units.
+    never_reached : list of str
+        Modules that got no example though others of the same list did, such as experts.
     """
 
     layers: list[LayerHealth]
     examples: int
     unseen: dict[str, int] = field(default_factory=dict)
+    never_reached: list[str] = field(default_factory=list)
 
     @property
     def coverage(self) -> str:
@@ -76,11 +80,16 @@ class Examination(Result):
     def summary(self) -> str:
         """How many units are dead, and where most of them are, in a sentence."""
         window = f"{self.examples:,} examples"
-        if any(layer.never_fired.any() for layer in self.layers):
-            most = min(3 / self.examples, 1)
-            window += f"; silent units fire for less than {100 * most:.2g}% of all examples"
+        silent = [layer.examples for layer in self.layers if layer.never_fired.any()]
+        if silent:
+            least = min(silent) or self.examples  # some layers may be reached by a part of them
+            of = "all examples" if least == self.examples else "the examples that reach them"
+            window += f"; silent units fire for less than {100 * min(3 / least, 1):.2g}% of {of}"
             window += ", at 95% confidence"
-        text = f"{total(self.layers)} (window: {window})."
+        text = total(self.layers)
+        if self.never_reached:
+            text += f"; no example reached {', '.join(self.never_reached)}"
+        text = f"{text} (window: {window})."
         return f"{text} {self.coverage}." if self.unseen else text
 
     def table(self) -> pd.DataFrame:
@@ -110,6 +119,7 @@ class Examination(Result):
             "examples": self.examples,
             "coverage": self.coverage,
             "layers": layers,
+            "never reached": self.never_reached,
         }
 
     def __str__(self) -> str:
@@ -229,8 +239,8 @@ def examine(
             _refuse_single_examples(first)
             raise no_activation()
         with _without_graphs(model):
-            found = _gradients(model, first, loss, unit_axis)
-    _run_in_training(model, first, unit_axis, runs)
+            found = _gradients(model, first, loss, unit_axis, tracer.owners)
+    _run_in_training(model, first, unit_axis, runs, tracer.owners)
     for key, layer in layers.items():
         layers[key] = replace(
             layer,
@@ -242,7 +252,28 @@ def examine(
             ),
             no_gradient=found.passes_none.get(key),
         )
-    return Examination(list(layers.values()), examples, tracer.unseen)
+    return Examination(
+        list(layers.values()), examples, tracer.unseen, _never_reached(model, tracer.ran)
+    )
+
+
+def _never_reached(model: nn.Module, ran: set[str]) -> list[str]:
+    """Name the parts of lists of modules that did not run, in lists of which others did."""
+    found: list[str] = []
+    for path, parts in model.named_modules():
+        if isinstance(parts, (nn.ModuleList, nn.ModuleDict)):
+            names = {f"{path}.{name}": part for name, part in parts.named_children()}
+            runs = {
+                name: any(one == name or one.startswith(f"{name}.") for one in ran)
+                for name in names
+            }
+            if any(runs.values()):
+                found += [
+                    name
+                    for name, part in names.items()
+                    if not runs[name] and any(True for _ in part.parameters())
+                ]
+    return found
 
 
 def batches_of(data: Tensor | Dataset[Any] | Iterable[Any]) -> Iterable[Any]:
@@ -337,10 +368,13 @@ def _run(model: nn.Module, batch: Any, tracer: CallTracer) -> int:
     return batch_size(args, kwargs)
 
 
-def _run_in_training(model: nn.Module, batch: Any, unit_axis: int | None, runs: Runs) -> None:
+def _run_in_training(
+    model: nn.Module, batch: Any, unit_axis: int | None, runs: Runs, owners: Owners
+) -> None:
     """See where units flow in training, on a few examples; the model is left as it was."""
     args, kwargs = arguments_of(_few(batch, 4, batch_size(*arguments_of(batch))))
     tracer = CallTracer(model, lambda call: None, unit_axis)
+    tracer.owners = owners  # layers have the same names
     tracer.units.protects = True
     try:
         with as_it_was(model), torch.random.fork_rng(), torch.no_grad():
@@ -364,7 +398,11 @@ def _check_fits(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def _gradients(
-    model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None, unit_axis: int | None
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None,
+    unit_axis: int | None,
+    owners: Owners,
 ) -> _Gradients:
     """Return what gradients reach the layers and the weights.
 
@@ -397,6 +435,7 @@ def _gradients(
 
     args, kwargs = arguments_of(batch)
     tracer = CallTracer(model, watch_gradient, unit_axis)
+    tracer.owners = owners  # layers have the same names
     weights = {
         name: weight
         for name, module in model.named_modules()

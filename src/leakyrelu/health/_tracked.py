@@ -110,7 +110,8 @@ class TrackedLayer:
 
     def begin_window(self) -> None:
         """Forget which units fired."""
-        self.seen = 0  # examples
+        self.seen = 0  # examples, while it was looked at
+        self.was_reached_by_all = False  # until it was looked at no more
         self.fired = torch.zeros(self.units, dtype=torch.bool, device=self.device)
         self.has_nan = torch.zeros_like(self.fired)
         self.missing: Tensor | None = None  # units that have not fired yet, where known

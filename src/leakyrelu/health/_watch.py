@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypedDict
@@ -199,12 +200,17 @@ class Watch(Findings):
         """Return the result up to the end of the last window, for a checkpoint."""
         if self._is_complete() and not self._is_distributed():  # a rank may save alone
             self._end_window()
-        return super().state_dict()
+        owners = [(*of, list(each)) for of, each in self._tracer.owners.items()]
+        return {**super().state_dict(), "owners": owners}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from where `state_dict` was taken."""
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         self._load(state, device)
+        self._tracer.owners = {
+            (path, function): [tuple(owner) for owner in owners]
+            for path, function, owners in state["owners"]
+        }
 
     # --- One forward -----------------------------------------------------------------------
 
@@ -322,21 +328,43 @@ class Watch(Findings):
 
         It runs between large operations, with cold caches: the less it does, the better.
         """
-        names = (layer_name(path, number) for number in itertools.count(1))
-        keys = itertools.takewhile(self._tracked.__contains__, (f"{n} {function}" for n in names))
-        found = [(key, self._tracked[key]) for key in keys]
-        step, calls = -1, 0
+        owners = self._tracer.owners.get((path, function), [])
+        keys = (f"{layer_name(path, number)} {function}" for number in itertools.count(1))
+        found = {
+            owner: (key, self._tracked[key])
+            for owner, key in zip(owners, keys, strict=False)
+            if key in self._tracked
+        }
+        feeders = {feeding for feeding, _ in owners}
+        fed_by, step = "", -1
+        calls: Counter[str] = Counter()
+
+        def follow(feeding: str) -> Callable[..., None]:
+            def ran(*_: Any) -> None:
+                nonlocal fed_by
+                fed_by = feeding
+
+            return ran
+
+        if len(feeders) > 1:  # some calls may be left out, as those of experts without tokens
+            for feeding in feeders:
+                hook = self._module(feeding).register_forward_hook(follow(feeding))
+                self._following.callback(hook.remove)
+        else:
+            fed_by = next(iter(feeders), "")
 
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            nonlocal step, calls
+            nonlocal step
             if not self._is_running:  # an evaluation, or recomputed by gradient checkpointing
                 return
             if step != self.step:
-                step, calls = self.step, 0
-            calls += 1
-            if calls > len(found):
+                step = self.step
+                calls.clear()
+            calls[fed_by] += 1
+            owner = fed_by, calls[fed_by]
+            if owner not in found:
                 return
-            key, layer = found[calls - 1]
+            key, layer = found[owner]
             if key in self._tracked:
                 try:  # not _safely, as this is what runs most
                     x = args[0] if args else kwargs["input"]
@@ -358,7 +386,10 @@ class Watch(Findings):
 
     def _is_done(self, layer: TrackedLayer) -> bool:
         """Whether there is nothing more to do for a layer in this window."""
-        return layer.is_settled
+        # The examples that reach it go on being counted if not all do.
+        if layer.is_settled and layer.seen >= self._seen - self._batch:
+            layer.was_reached_by_all = True
+        return layer.was_reached_by_all
 
     def _after_forward(self, output: Any = None) -> None:
         if self._depth:
@@ -477,23 +508,35 @@ class Watch(Findings):
     def _count_examples(self, layer: TrackedLayer) -> None:
         layer.settle()
         # A layer may be called in some steps only, and is judged by those.
-        layer.examples = self._seen if layer.is_settled else layer.seen
+        layer.examples = self._seen if layer.was_reached_by_all else layer.seen
 
     def _agree_with_other_ranks(self) -> None:
         """Count a unit as fired if it fired on any rank; a rank may not have reached a layer."""
         if not self._is_distributed():
             return
         group: Any = self.model.process_group
-        tracked = self._tracked if self.failure is None else {}
-        mine = {key: layer.units for key, layer in tracked.items()}
+        # The same layer may be the first on one rank and the second on another.
+        calls = self._tracer.owners.items()
+        same = {
+            f"{layer_name(path, number)} {function}": f"{path} {function} {feeding} {call}"
+            for (path, function), owners in calls
+            for number, (feeding, call) in enumerate(owners, start=1)
+        }
+        names = {same.get(key, key): key for key in (*self._tracked, *self._dropped)}
+        tracked = {} if self.failure is not None else self._tracked
+        tracked = {name: tracked[key] for name, key in names.items() if key in tracked}
+        mine = {name: layer.units for name, layer in tracked.items()}
+        dropped = [name for name, key in names.items() if key in self._dropped]
         ranks: list[Any] = [None] * torch.distributed.get_world_size(group)
-        torch.distributed.all_gather_object(ranks, (mine, list(self._dropped)), group)
+        torch.distributed.all_gather_object(ranks, (mine, dropped), group)
         units: dict[str, int] = {}
         odd = {key for _, dropped in ranks for key in dropped}
         for of_rank, _ in ranks:
             odd |= {key for key in of_rank if units.setdefault(key, of_rank[key]) != of_rank[key]}
         for key in odd.intersection(tracked):
-            self._drop(key, InputError("it can't be watched on another rank, or differs there"))
+            self._drop(
+                names[key], InputError("it can't be watched on another rank, or differs there")
+            )
         device = next(self.model.parameters()).device
         for key in sorted(set(units) - odd):  # in one order on all ranks
             layer = tracked.get(key)

@@ -211,6 +211,8 @@ def _with_dead_units(places: list[Place], layers: Iterable[Any]) -> list[Place]:
     dead = {(layer.layer, layer.function) for layer in layers if bool(layer.dead.any())}
     owners = {path_of(name) for name, _ in dead}
     ran = Counter((path_of(layer.layer), layer.function) for layer in layers)
+    every = max((layer.examples for layer in layers), default=0)
+    partly = {(path_of(layer.layer), layer.function) for layer in layers if layer.examples < every}
     calls = [place for place in places if isinstance(place.what, Site)]
     written = Counter((place.owner, place.what.function) for place in calls)
 
@@ -222,7 +224,7 @@ def _with_dead_units(places: list[Place], layers: Iterable[Any]) -> list[Place]:
         kind = (place.owner, place.what.function)
         same = [other.what for other in calls if (other.owner, other.what.function) == kind]
         in_order = all(site.method == "forward" and not site.repeats for site in same)
-        is_known = in_order and ran[kind] == written[kind]
+        is_known = in_order and ran[kind] == written[kind] and kind not in partly
         return (place.layer, place.what.function) in dead or not is_known
 
     return [place for place in places if is_dead(place)]

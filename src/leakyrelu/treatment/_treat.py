@@ -83,7 +83,7 @@ class Treatment(Result):
 
     def table(self) -> pd.DataFrame:
         """Return one row for each layer, with the percentage of dead units before and after."""
-        pairs = zip(self.before.layers, self.after.layers, strict=True)
+        pairs = _pairs(self.before.layers, self.after.layers)
         return table_of(
             [
                 {
@@ -224,7 +224,8 @@ def treat(
         def revived(names: list[str]) -> list[str]:
             only = _only(found, {name: killed[name] & (name in names) for name in killed})
             revival = revive(model, only, optimizer=optimizer, data=data, generator=generator)
-            for name, layer in zip(named, examine(model, data).layers, strict=True):
+            for was, layer in _pairs(list(named.values()), examine(model, data).layers):
+                name = next(name for name, each in named.items() if each is was)
                 units = torch.zeros(layer.units, dtype=torch.bool)
                 units[revival.revived.get(name, [])] = True
                 if (again := layer.dead.cpu() & units).any():  # new weights may be unlucky, too
@@ -291,8 +292,9 @@ def _leaked(
     except InputError as error:  # such as calls that are out of reach
         why = f": {error}"
     lines = []
-    names = names_of(found.layers)
-    for name, was, now in zip(names, found.layers, examine(model, data).layers, strict=True):
+    names = dict(zip(map(id, found.layers), names_of(found.layers), strict=True))
+    for was, now in _pairs(found.layers, examine(model, data).layers):
+        name = names[id(was)]
         kinds = [(layer.layer, layer.function, layer.blocks_gradient) for layer in (was, now)]
         if was.dead.any() and kinds[0] == kinds[1]:
             lines.append(f"{name}: {was.function} kept{why}")
@@ -300,6 +302,16 @@ def _leaked(
             how = f", whose slope grows from 0 over {warm_up} steps" if warm_up else ""
             lines.append(f"{name}: {was.function} replaced by {leak}{how}")
     return lines
+
+
+def _pairs(
+    before: list[LayerHealth], after: list[LayerHealth]
+) -> list[tuple[LayerHealth, LayerHealth]]:
+    """Pair the layers; after a change some may be reached by examples no more, or for once."""
+    if len(before) == len(after):
+        return list(zip(before, after, strict=True))
+    by_name = {layer.layer: layer for layer in after}
+    return [(layer, by_name[layer.layer]) for layer in before if layer.layer in by_name]
 
 
 Causes = dict[str, dict[int, str]]  # of dead units, by the key of the layer and their number
