@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import re
 import sys
 import time
 import traceback
@@ -34,6 +35,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 # --- The reference: what autograd's graph tells ---------------------------------------------
@@ -65,6 +67,7 @@ class Activation:
     fired: Tensor  # bool, of the shape of its input
     makers: list[nn.Parameter]  # that may make its units, the nearest first
     edge: torch.autograd.graph.GradientEdge  # to its input
+    node: torch.autograd.graph.Node
     maker: nn.Parameter | None = None
     axis: int | None = None
     units: int = 0
@@ -73,6 +76,12 @@ class Activation:
     def never_fired(self) -> Tensor:
         axis = self.axis or 0
         return ~self.fired.transpose(0, axis).flatten(1).any(1)
+
+    def passes_none(self) -> Tensor:
+        """Return which units get no gradient at all, by the derivative of the activation."""
+        derivative = self.node(torch.ones(self.fired.shape))
+        derivative = derivative[0] if isinstance(derivative, tuple) else derivative
+        return ~(derivative.abs() > 1e-8).transpose(0, self.axis or 0).flatten(1).any(1)
 
 
 def nodes_of(outputs: list[Tensor]) -> list[torch.autograd.graph.Node]:
@@ -138,7 +147,7 @@ def activations_of(model: nn.Module, args: dict | tuple, known: dict) -> list[Ac
         # Of one layer the bias comes first: it is the simplest to look at.
         makers.sort(key=lambda p: not names.get(id(p), "").endswith("bias"))
         edge = torch.autograd.graph.GradientEdge(source, index)
-        one = Activation(kind_and_input[0], kind_and_input[1] > 0, makers, edge)
+        one = Activation(kind_and_input[0], kind_and_input[1] > 0, makers, edge, node)
         if (key := (one.kind, one.fired.shape[1:], *map(id, makers))) not in known:
             find_units(one)
             known[key] = one.maker, one.axis, one.units
@@ -146,6 +155,19 @@ def activations_of(model: nn.Module, args: dict | tuple, known: dict) -> list[Ac
         one.of = names.get(id(one.maker), "")
         found.append(one)
     return found
+
+
+class Counted(TorchDispatchMode):
+    """Counts the activations that run, also those that the output does not depend on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: Counter = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.partition("::")[2].strip("_")
+        self.kinds["relu6" if name == "hardtanh" and args[1:3] == (0, 6) else name] += 1
+        return func(*args, **(kwargs or {}))
 
 
 def find_units(one: Activation) -> None:
@@ -385,7 +407,7 @@ ARCHITECTURES = {
         ]
     },
     "timm/mixer_s32_224": timm("mixer_s32_224", img_size=64),
-    "timm/vit_tiny_patch16_224": timm("vit_tiny_patch16_224", img_size=32, depth=2),
+    "timm/vit_tiny_patch16_224": timm("vit_tiny_patch16_224", size=32, img_size=32, depth=2),
     # transformers
     "bert": transformer("BertModel", tokens(), **SMALL),
     "bert_relu": transformer("BertModel", tokens(), **SMALL, hidden_act="relu"),
@@ -471,6 +493,7 @@ class Reference:
     """The activations of a model on all batches, in the order of their calls."""
 
     layers: dict[tuple, tuple[str, int, Tensor]] = field(default_factory=dict)
+    blocked: dict[tuple, Tensor] = field(default_factory=dict)  # get no gradient
     makers: dict[tuple, nn.Parameter] = field(default_factory=dict)
 
     @classmethod
@@ -486,18 +509,30 @@ class Reference:
                 if before is not None and before[2].shape == never.shape:
                     never = never & before[2]
                 found.layers[key, calls[key]] = (one.kind, one.units, never)
+                if one.kind != "gelu_new":  # of several operations
+                    none = one.passes_none()
+                    before = found.blocked.get((key, calls[key]), none)
+                    found.blocked[key, calls[key]] = none & before
                 if one.maker is not None:
                     found.makers[key, calls[key]] = one.maker
         return found
 
-    def dead(self) -> dict[tuple, set[int]]:
+    def silent(self, *, dead: bool = False) -> dict[tuple, set[int]]:
+        """Return the units that never fired, or of these only those that get no gradient."""
         return {
-            key: set(never.nonzero().flatten().tolist()) if units else set()
+            key: set(
+                (never & self.blocked.get(key, ~never) if dead else never)
+                .nonzero()
+                .flatten()
+                .tolist()
+            )
             for key, (_, units, never) in self.layers.items()
+            if units
         }
 
 
 PLANTABLE = ("relu", "relu6", "hardtanh", "gelu", "gelu_new", "silu", "hardswish", "clamp")
+PLANTABLE += ("leaky_relu",)  # such units never fire, and learn
 
 
 @torch.no_grad()
@@ -521,7 +556,7 @@ def plant(model: nn.Module, data: list, known: dict) -> dict[tuple, set[int]]:
             maker.select(rows, unit).fill_(-1000.0 if is_bias else 0.0)
     with torch.enable_grad():
         after = Reference.of(model, data, known)
-    was, now = before.dead(), after.dead()
+    was, now = before.silent(), after.silent()
     return {key: now[key] - was.get(key, set()) for key in now if now[key] - was.get(key, set())}
 
 
@@ -549,8 +584,12 @@ def check(name: str) -> Row:
     torch.manual_seed(0)
     make, make_data = ARCHITECTURES[name]
     model, data = make().eval(), make_data()
-    for module in model.modules():  # so that units of a layer differ
+    for parameter in model.parameters():  # some start at 0, and let nothing through
+        if parameter.ndim > 1 and not parameter.any():
+            parameter.data.normal_(std=0.1)
+    for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+            module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(std=0.3)
     known_units: dict = {}
     planted = plant(model, data, known_units)
@@ -564,12 +603,15 @@ def check(name: str) -> Row:
     row.seen = f"{len(matched)} of {len(reference.layers)}"
     missing = Counter(reference.layers[key][0] for key in reference.layers.keys() - matched.keys())
     for kind, number in missing.items():
-        if kind not in str(found):
+        if not is_named(kind, found.summary):
             row.wrong.append(f"{number} {kind} not seen, and not named")
-    if len(found.layers) > len(matched):
-        extra = Counter(found.layers[i].function for i in range(len(found.layers)))
-        extra -= Counter(found.layers[i].function for i in matched.values())
-        row.wrong.append(f"not in the graph: {dict(extra)}")
+    extra = Counter(layer.function for layer in found.layers)
+    extra -= Counter(found.layers[i].function for i in matched.values())
+    with Counted() as counted, torch.no_grad():
+        run(model, data[0])
+    for kind, number in extra.items():  # the output may not depend on them
+        if number > counted.kinds[kind] - Counter(k for k, *_ in reference.layers.values())[kind]:
+            row.wrong.append(f"{number} {kind} that did not run")
 
     known = {key: i for key, i in matched.items() if reference.layers[key][1]}
     right = [k for k, i in known.items() if found.layers[i].units == reference.layers[k][1]]
@@ -580,13 +622,14 @@ def check(name: str) -> Row:
             f"{layer.layer} ({layer.function}): {layer.units} units, but {key[0]} makes "
             f"{reference.layers[key][1]}"
         )
-    same = [k for k in right if torch.equal(found.layers[known[k]].never_fired, of(reference, k))]
+    same = [k for k in right if are_same(found.layers[known[k]], reference, k)]
     row.counts = f"{len(same)} of {len(right)}"
     for key in [key for key in right if key not in same][:3]:
         layer = found.layers[known[key]]
         row.wrong.append(
-            f"{layer.layer} ({layer.function}): {int(layer.never_fired.sum())} never fired, but "
-            f"{int(of(reference, key).sum())} after {key[0]}"
+            f"{layer.layer} ({layer.function}): {int(layer.never_fired.sum())} never fired and "
+            f"{int(layer.dead.sum())} are dead, but {int(reference.layers[key][2].sum())} never "
+            f"fired after {key[0]}"
         )
     total = sum(map(len, planted.values()))
     has = sum(
@@ -613,16 +656,20 @@ def check(name: str) -> Row:
     row.outputs += ", signs flipped" if flips else ""
     if any("undone" in line for line in treatment.done):
         row.wrong += [line for line in treatment.done if "undone" in line][:2]
-    was = reference.dead()
-    now = Reference.of(treatment.model, data, {}).dead()
+    was = reference.silent(dead=True)
+    now = Reference.of(treatment.model, data, {}).silent()
     dead = sum(map(len, was.values()))
-    left = sum(map(len, now.values()))
+    left = sum(len(units & now.get(key, units)) for key, units in was.items())
     row.revived = f"{dead - left} of {dead}"
     return row
 
 
-def of(reference: Reference, key: tuple) -> Tensor:
-    return reference.layers[key][2]
+def are_same(layer: object, reference: Reference, key: tuple) -> bool:
+    """Whether the units that never fired are the same; dead are those that get no gradient."""
+    never = reference.layers[key][2]
+    blocked = reference.blocked.get(key, torch.ones_like(never))
+    is_dead_rightly = not (layer.dead & ~(never & blocked)).any()
+    return torch.equal(layer.never_fired, never) and is_dead_rightly
 
 
 def match(functions: list[str], reference: Reference) -> dict[tuple, int]:
@@ -633,6 +680,14 @@ def match(functions: list[str], reference: Reference) -> dict[tuple, int]:
         layers = (i for i, function in enumerate(functions) if is_kind(function, kind))
         matched |= dict(zip((k for k, v in kinds.items() if v == kind), layers, strict=False))
     return matched
+
+
+def is_named(kind: str, summary: str) -> bool:
+    """Whether an activation is named as not seen, by its function or module."""
+    text = summary.lower().replace("_", "")
+    return (
+        re.search(rf"\bnot\b[^.;]*{kind.removesuffix('_new').replace('_', '')}", text) is not None
+    )
 
 
 def is_kind(function: str, kind: str) -> bool:
@@ -651,6 +706,16 @@ def change(was: list[Tensor], now: list[Tensor]) -> tuple[float, float]:
     pairs = [(a.double(), b.double()) for a, b in zip(was, now, strict=True)]
     largest = max(float((a - b).abs().nan_to_num(0).max()) for a, b in pairs)
     return largest, max(float(a.abs().max()) for a, _ in pairs)
+
+
+def by_reason(refused: list[str]) -> dict[str, list[str]]:
+    """Return the layers for each reason, without the names of modules in it."""
+    layers: dict[str, list[str]] = {}
+    for text in refused:
+        layer, _, reason = text.partition(": not reinitialized: ")
+        reason = " ".join(word for word in reason.split() if "." not in word.strip(",.;()"))
+        layers.setdefault(reason.removesuffix(" in"), []).append(layer)
+    return layers
 
 
 def line(cells: list[str]) -> str:
@@ -675,8 +740,9 @@ def main(names: list[str]) -> int:
         rows.append(row)
         cells = [row.name, row.seen, row.units, row.counts, row.planted, row.outputs, row.revived]
         print(line(cells), f"{time.perf_counter() - start:.0f} s")
-        for text in row.refused:
-            print(f"    refused: {text}")
+        for reason, layers in by_reason(row.refused).items():
+            more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
+            print(f"    refused: {layers[0]}{more}: {reason}")
         for text in row.wrong:
             print(f"    WRONG: {text}", flush=True)
     wrong = [row.name for row in rows if row.wrong]
