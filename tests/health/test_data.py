@@ -6,7 +6,7 @@ from collections import deque
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from leakyrelu import InputError, examine, treat
 from leakyrelu.health import _examine
@@ -56,6 +56,37 @@ def test_examples_are_counted(data):
     assert found.examples == 300
     assert found.layers[0].counts.fired.tolist() == (network()[0](X) > 0).sum(0).tolist()
     assert treat(network(), data).after.examples == 300
+
+
+@pytest.mark.parametrize("data", [X, TensorDataset(X), Pairs()])
+@pytest.mark.parametrize(("most", "size"), [(1, 1), (16 * 7, 7), (16 * 100, 100), (2**25, None)])
+def test_large_examples_come_in_small_batches(data, most, size, monkeypatch):
+    monkeypatch.setattr(_examine, "MOST_INPUT", most)
+    sizes = []
+    model = network()
+    model.register_forward_hook(lambda _, args, output: sizes.append(len(args[0])))
+    found = examine(model, data)
+    assert found.examples == 300
+    assert max(sizes) == (size or min(300, 1024 if data is X else 256))
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(X)
+
+
+class NoExamples(Dataset):
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise IndexError(index)
+
+
+def test_streams_and_empty_datasets():
+    assert examine(network(), Stream()).examples == 300
+    with pytest.raises(InputError, match="data has no examples"):
+        examine(network(), NoExamples())
 
 
 def test_images_in_a_list_are_counted():

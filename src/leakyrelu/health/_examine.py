@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from leakyrelu._errors import InputError
 from leakyrelu._trace.calls import (
@@ -48,6 +48,7 @@ __all__ = ["Examination", "arguments_of", "batches_of", "evaluating", "examine"]
 # activation and of the layer and the normalization before.
 MOST_BYTES = 2**28
 TENSORS_KEPT = 4
+MOST_INPUT = 2**25  # bytes of a batch, if data come as a tensor or dataset
 
 
 @dataclass(frozen=True)
@@ -279,8 +280,19 @@ def _never_reached(model: nn.Module, ran: set[str]) -> list[str]:
 def batches_of(data: Tensor | Dataset[Any] | Iterable[Any]) -> Iterable[Any]:
     """Return data, as `examine` takes them, in batches."""
     if isinstance(data, Tensor):
-        return torch.split(data, 1024)
-    return DataLoader(data, batch_size=256) if isinstance(data, Dataset) else data
+        return torch.split(data, _at_most(1024, data[:1]))
+    if isinstance(data, IterableDataset):
+        return DataLoader(data, batch_size=256)
+    if isinstance(data, Dataset):
+        return DataLoader(data, batch_size=_at_most(256, next(iter(data), None)))
+    return data
+
+
+def _at_most(number: int, example: Any) -> int:
+    """Return how many examples to take at once: fewer of large ones, such as images."""
+    leaves = [leaf for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
+    size = sum(leaf.numel() * leaf.element_size() for leaf in leaves)
+    return min(max(MOST_INPUT // max(size, 1), 1), number)
 
 
 def _few(batch: Any, most: int, number: int) -> Any:
