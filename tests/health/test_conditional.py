@@ -94,6 +94,43 @@ def test_they_are_while_they_train(order, act):
     assert len(health.layers) == 3
 
 
+class Fused(nn.Module):
+    """Experts whose weights are parts of one parameter, as in Mixtral."""
+
+    def __init__(self, act, product):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.outer = nn.Parameter(torch.randn(3, 5, 4)), nn.Linear(5, 1)
+        self.inner.data[..., 0] = 0.0
+        self.act, self.product = act, product
+        for number, units in DEAD.items():
+            self.inner.data[number, units] = 0.0
+
+    def forward(self, x):
+        out = x.new_zeros(len(x), 5)
+        for number in x[:, 0].int().unique().tolist():
+            mine = x[:, 0] == number
+            out[mine] = self.act(self.product(x[mine], self.inner[number]))
+        return self.outer(out)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("act", [nn.ReLU(), torch.relu])
+@pytest.mark.parametrize("product", [nn.functional.linear, lambda x, weight: x @ weight.T])
+def test_experts_with_parts_of_one_weight_are_told_apart(order, act, product):
+    model, data = Fused(act, product), [batch(*numbers) for numbers in order]
+    reached = dict.fromkeys(number for x in data for number in x[:, 0].int().unique().tolist())
+    dead = [layer.dead.nonzero().squeeze(1).tolist() for layer in examine(model, data).layers]
+    assert dead == [DEAD[number] for number in reached]
+    with watch(model, window=2 * len(data)) as health:
+        for x in [*data, *data[::-1]]:
+            model(x).sum().backward()
+    first = dict.fromkeys(number for number in data[0][:, 0].int().unique().tolist())
+    seen = [layer.dead.nonzero().squeeze(1).tolist() for layer in health.layers]
+    assert seen[: len(first)] == [DEAD[number] for number in first]
+    assert len(seen) <= len(reached)
+
+
 def test_a_checkpoint_keeps_the_owners():
     model = Experts(nn.ReLU())
 

@@ -313,7 +313,13 @@ class Watch(Findings):
         self._is_settled = not paths
         modules = dict(self._tracer.model.named_modules(remove_duplicate=False))
         plain = known().modules
-        self._needs_tracer = any(type(modules.get(path)) not in plain for path in paths)
+        self._needs_tracer = any(
+            type(modules.get(path)) not in plain
+            or any(
+                weights and weights not in modules for weights, _ in self._owners(path, function)
+            )
+            for path, function in paths.items()
+        )
         if self._needs_tracer:
             self._following.enter_context(self._tracer.hooked())
             return
@@ -328,30 +334,30 @@ class Watch(Findings):
 
         It runs between large operations, with cold caches: the less it does, the better.
         """
-        owners = self._tracer.owners.get((path, function), [])
+        owners = self._owners(path, function)
         keys = (f"{layer_name(path, number)} {function}" for number in itertools.count(1))
         found = {
             owner: (key, self._tracked[key])
             for owner, key in zip(owners, keys, strict=False)
             if key in self._tracked
         }
-        feeders = {feeding for feeding, _ in owners}
-        fed_by, step = "", -1
+        before = {weights for weights, _ in owners}
+        last_ran, step = "", -1
         calls: Counter[str] = Counter()
 
-        def follow(feeding: str) -> Callable[..., None]:
+        def follow(weights: str) -> Callable[..., None]:
             def ran(*_: Any) -> None:
-                nonlocal fed_by
-                fed_by = feeding
+                nonlocal last_ran
+                last_ran = weights
 
             return ran
 
-        if len(feeders) > 1:  # some calls may be left out, as those of experts without tokens
-            for feeding in feeders:
-                hook = self._module(feeding).register_forward_hook(follow(feeding))
+        if len(before) > 1:  # some calls may be left out, as those of experts without tokens
+            for weights in before:
+                hook = self._module(weights).register_forward_hook(follow(weights))
                 self._following.callback(hook.remove)
         else:
-            fed_by = next(iter(feeders), "")
+            last_ran = next(iter(before), "")
 
         def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             nonlocal step
@@ -360,8 +366,8 @@ class Watch(Findings):
             if step != self.step:
                 step = self.step
                 calls.clear()
-            calls[fed_by] += 1
-            owner = fed_by, calls[fed_by]
+            calls[last_ran] += 1
+            owner = last_ran, calls[last_ran]
             if owner not in found:
                 return
             key, layer = found[owner]
@@ -380,6 +386,9 @@ class Watch(Findings):
                     self._drop(key, error)
 
         return look
+
+    def _owners(self, path: str, function: str) -> list[tuple[str, int]]:
+        return self._tracer.owners.get((path, function), [])
 
     def _has_given_up(self) -> bool:
         return self._is_compiled and self.step - self._window_start >= LOOKS_WHEN_COMPILED
@@ -518,9 +527,9 @@ class Watch(Findings):
         # The same layer may be the first on one rank and the second on another.
         calls = self._tracer.owners.items()
         same = {
-            f"{layer_name(path, number)} {function}": f"{path} {function} {feeding} {call}"
+            f"{layer_name(path, number)} {function}": f"{path} {function} {weights} {call}"
             for (path, function), owners in calls
-            for number, (feeding, call) in enumerate(owners, start=1)
+            for number, (weights, call) in enumerate(owners, start=1)
         }
         names = {same.get(key, key): key for key in (*self._tracked, *self._dropped)}
         tracked = {} if self.failure is not None else self._tracked
