@@ -398,6 +398,11 @@ in `replace`, `restore`, `revive`, `treat` and `leakyrelu.nn.convert`. `replace`
 a copy by default; the others change the model, so that its optimizer goes on working. The changed
 model is returned, by `revive` and `treat` as `.model` of their result.
 
+**An optimizer** (`optimizer=`) forgets what it knew of reinitialized weights, and of nothing else:
+momentum, Adam's moments, Rprop's step sizes, Adafactor's rows and columns are as if new. `LBFGS`
+is refused, as it keeps directions of all weights together. Behind a BatchNorm, `treat` takes the
+running statistics of reinitialized units from the data, and `revive` from `data=`.
+
 ## Proofs
 
 One command makes this page, with its figures and numbers:
