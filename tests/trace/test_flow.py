@@ -148,6 +148,27 @@ def test_a_residual_stream_with_a_norm_of_its_own():
     assert changed == {"norm2.bias", "conv2.weight"}
 
 
+def test_a_sum_has_one_branch_of_its_own():
+    """The other one is a stream that goes on."""
+
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.conv = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, padding=1, bias=False)
+            self.norm, self.head = nn.BatchNorm2d(6), nn.Conv2d(6, 2, 1)
+
+        def forward(self, x):
+            x = F.relu(self.stem(x))
+            return self.head(F.relu(x + self.norm(self.conv(x))))
+
+    model = Last()
+    model.norm.bias.data[[1, 4]] = -1e3
+    weights = copy.deepcopy(model.state_dict())
+    revived(model, torch.randn(4, 3, 8, 8), "(model) #2", [1, 4])
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, weights[k])}
+    assert changed == {"conv.weight", "norm.bias", "head.weight"}
+
+
 def test_weights_the_other_way_round():
     """As in GPT-2: (inputs, units)."""
 

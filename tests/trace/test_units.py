@@ -301,6 +301,33 @@ def test_what_can_not_be_known_is_said():
     assert found.table()["after"].tolist() == ["unknown", "unknown"]
 
 
+def test_a_factor_of_unknown_origin_leaves_units_what_they_are():
+    model = Net(
+        nn.Conv1d(3, 6, 3),
+        lambda net, x: F.relu(net.layer(x) * torch.fft.rfft(net.layer(x), n=14).abs()),
+    )
+    (layer,) = examine(model, torch.randn(TIMES)).layers
+    assert layer.dead.nonzero().flatten().tolist() == DEAD
+    assert layer.after == "layer"
+
+
+def test_what_fails_in_following_is_unknown_and_changes_nothing(monkeypatch):
+    def failing(*_):
+        raise ArithmeticError("planted")
+
+    model, x = Net(nn.Conv2d(3, 6, 3), PLACES["conv, pooled"][1]), torch.randn(IMAGES)
+    before = model(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(units.UnitTracer, "_moved", failing)
+        patch.setattr(
+            units.UnitTracer, "begin", units.UnitTracer.begin.__closure__[0].cell_contents
+        )
+        found = examine(model, x)
+        with watch(model, window=1) as health:
+            assert torch.equal(model(x), before)
+    assert [layer.after for layer in (*found.layers, *health.layers)] == ["unknown"] * 2
+
+
 # --- Chains drawn at random ------------------------------------------------------------------
 
 

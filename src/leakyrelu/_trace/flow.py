@@ -166,8 +166,27 @@ def _makers(run: Run, numbers: Tensor, below: Node, norms: list[Part]) -> Iterat
             deeper = torch.full_like(numbers, -1)
             deeper[units[units >= 0]] = node.sources[0][units >= 0]
             yield from _makers(run, deeper, node, norms)
+        elif node.kind == "sum":
+            yield from _branches(run, node, units, len(numbers), norms)
         else:
             raise RefusedError(f"its units come out of {node.name}")
+
+
+def _branches(run: Run, node: Node, units: Tensor, count: int, norms: list[Part]) -> Iterator[Part]:
+    """Yield the weights of those branches of a sum that nothing else uses; there must be one."""
+    makers: list[Part] = []
+    for source in node.sources:
+        deeper, own = torch.full((count,), -1), list[Part]()
+        deeper[units[units >= 0]] = source[units >= 0]
+        try:
+            found = list(_makers(run, deeper, node, own))
+        except RefusedError:
+            continue
+        makers += found
+        norms += own
+    if not makers:
+        raise RefusedError(f"its units come out of {node.name}")
+    yield from makers
 
 
 def _uses(node: Node, numbers: Tensor) -> Iterator[Use]:

@@ -486,7 +486,8 @@ class UnitTracer(TorchDispatchMode):
         units = found[0]
         for other in found[1:]:
             units = self._joined("product" if is_scale else "sum", name, units, other)
-        if any(
+        # A factor leaves a unit what it is.
+        if name != "mul" and any(
             a > 1 and b > 1 for shape in factors for a, b in zip(units.shape, shape, strict=True)
         ):
             self._merge(units, f"{name} in {layer_name(self.path())}")

@@ -41,8 +41,9 @@ class HealthCallback(TrainerCallback):
     by_layer : bool, default False
         Whether to log the numbers of each layer, too, not only those of the whole model.
     **options
-        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, on_death. For a model
-        with one sequence of tokens, the mask is the attention mask by default, and None for none.
+        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, methods, on_death. For a
+        model with one sequence of tokens, the mask is the attention mask by default, and None for
+        none.
 
     Attributes
     ----------

@@ -56,8 +56,8 @@ class HealthCallback(Callback):
     Parameters
     ----------
     **options
-        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, on_death. The mask is
-        called with the arguments of the training step.
+        Those of `leakyrelu.watch`: window, warn_above, unit_axis, mask, methods, on_death. The
+        mask is called with the arguments of the training step.
 
     Attributes
     ----------

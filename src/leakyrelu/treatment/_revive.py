@@ -107,9 +107,10 @@ def revive(
     Parameters
     ----------
     model : torch.nn.Module
-        Made of ``Linear``, ``Conv`` and ``ConvTranspose`` layers, with anything in between that
-        treats units one by one: normalization, dropout, pooling, flattening. In a residual
-        network, the units inside the branches.
+        Units between layers with weights, linear or convolutions, are reinitialized, with
+        anything in between that treats units one by one: normalization, dropout, pooling,
+        permuting, reshaping, concatenating, gates. In a residual network, the units inside the
+        branches.
     health : Examination or Watch
         The result of `examine` or `watch` for this model.
     optimizer : torch.optim.Optimizer, optional
@@ -141,8 +142,8 @@ def revive(
     -----
     UserWarning
         If there are units that can't be reinitialized without changing the outputs: those of
-        layers with shared weights, those that flow into a residual sum or an unknown operation,
-        and those in a part of the model that `torch.fx` can't trace.
+        layers with shared weights, and those that flow into a residual sum or into an operation
+        that mixes them, all by name.
 
     Raises
     ------
@@ -170,10 +171,11 @@ def revive(
     to the next bias: then outputs are the same in evaluation mode up to rounding. For a dormant
     unit only the mean over the positions is kept.
 
-    The layers that make and use the units come from a trace by `torch.fx`, with optional
-    arguments of forward left out; if the whole model can't be traced, the parts that can are
-    treated. A ``view(-1, n)`` is taken as flattening. The model must run as it was examined:
-    hooks that change activations are not seen.
+    The layers that make and use the units are those through which they flowed when `health` saw
+    the model run: `examine` lets it run in evaluation and, on four examples, in training; `watch`
+    sees it train, and the first evaluation while it is watched. The model must run as it did then.
+    If a unit comes out of a sum, or of a layer that something else uses, but a normalization of its
+    own is before it, only this is made new, as after a LayerNorm.
 
     As Adam has one ``step`` for a whole tensor, the bias of the reset moments is not corrected:
     with constant gradients the new weights move by up to 6.6 learning rates per step at first,
