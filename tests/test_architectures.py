@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("transformers")
 SCRIPT = runpy.run_path(str(Path(__file__).with_name("architectures.py")))
 
-NAMES = ["transformer_encoder", "bert_relu", "opt", "t5", "mixtral", "vit", "hf_resnet"]
+NAMES = ["transformer_encoder", "bert_relu", "opt", "t5", "mixtral_eager", "vit", "hf_resnet"]
 
 
 @pytest.mark.parametrize("name", NAMES)

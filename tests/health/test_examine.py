@@ -273,3 +273,20 @@ def test_a_bug_is_not_taken_for_bad_data(monkeypatch):
         examine(Calls(nn.ReLU()), DATA)
     with pytest.raises(leakyrelu.InputError, match="can't be run on this data"):
         examine(Calls(nn.ReLU()), torch.randn(5, 99))
+
+
+def test_a_compiled_part_runs_as_it_is_written():
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    part = nn.Sequential(nn.Linear(4, 6), nn.ReLU())
+    part[0].bias.data[1] = -100
+    model = nn.Sequential(torch.compile(part, backend=backend), nn.Linear(6, 2))
+    found = examine(model, torch.randn(30, 4))
+    assert found.layers[0].dead.nonzero().tolist() == [[1]]
+    assert not compiled
+    model(torch.randn(30, 4))
+    assert compiled

@@ -348,11 +348,12 @@ def _has_graph(value: Any) -> bool:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Let the model be in evaluation mode."""
+    """Let the model be in evaluation mode, and run without compiled code, which shows no calls."""
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for module, training in was_training.items():
             module.training = training
