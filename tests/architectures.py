@@ -687,6 +687,9 @@ def check(name: str) -> Row:
     dead = sum(map(len, was.values()))
     left = sum(len(units & now.get(key, units)) for key, units in was.items())
     row.revived = f"{dead - left} of {dead}"
+    claims = [line for line in treatment.done if " reinitialized; " in line]
+    if claims and left == dead and not any("as before" in line for line in claims):
+        row.wrong.append(f"none fires of the units that treat revived: {claims[0]}")
     return row
 
 

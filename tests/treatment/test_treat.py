@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from leakyrelu import examine, watch
-from leakyrelu.treatment import Reviver, WarmUpLeakyReLU, treat
+from leakyrelu.treatment import Reviver, WarmUpLeakyReLU, _treat, treat
 
 DATA = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
 pytestmark = pytest.mark.filterwarnings("ignore::leakyrelu.health.HealthWarning")
@@ -423,3 +423,21 @@ def test_an_expert_without_tokens_is_left_alone():
     assert all(
         torch.equal(a, b) for a, b in zip(before, model.experts[1].parameters(), strict=True)
     )
+
+
+def test_units_that_stay_dead_are_told(monkeypatch):
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1))
+    model[1].bias.data[:2] = -50.0
+    model(DATA)
+    revive = _treat.revive
+
+    def revive_one(*args, **options):
+        revival = revive(*args, **options)
+        model[1].bias.data[1] = -50.0
+        return revival
+
+    monkeypatch.setattr(_treat, "revive", revive_one)
+    treatment = treat(model, DATA)
+    assert treatment.after.layers[0].dead.tolist() == [False, True] + [False] * 4
+    line = "2: 2 killed units reinitialized; outputs unchanged; 1 of them dead as before"
+    assert line in treatment.done

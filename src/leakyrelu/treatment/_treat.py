@@ -224,19 +224,22 @@ def treat(
         def revived(names: list[str]) -> list[str]:
             only = _only(found, {name: killed[name] & (name in names) for name in killed})
             revival = revive(model, only, optimizer=optimizer, data=data, generator=generator)
+            left: dict[str, int] = {}
             for was, layer in _pairs(list(named.values()), examine(model, data).layers):
                 name = next(name for name, each in named.items() if each is was)
                 units = torch.zeros(layer.units, dtype=torch.bool)
                 units[revival.revived.get(name, [])] = True
-                if (again := layer.dead.cpu() & units).any():  # new weights may be unlucky, too
-                    _flip(model, layer, again)
+                again = layer.dead.cpu() & units  # new weights may be unlucky, too
+                if again.any() and not _flip(model, layer, again):
+                    left[name] = int(again.sum())
             lines = []
             change = outputs.change()
             how = f"change by at most {change:.2g}" if change else "unchanged"
             for name, numbers in revival.revived.items():
                 of_layer = causes.get(named[name].key, {})
                 what = counted(len(numbers), "killed unit") + _by_cause(numbers, of_layer)
-                lines.append(f"{name}: {what} reinitialized; outputs {how}")
+                failed = f"; {left[name]} of them dead as before" if name in left else ""
+                lines.append(f"{name}: {what} reinitialized; outputs {how}{failed}")
             return lines + [f"{n}: not reinitialized: {why}" for n, why in revival.refused.items()]
 
         names = [name for name, units in killed.items() if units.any()]
