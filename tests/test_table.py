@@ -157,8 +157,8 @@ def test_it_is_compared(name):
         return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
 
     options = {"seeds": 2, "epochs": 1, "lr": 0.01, "progress": False}
-    for own in (None, model):
-        found = leakyrelu.compare(own, data, activations=["relu", name], **options)
+    for own, shape in ((None, {"depth": 2, "width": 4}), (model, {})):
+        found = leakyrelu.compare(own, data, activations=["relu", name], **options, **shape)
         trained = {str(candidate.activation) for candidate in found.candidates}
         assert trained == {"relu", str(parse(name))}
         assert all(np.isfinite(candidate.score.mean) for candidate in found.candidates)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from leakyrelu._compare.fingerprint import hash_of
 from leakyrelu._compare.trial import Key
 from leakyrelu._errors import InputError
 from leakyrelu.activations import KINDS, Activation, parse
@@ -201,6 +200,8 @@ def make_settings(
         if kind.is_learned and is_stacked:
             raise InputError(f"{name} has parameters to learn; give a model= that it is put into")
     if own:  # other code of the same name is another experiment
+        from leakyrelu._compare.fingerprint import hash_of  # which imports PyTorch
+
         code = hash_of(sorted((str(name), kind.module) for name, kind in own.items()))
         recipe = f"{recipe or ''} {code}".strip()
     if isinstance(seeds, WHOLE):
