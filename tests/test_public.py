@@ -29,8 +29,9 @@ PUBLIC = {
     "leakyrelu.integrations.huggingface": "HealthCallback",
     "leakyrelu.integrations.lightning": "HealthCallback",
     "leakyrelu.integrations.tensorboard": "log_to",
-    "leakyrelu.nn": "Abs LeakyReLU LeakyReLU2 PReLU RReLU ReLU2 convert functional",
-    "leakyrelu.nn.functional": "leaky_relu leaky_relu2 leaky_relu_ prelu relu2 rrelu rrelu_",
+    "leakyrelu.nn": "Abs FusedLeakyReLU LeakyReLU LeakyReLU2 PReLU RReLU ReLU2 convert functional",
+    "leakyrelu.nn.functional": """
+        fused_leaky_relu leaky_relu leaky_relu2 leaky_relu_ prelu relu2 rrelu rrelu_""",
     "leakyrelu.treatment": """
         Revival Reviver SelfRepair Treatment WarmUpLeakyReLU parameter_groups replace restore
         revive treat""",

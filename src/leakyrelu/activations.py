@@ -532,7 +532,7 @@ def parse(spec: str | Activation | Callable[..., Any]) -> Activation:
     >>> parse("leaky_rely:0.2")
     Traceback (most recent call last):
     ...
-    leakyrelu.InputError: unknown activation 'leaky_rely': did you mean 'leaky_relu'? ...silu
+    leakyrelu.InputError: unknown activation 'leaky_rely': did you mean 'leaky_relu'? ...identity
     """
     if isinstance(spec, Activation):
         return spec

@@ -18,7 +18,17 @@ from leakyrelu._errors import InputError
 from leakyrelu.nn import functional
 from leakyrelu.nn._model import model_to_change
 
-__all__ = ["Abs", "LeakyReLU", "LeakyReLU2", "PReLU", "RReLU", "ReLU2", "convert", "functional"]
+__all__ = [
+    "Abs",
+    "FusedLeakyReLU",
+    "LeakyReLU",
+    "LeakyReLU2",
+    "PReLU",
+    "RReLU",
+    "ReLU2",
+    "convert",
+    "functional",
+]
 
 
 class LeakyReLU(torch.nn.LeakyReLU):
@@ -52,6 +62,55 @@ class LeakyReLU(torch.nn.LeakyReLU):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.leaky_relu(input, self.negative_slope, self.inplace)
+
+
+class FusedLeakyReLU(torch.nn.Module):
+    """Bias, Leaky ReLU and a scale in one: a drop-in for the layer of StyleGAN2.
+
+    Parameters
+    ----------
+    channel : int
+        The number of channels, dimension 1.
+    bias : bool, default True
+        Whether there is a bias, which is learned.
+    negative_slope : float, default 0.2
+    scale : float, default sqrt(2)
+
+    Attributes
+    ----------
+    bias : torch.nn.Parameter of shape (channel,), or None
+        Zeros at first.
+
+    See Also
+    --------
+    leakyrelu.nn.functional.fused_leaky_relu : The function, its formula and references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import FusedLeakyReLU
+    >>> FusedLeakyReLU(2, scale=2)(torch.tensor([[-1.0, 3.0]])).detach()
+    tensor([[-0.4000,  6.0000]])
+    """
+
+    bias: torch.nn.Parameter | None
+
+    def __init__(
+        self, channel: int, bias: bool = True, negative_slope: float = 0.2, scale: float = 2**0.5
+    ) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(channel)) if bias else None
+        self.negative_slope = negative_slope
+        self.scale = scale
+        if type(self) is FusedLeakyReLU:  # torch.fx should see what a subclass computes
+            _make_leaf(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.fused_leaky_relu(input, self.bias, self.negative_slope, self.scale)
+
+    def extra_repr(self) -> str:
+        channel = "bias=False" if self.bias is None else f"{len(self.bias)}"
+        return f"{channel}, negative_slope={self.negative_slope}, scale={self.scale:.4g}"
 
 
 class ReLU2(torch.nn.Module):

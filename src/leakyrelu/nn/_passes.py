@@ -20,7 +20,9 @@ from leakyrelu.nn._memory import is_plain
 __all__ = [
     "DTYPES",
     "NO_SUBCLASS",
+    "by_channel",
     "fits",
+    "fused_leaky_relu",
     "is_dense",
     "is_worth_it",
     "leaky_relu",
@@ -136,6 +138,37 @@ class _LeakyReLU(torch.autograd.Function):
         (y,) = ctx.saved_tensors
         backward = torch.ops.aten.leaky_relu_backward
         return backward(gradient, y.detach(), ctx.negative_slope, False), None
+
+
+def fused_leaky_relu(x: Tensor, bias: Tensor, negative_slope: float, scale: float) -> Tensor:
+    """Add a bias, compute Leaky ReLU with a slope of at least 0, and scale by at least 1."""
+    result: Tensor = _FusedLeakyReLU.apply(x, bias, negative_slope, scale)
+    return result
+
+
+class _FusedLeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor, negative_slope: float, scale: float) -> Tensor:
+        y = torch.nn.functional.leaky_relu_(x + by_channel(bias, x), negative_slope).mul_(scale)
+        ctx.save_for_backward(y)
+        ctx.parameters = negative_slope, scale
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = ctx.saved_tensors
+        negative_slope, scale = ctx.parameters
+        backward = torch.ops.aten.leaky_relu_backward
+        of_x = backward(gradient * scale, y.detach(), negative_slope, False)
+        needs_x, needs_bias = ctx.needs_input_grad[:2]
+        others = [axis for axis in range(y.dim()) if axis != 1]
+        of_bias = of_x.sum(others) if needs_bias else None
+        return of_x if needs_x else None, of_bias, None, None
+
+
+def by_channel(bias: Tensor, x: Tensor) -> Tensor:
+    """Return a vector so that it broadcasts along dimension 1 of `x`."""
+    return bias.view(1, -1, *[1] * (x.dim() - 2))
 
 
 # --- PReLU ---------------------------------------------------------------------------------

@@ -20,7 +20,16 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 from leakyrelu.nn import _passes
 from leakyrelu.nn._passes import DTYPES, NO_SUBCLASS, fits, is_dense, is_worth_it, passes_for
 
-__all__ = ["leaky_relu", "leaky_relu2", "leaky_relu_", "prelu", "relu2", "rrelu", "rrelu_"]
+__all__ = [
+    "fused_leaky_relu",
+    "leaky_relu",
+    "leaky_relu2",
+    "leaky_relu_",
+    "prelu",
+    "relu2",
+    "rrelu",
+    "rrelu_",
+]
 
 _LARGEST, _LARGEST_FLOAT32 = (torch.finfo(dtype).max for dtype in (torch.float64, torch.float32))
 
@@ -80,6 +89,77 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     ):
         return _passes.leaky_relu(input, negative_slope)
     return torch.nn.functional.leaky_relu(input, negative_slope, inplace)
+
+
+def fused_leaky_relu(
+    input: Tensor,
+    bias: Tensor | None = None,
+    negative_slope: float = 0.2,
+    scale: float = 2**0.5,
+) -> Tensor:
+    r"""Bias, Leaky ReLU and a scale in one, as the networks of StyleGAN2 have them.
+
+    .. math:: f(x_c) = s \cdot \mathrm{leaky\_relu}(x_c + b_c)
+
+    Parameters
+    ----------
+    input : torch.Tensor, shape (N, C, ...)
+    bias : torch.Tensor of shape (C,), optional
+    negative_slope : float, default 0.2
+    scale : float, default sqrt(2)
+
+    Returns
+    -------
+    torch.Tensor
+        Of the shape of `input`: the same numbers as ``leaky_relu(input + bias) * scale``.
+
+    Raises
+    ------
+    RuntimeError
+        As in PyTorch, if the shape of `bias` does not fit.
+
+    See Also
+    --------
+    leakyrelu.nn.FusedLeakyReLU : The layer.
+
+    Notes
+    -----
+    The backward pass, which can be differentiated again, keeps nothing but the output, if the
+    slope is not below 0 and the scale not below 1; the same limits as to `leaky_relu` apply to
+    changing it in place.
+
+    References
+    ----------
+    .. [1] T. Karras, S. Laine, M. Aittala, J. Hellsten, J. Lehtinen and T. Aila, "Analyzing and
+       improving the image quality of StyleGAN", CVPR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from leakyrelu.nn import functional
+    >>> functional.fused_leaky_relu(torch.tensor([[-1.0, 1.0]]), torch.tensor([0.5, 0.5]), scale=2)
+    tensor([[-0.2000,  3.0000]])
+    """
+    if bias is None:
+        return leaky_relu(input, negative_slope) * scale
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        bias = bias.view([1, -1] + [1] * (input.dim() - 2))
+        return torch.nn.functional.leaky_relu(input + bias, negative_slope) * scale
+    if (
+        type(input) in NO_SUBCLASS
+        and type(bias) in NO_SUBCLASS
+        and torch.is_grad_enabled()
+        and (input.requires_grad or bias.requires_grad)
+        and negative_slope >= 0
+        and scale >= 1  # else a small number could become 0, and lose its sign
+        and input.dim() > 1
+        and bias.shape == input.shape[1:2]
+        and bias.dtype == input.dtype
+        and bias.device == input.device
+        and is_worth_it(input)
+    ):
+        return _passes.fused_leaky_relu(input, bias, negative_slope, scale)
+    return leaky_relu(input + _passes.by_channel(bias, input), negative_slope) * scale
 
 
 def relu2(input: Tensor) -> Tensor:
