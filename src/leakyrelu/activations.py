@@ -176,7 +176,7 @@ KINDS: dict[str, Kind] = {
     ),
     "relu6": Kind("ReLU6", lambda x: np.clip(x, 0, 6), lambda x: _is_between(x, 0, 6)),
     # So et al. 2021, "Primer".
-    "relu2": Kind("ReLU2", relu2, lambda x: 2 * relu(x), is_ours=True),
+    "relu2": Kind("ReLU2", relu2, lambda x: np.asarray(2 * relu(x)), is_ours=True),
     "leaky_relu2": Kind(
         "LeakyReLU2",
         leaky_relu2,
@@ -210,7 +210,7 @@ KINDS: dict[str, Kind] = {
     ),
     "threshold": Kind(
         "Threshold",
-        lambda x, threshold, value: np.where(x > threshold, x, value),
+        lambda x, threshold, value: np.asarray(np.where(x > threshold, x, value), dtype=float),
         lambda x, threshold, value: np.where(x > threshold, 1.0, 0.0),
         {"threshold": 0.0, "value": 0.0},
     ),

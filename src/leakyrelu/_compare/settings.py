@@ -195,14 +195,16 @@ def make_settings(
             f"the number of activations is {len(parsed)}, but a comparison needs two or more"
         )
     _refuse_repeats("activation", parsed)
-    own = {name: KINDS[name] for name in parsed if not isinstance(KINDS[name.name].module, str)}
-    for name, kind in own.items():
+    own = {str(each): KINDS[each] for each in parsed if callable(KINDS[each.name].module)}
+    for own_name, kind in own.items():
         if kind.is_learned and is_stacked:
-            raise InputError(f"{name} has parameters to learn; give a model= that it is put into")
+            raise InputError(
+                f"{own_name} has parameters to learn; give a model= that it is put into"
+            )
     if own:  # other code of the same name is another experiment
         from leakyrelu._compare.fingerprint import hash_of  # which imports PyTorch
 
-        code = hash_of(sorted((str(name), kind.module) for name, kind in own.items()))
+        code = hash_of([(each, own[each].module) for each in sorted(own)])
         recipe = f"{recipe or ''} {code}".strip()
     if isinstance(seeds, WHOLE):
         if seeds < 1:

@@ -93,8 +93,6 @@ class FusedLeakyReLU(torch.nn.Module):
     tensor([[-0.4000,  6.0000]])
     """
 
-    bias: torch.nn.Parameter | None
-
     def __init__(
         self, channel: int, bias: bool = True, negative_slope: float = 0.2, scale: float = 2**0.5
     ) -> None:

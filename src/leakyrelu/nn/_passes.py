@@ -20,7 +20,6 @@ from leakyrelu.nn._memory import is_plain
 __all__ = [
     "DTYPES",
     "NO_SUBCLASS",
-    "by_channel",
     "fits",
     "fused_leaky_relu",
     "is_dense",
@@ -149,7 +148,8 @@ def fused_leaky_relu(x: Tensor, bias: Tensor, negative_slope: float, scale: floa
 class _FusedLeakyReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, negative_slope: float, scale: float) -> Tensor:
-        y = torch.nn.functional.leaky_relu_(x + by_channel(bias, x), negative_slope).mul_(scale)
+        x = x + bias.view(-1, *[1] * (x.dim() - 2))
+        y = torch.nn.functional.leaky_relu_(x, negative_slope).mul_(scale)
         ctx.save_for_backward(y)
         ctx.parameters = negative_slope, scale
         return y
@@ -164,11 +164,6 @@ class _FusedLeakyReLU(torch.autograd.Function):
         others = [axis for axis in range(y.dim()) if axis != 1]
         of_bias = of_x.sum(others) if needs_bias else None
         return of_x if needs_x else None, of_bias, None, None
-
-
-def by_channel(bias: Tensor, x: Tensor) -> Tensor:
-    """Return a vector so that it broadcasts along dimension 1 of `x`."""
-    return bias.view(1, -1, *[1] * (x.dim() - 2))
 
 
 # --- PReLU ---------------------------------------------------------------------------------

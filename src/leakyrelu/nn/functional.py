@@ -143,8 +143,8 @@ def fused_leaky_relu(
     if bias is None:
         return leaky_relu(input, negative_slope) * scale
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
-        bias = bias.view([1, -1] + [1] * (input.dim() - 2))
-        return torch.nn.functional.leaky_relu(input + bias, negative_slope) * scale
+        x = (input.movedim(1, -1) + bias).movedim(-1, 1)
+        return torch.nn.functional.leaky_relu(x, negative_slope) * scale
     if (
         type(input) in NO_SUBCLASS
         and type(bias) in NO_SUBCLASS
@@ -159,7 +159,8 @@ def fused_leaky_relu(
         and is_worth_it(input)
     ):
         return _passes.fused_leaky_relu(input, bias, negative_slope, scale)
-    return leaky_relu(input + _passes.by_channel(bias, input), negative_slope) * scale
+    x = (input.movedim(1, -1) + bias).movedim(-1, 1)
+    return leaky_relu(x, negative_slope) * scale
 
 
 def relu2(input: Tensor) -> Tensor:
