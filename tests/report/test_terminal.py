@@ -137,7 +137,8 @@ def test_of_what_diverged_nothing_is_told(several):
     text = printed(print_comparison, lost, width=100)
     for line in text.splitlines():
         if line.startswith((" relu", " elu", " prelu")):
-            assert set(line.split()[1:-3]) == {"-"}  # up to the learning rate and the time
+            assert line.split()[1] == "diverged"
+            assert set(line.split()[2:-2]) == {"-"}  # up to the time
     assert lost.table()[["dead %", "born dead %", "stuck negative %"]].isna().all(axis=None)
 
 

@@ -152,6 +152,26 @@ class Results:
         return min(counts), max(counts)
 
     @property
+    def has_health(self) -> bool:
+        """Whether all networks were looked at, as those that others have trained are not."""
+        return all(trial.has_health for c in self.candidates for trial in c.trials)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether the course of all trainings is known."""
+        return all(trial.history for c in self.candidates for trial in c.trials)
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether learning rates are known."""
+        return any(self.settings.learning_rates)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it is known how long trainings took."""
+        return any(c.seconds for c in self.candidates)
+
+    @property
     def has_claims(self) -> bool:
         """Whether there are intervals of differences: not of one seed, nor of nothing trained."""
         return any(c.difference and math.isfinite(c.difference.reach) for c in self.candidates)

@@ -57,7 +57,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a comparison's numbers; built by `make_settings`."""
+    """Everything that decides a comparison's numbers; built by `make_settings`.
+
+    Epochs, batch size and the only learning rate are 0 where they are not known.
+    """
 
     data: str
     activations: tuple[Activation, ...]
@@ -137,8 +140,9 @@ class Settings:
 
     @property
     def network(self) -> str:
-        """The network, in words."""
-        return self.model or f"{self.depth} hidden layers of {self.width} units"
+        """The network, in words; none if it is not known."""
+        layers = f"{self.depth} hidden layers of {self.width} units" if self.depth else ""
+        return self.model or layers
 
     @property
     def candidates(self) -> str:

@@ -66,14 +66,17 @@ class Trial:
     ----------
     activation : Activation
     learning_rate : float
+        0 if it is not known.
     seed : int
     validation_score, test_score : float
         After the last epoch; NaN if it diverged, or if the score is undefined.
     seconds : float
-        Its share of its batch's training time.
+        Its share of its batch's training time; 0 if it is not known.
     layers : list of str
-        The activation layers, in the order of `Checkpoint.never_fired`.
+        The activation layers, in the order of `Checkpoint.never_fired`; empty if the network was
+        not looked at.
     history : list of Checkpoint
+        Empty if its course is not known.
     undefined : bool
         A score is missing though the losses of training, validation and test examples are finite.
     results : bytes
@@ -96,6 +99,11 @@ class Trial:
     def is_scored(self) -> bool:
         """Whether both scores are numbers."""
         return math.isfinite(self.validation_score) and math.isfinite(self.test_score)
+
+    @property
+    def has_health(self) -> bool:
+        """Whether its network was looked at."""
+        return bool(self.layers and self.history)
 
     @property
     def diverged(self) -> bool:

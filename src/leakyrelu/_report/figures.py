@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,22 +139,25 @@ def silent_units(comparison: Results, candidate: Candidate, axes: Axes) -> Drawi
 
 
 def overview(comparison: Results) -> Figure:
-    """Draw scores, differences, learning curves and silent units in one figure."""
+    """Draw scores and differences, and of what is known learning curves and silent units."""
     trained = comparison.trained
     columns = max(2, min(4, len(trained)))
     rows = max(1, -(-len(trained) // columns))
-    figure = NotebookFigure(figsize=(3 * columns, 3.2 + 4.4 * rows))
-    parts: Any = figure.subfigures(3, 1, height_ratios=[3.2, 2.2 * rows, 2.2 * rows])
-    top, curves, heat = parts
+    metric = with_unit(comparison.task.metric)
+    grids: dict[str, Callable[[Results, Candidate, Axes], Drawing]] = {}
+    if comparison.has_curves:
+        grids[f"validation {metric}: mean and range over the seeds"] = learning_curve
+    if comparison.has_health:
+        most = f"{most_silent(comparison):.0%}"
+        grids[f"units that never fire, dark 0 to yellow {most}, by layer"] = silent_units
+    heights = [3.2, *(2.2 * rows for _ in grids)]
+    figure = NotebookFigure(figsize=(3 * columns, sum(heights)))
+    top, *parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flat
     left, right = top.subplots(1, 2)
     scores(comparison, left)
     differences(comparison, right)
-    metric = with_unit(comparison.task.metric)
-    curves.suptitle(f"validation {metric}: mean and range over the seeds")
-    heat.suptitle(
-        f"units that never fire, dark 0 to yellow {most_silent(comparison):.0%}, by layer"
-    )
-    for part, draw in ((curves, learning_curve), (heat, silent_units)):
+    for part, (title, draw) in zip(parts, grids.items(), strict=True):
+        part.suptitle(title)
         grid = part.subplots(rows, columns, squeeze=False, sharey=True)
         for i, axes in enumerate(grid.flat):
             axes.set_visible(i < len(trained))

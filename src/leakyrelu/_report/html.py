@@ -55,6 +55,7 @@ def _template(name: str) -> jinja2.Template:
         "notes": sentences.notes,
         "why": explain,
         "progress": sentences.progress,
+        "about": sentences.about,
         "seeds": sentences.seeds,
         "mark": lambda claim: MARKS[claim.verdict],
     }
@@ -72,12 +73,13 @@ def _now() -> str:
 def comparison_page(comparison: Results) -> str:
     """Return the report as HTML that refers to nothing outside itself."""
     trained = comparison.trained
+    has_health = bool(trained) and comparison.has_health
 
     def each(draw: Callable[..., Any]) -> list[Markup]:
         return [page_figure(SMALL, partial(draw, comparison, c)) for c in trained]
 
     recommended = comparison.recommended
-    found = comparison.relations
+    found = comparison.relations if has_health else []
     return _template("comparison.html.j2").render(
         comparison=comparison,
         settings=comparison.settings,
@@ -87,16 +89,16 @@ def comparison_page(comparison: Results) -> str:
         shared=SHARED["the source"],
         recommended_code=recommended and recommended.activation.code,
         gain=recommended and recommended.activation.gain,
-        most=figures.most_silent(comparison) if trained else 0,
-        curves=each(figures.learning_curve),
-        heatmaps=each(figures.silent_units),
+        most=figures.most_silent(comparison) if has_health else 0,
+        curves=each(figures.learning_curve) if comparison.has_curves else [],
+        heatmaps=each(figures.silent_units) if has_health else [],
         thresholds=THRESHOLDS,
         fewest=FEWEST_TO_TELL,
         relations=list(zip(found[::2], found[1::2], strict=True)),  # within and across
         tables=_tables(comparison),
         training=_training(comparison),
         slopes=page_figure(WIDE, partial(why_figures.slopes_by_layer, comparison))
-        if any(c.trials[0].history[END].slopes for c in trained)
+        if has_health and any(c.trials[0].history[END].slopes for c in trained)
         else None,
         written=_now(),
         **_figures(comparison),
@@ -133,24 +135,29 @@ def _figures(comparison: Results, part: str = "") -> dict[str, Any]:
 
     trained = comparison.trained
     if not trained:
-        return {"styles": {}}
+        return {"styles": {}, "scores": None}
     intervals = 5, 0.9 + 0.33 * len(trained)
     compared = [c.difference for c in trained if c.difference]
-    return {
+    found: dict[str, Any] = {
         "scores": drawn(intervals, figures.scores),
         "differences": drawn(intervals, figures.differences)
         if any(math.isfinite(difference.mean) for difference in compared)
         else None,
-        "styles": why_figures.legend(comparison),
-        "gradients": [drawn(WIDE, why_figures.gradient_by_depth, at) for at in (START, END)],
-        "silent_and_score": drawn(WIDE, why_figures.silent_and_score),
+        "styles": {},
     }
+    if comparison.has_health:
+        found |= {
+            "styles": why_figures.legend(comparison),
+            "gradients": [drawn(WIDE, why_figures.gradient_by_depth, at) for at in (START, END)],
+            "silent_and_score": drawn(WIDE, why_figures.silent_and_score),
+        }
+    return found
 
 
 def _tables(comparison: Results) -> list[tuple[str, list[str], dict[Activation, list[str]]]]:
     """Return tables of the numbers that the figures show: captions, layers, and columns by name."""
     trained = comparison.trained
-    if not trained:
+    if not trained or not comparison.has_health:
         return []
     found = []
     for at, when in ((START, "before training"), (END, "at the end")):

@@ -9,7 +9,7 @@ from leakyrelu._compare.statistics import facts
 from leakyrelu._compare.store import reading
 from leakyrelu._report.words import by, few, listing, odds, plain_difference, score_in_words
 
-__all__ = ["notes", "progress", "seeds", "use", "verdict"]
+__all__ = ["about", "notes", "progress", "seeds", "use", "verdict"]
 
 MOST_LISTED = 4  # of those that may be best, if it is shorter to name the others
 
@@ -26,6 +26,15 @@ def verdict(found: Results) -> str:
     if found.limit is not None:
         each.insert(0, _limit(found, found.limit))
     return " ".join(filter(None, each))
+
+
+def about(found: Results, described: bool = False) -> str:
+    """Say what is known of data, networks and seeds, also what the examples are if `described`."""
+    examples = f"{found.task.examples:,} examples" if found.task.examples else ""
+    if described:
+        examples = ", ".join(filter(None, (examples, found.task.description)))
+    separator = "; " if described else ", "
+    return separator.join(filter(None, (examples, found.settings.network, seeds(found))))
 
 
 def progress(found: Results) -> str:
@@ -184,7 +193,7 @@ def _for_the_source(found: Results) -> str:
 def _lost(found: Results) -> list[str]:
     """Say how many units died, and who got no score."""
     own, told, metric = found.reference, [], found.task.metric
-    if not own.lost and own.activation.can_die:
+    if found.has_health and not own.lost and own.activation.can_die:
         told.append(
             f"{own.dead:.1%} of {own.activation}'s units ended dead ({own.born_dead:.1%} were born "
             "dead)."

@@ -14,38 +14,42 @@ from leakyrelu.activations import Activation
 
 __all__ = ["candidates_table", "names_of", "pairs_table", "side_by_side", "trials_table"]
 
+HEALTH: tuple[str, ...] = (
+    *("dead %", "born dead %", "stuck negative %", "first gradient start", "first gradient end"),
+    *("silent_start", "silent_end", "first_gradient_start", "first_gradient_end"),
+)
+
 
 def candidates_table(found: Results) -> pd.DataFrame:
     """Return one row per activation: see `Comparison.table`."""
     rows = []
     for c in found.candidates:
         here, source = c.difference, c.source
-        rows.append(
-            {
-                "activation": str(c.activation),
-                found.task.metric.name: c.score.mean,
-                "low": c.score.low,
-                "high": c.score.high,
-                f"difference to {found.settings.reference}": here and here.mean,
-                "low on these data": here and here.low,
-                "high on these data": here and here.high,
-                "verdict on these data": c.verdict,
-                "low for the source": source and source.low,
-                "high for the source": source and source.high,
-                "verdict for the source": source and c.verdict and source.verdict,
-                "probability better": c.probability,
-                "probability best": c.probability_best,
-                "seeds": len(c.trials),
-                "dead %": 100 * c.dead,
-                "born dead %": 100 * c.born_dead,
-                "stuck negative %": 100 * c.stuck_negative,
-                "first gradient start": median_reach(c.trials, START),
-                "first gradient end": median_reach(c.trials, END),
-                "learning rate": c.learning_rate,
-                "seconds": c.seconds,
-            }
-        )
-    return _as_frame(rows, ("activation",))
+        row = {
+            "activation": str(c.activation),
+            found.task.metric.name: c.score.mean,
+            "low": c.score.low,
+            "high": c.score.high,
+            f"difference to {found.settings.reference}": here and here.mean,
+            "low on these data": here and here.low,
+            "high on these data": here and here.high,
+            "verdict on these data": c.verdict,
+            "low for the source": source and source.low,
+            "high for the source": source and source.high,
+            "verdict for the source": source and c.verdict and source.verdict,
+            "probability better": c.probability,
+            "probability best": c.probability_best,
+            "seeds": len(c.trials),
+            "dead %": 100 * c.dead,
+            "born dead %": 100 * c.born_dead,
+            "stuck negative %": 100 * c.stuck_negative,
+            "first gradient start": median_reach(c.trials, START),
+            "first gradient end": median_reach(c.trials, END),
+            "learning rate": c.learning_rate,
+            "seconds": c.seconds,
+        }
+        rows.append(row)
+    return _known(_as_frame(rows, ("activation",)), found)
 
 
 def pairs_table(found: Results) -> pd.DataFrame:
@@ -77,7 +81,7 @@ def _as_frame(rows: list[dict[str, Any]], names: Sequence[str]) -> pd.DataFrame:
 def trials_table(found: Results) -> pd.DataFrame:
     """Return one row per trial: see `Comparison.trials`."""
     chosen = {trial.key for candidate in found.candidates for trial in candidate.trials}
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         [
             {
                 "activation": str(trial.activation),
@@ -96,6 +100,15 @@ def trials_table(found: Results) -> pd.DataFrame:
             for trial in found.histories()
         ]
     )
+    return _known(rows, found)
+
+
+def _known(table: pd.DataFrame, found: Results) -> pd.DataFrame:
+    """Leave out the columns of what is not known of any trial."""
+    unknown = () if found.has_health else HEALTH
+    unknown += () if found.has_rates else ("learning rate", "learning_rate")
+    unknown += () if found.has_times else ("seconds",)
+    return table.drop(columns=[name for name in table if name in unknown])
 
 
 def names_of(several: Sequence[Results]) -> list[str]:

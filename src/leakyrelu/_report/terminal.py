@@ -113,12 +113,7 @@ def print_comparison(comparison: Results, console: Console) -> None:
     """Print the table, the verdict, what goes with it, and the notes."""
     settings = comparison.settings
     metric = comparison.task.metric
-    _say(
-        console,
-        f"{comparison.task.name}: {comparison.task.examples:,} examples, "
-        f"{settings.network}, {sentences.seeds(comparison)}",
-        style="italic",
-    )
+    _say(console, f"{comparison.task.name}: {sentences.about(comparison)}", style="italic")
     if not comparison.is_finished:
         _say(console, sentences.progress(comparison), style="bold")
     if comparison.candidates:
@@ -136,7 +131,7 @@ def _print_scores(comparison: Results, console: Console) -> None:
     """Print the table of scores, with the columns for which there is room, and its legend."""
     metric, reference = comparison.task.metric, comparison.settings.reference
     columns: dict[str, Callable[[Candidate], str]] = {
-        f"test {metric}": lambda c: interval(c.score, metric),
+        f"test {metric}": lambda c: c.lost or interval(c.score, metric),
         f"vs {reference}": lambda c: _claimed(c.difference, metric),
         "source": lambda c: _claimed(c.source, metric, c.difference),
         "best": lambda c: chance(c.probability_best),
@@ -144,14 +139,18 @@ def _print_scores(comparison: Results, console: Console) -> None:
         "stuck": lambda c: percent(c.stuck_negative),
         "1st grad": lambda c: fraction(median_reach(c.trials, START)),
         "seeds": lambda c: str(len(c.trials)),
-        "lr": lambda c: c.lost or f"{c.learning_rate:g}",
+        "lr": lambda c: "-" if c.lost else f"{c.learning_rate:g}",
         "time": lambda c: f"{c.seconds:.1f} s",
     }
     more = ["seeds", "1st grad"]  # shown where there is room, the most telling first
     if not comparison.has_different_seeds:
         more.remove("seeds")
+    unknown = [] if comparison.has_health else ["dead", "stuck", "1st grad"]
+    unknown += [] if comparison.has_rates else ["lr"]
+    unknown += [] if comparison.has_times else ["time"]
     if all(c.probability_best is None for c in comparison.candidates):  # of one seed
-        del columns["best"]
+        unknown.append("best")
+    columns = {name: cell for name, cell in columns.items() if name not in unknown}
 
     def table(names: Collection[str]) -> Table:
         chosen = [name for name in columns if name in names]
@@ -170,7 +169,7 @@ def _print_scores(comparison: Results, console: Console) -> None:
         if not fits(shown, console.width):
             shown.discard(name)
     for name in more:
-        if fits(shown | {name}, min(console.width, WIDEST)):
+        if name in columns and fits(shown | {name}, min(console.width, WIDEST)):
             shown.add(name)
     legend = [text for name, text in LEGEND.items() if name in shown]
     if comparison.has_claims:

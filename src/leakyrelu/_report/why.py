@@ -26,9 +26,9 @@ def explain(found: Results) -> list[str]:
     """Say in sentences what goes with the differences in score.
 
     There is one for each activation that is better or worse, for each PReLU, and for the
-    correlations.
+    correlations; none where the networks were not looked at.
     """
-    if not found.candidates:
+    if not found.candidates or not found.has_health:
         return []
     trained, own = found.trained, found.reference
     reference = own.activation

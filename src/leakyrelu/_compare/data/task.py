@@ -76,6 +76,7 @@ class TaskInfo:
     score_step : float
         The smallest difference between two scores; 0 if there is none.
     examples : int
+        0 if it is not known.
     description : str
         What the examples are, in a few words: ``"64 features, 10 classes"``.
     notes : list of str

@@ -18,15 +18,17 @@ MOST_IMBALANCE = 30.0
 
 
 def silent(trial: Trial, at: int) -> float:
-    """Return the share of units that never fire at a checkpoint, the mean over the layers."""
-    never_fired = trial.history[at].never_fired
-    return float(np.mean(never_fired)) if never_fired else math.nan
+    """Return the share of units that never fire at a checkpoint, the mean over the layers.
+
+    NaN if the network was not looked at.
+    """
+    return float(np.mean(trial.history[at].never_fired)) if trial.has_health else math.nan
 
 
 def reach(trial: Trial, at: int) -> float:
     """Return how large the gradient of the first weights is, as a multiple of that of the last.
 
-    Far below 1 it vanishes on its way back, far above it explodes.
+    Far below 1 it vanishes on its way back, far above it explodes; NaN if it is not known.
 
     Examples
     --------
@@ -35,7 +37,7 @@ def reach(trial: Trial, at: int) -> float:
     >>> round(reach(Trial("relu", 0.01, 0, 0.9, 0.9, 1.0, ["1", "2"], history), 0), 6)
     0.01
     """
-    gradient = trial.history[at].gradient
+    gradient = trial.history[at].gradient if trial.has_health else []
     if len(gradient) < 2 or not np.isfinite(gradient).all():
         return math.nan
     if gradient[0] == 0:
