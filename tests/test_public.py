@@ -17,7 +17,7 @@ REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 PUBLIC = {
     "leakyrelu": """
         Activation Candidate Claim Comparison Estimate InputError MissingDependencyError activations
-        compare examine health integrations leaky_relu leaky_relu2 leaky_relu_backward
+        compare examine health integrations judge leaky_relu leaky_relu2 leaky_relu_backward
         leaky_relu_derivative nn
         born_dead parameter_groups parse plot prelu prelu_derivative relu relu2 relu_derivative
         replace restore revive rrelu rrelu_derivative treat treatment watch""",

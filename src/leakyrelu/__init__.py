@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakyrelu import activations
 from leakyrelu._comparison.compare import compare
+from leakyrelu._comparison.judge import judge
 from leakyrelu._errors import InputError, MissingDependencyError, needed_for
 from leakyrelu._functions import (
     leaky_relu,
@@ -48,6 +49,7 @@ __all__ = [
     "examine",
     "health",
     "integrations",
+    "judge",
     "leaky_relu",
     "leaky_relu2",
     "leaky_relu_backward",

@@ -38,6 +38,14 @@ A_BUG = (
     "with the command and the traceback above."
 )
 Pairs = Annotated[bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")]
+Require = Annotated[
+    list[str],
+    typer.Option(
+        metavar="VERDICT",
+        help="Exit with code 1 if this is not the verdict, as 'elu better than relu', 'gelu not "
+        "worse than relu', 'silu better or equivalent to relu'; repeat the option for more.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")]
 
 
@@ -56,6 +64,26 @@ def _clear_errors(debug: bool) -> Iterator[None]:
     except Exception as error:
         error.add_note(A_BUG)
         raise
+
+
+def _check_requirements(requirements: Iterable[str]) -> None:
+    """Refuse what can't be understood before anything takes time."""
+    from leakyrelu._comparison.requirement import understood
+
+    for requirement in requirements:
+        understood(requirement)
+
+
+def _require(requirements: Iterable[str], results: Iterable[Any]) -> None:
+    """End with exit code 1 if a verdict is not as required in each of the results."""
+    from leakyrelu._comparison.requirement import holds
+
+    each = [(text, *holds(found, text)) for found in results for text in requirements]
+    for requirement, is_so, told in each:
+        if not is_so:
+            typer.echo(f"required: {requirement}; but {told}", err=True)
+    if not all(is_so for _, is_so, _ in each):
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -238,6 +266,7 @@ def compare(
             "\\[default: leakyrelu-runs/ and a name made from the settings]",
         ),
     ] = None,
+    require: Require = [],
     debug: Debug = False,
 ) -> None:
     """Find which activation is best on your task, and whether units died."""
@@ -247,6 +276,7 @@ def compare(
 
             from leakyrelu._report.terminal import print_comparison, print_pairs
 
+        _check_requirements(require)
         result = leakyrelu.compare(
             _named(model),
             _named(data) if data and is_name(data) else data,
@@ -281,6 +311,7 @@ def compare(
                 f"{result.directory} --html page.html"
             ) from error
         typer.echo(f"\nreport: {report}")
+        _require(require, [result])
 
 
 @app.command()
@@ -308,6 +339,7 @@ def report(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also write the trials as TensorBoard runs here.")
     ] = None,
+    require: Require = [],
     debug: Debug = False,
 ) -> None:
     """Show the results of experiments again: finished, stopped or still running."""
@@ -324,6 +356,7 @@ def report(
         for file, endings in ((html, PAGES), (export, ENDINGS)):
             if file is not None:
                 check_file(file, endings)
+        _check_requirements(require)
         places = [directory.resolve() for directory in directories]
         for directory, place in zip(directories, places, strict=True):
             if places.count(place) > 1:
@@ -366,6 +399,95 @@ def report(
         if not_written:
             typer.echo(not_written, err=True)
             raise typer.Exit(2)
+        _require(require, found)
+
+
+@app.command()
+def judge(
+    runs: Annotated[
+        str,
+        typer.Argument(
+            help="A table of runs: .csv, .tsv, .xlsx, .json, .jsonl, .parquet or another that "
+            "compare reads, such as an export of Weights & Biases or MLflow; a folder of "
+            "TensorBoard; or module:name of a data frame."
+        ),
+    ],
+    activation: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of the activations, by any name."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the seeds: runs of one are a pair.")
+    ] = None,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the test scores; empty: diverged.")
+    ] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the learning rates.")
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of the validation scores, which choose the rate."),
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of the test examples, if each has a row."),
+    ] = None,
+    splits: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Each seed had a split of its own, which tested this share of its examples.",
+        ),
+    ] = None,
+    lower_is_better: Annotated[
+        bool, typer.Option("--lower-is-better", help="Scores are errors.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="What all others are compared with. \\[default: relu, else the first]"),
+    ] = None,
+    rope: Annotated[
+        float, typer.Option(help="The smallest difference that matters, as scores are written.")
+    ] = 0.0,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
+    require: Require = [],
+    debug: Debug = False,
+) -> None:
+    """Find the best activation from runs that are finished, whoever trained them."""
+    with _clear_errors(debug):
+        with needed_for("judge", "compare"):
+            from rich.console import Console
+
+            from leakyrelu._report.export import PAGES
+            from leakyrelu._report.terminal import print_comparison, print_pairs
+        if html is not None:
+            check_file(html, PAGES)
+        _check_requirements(require)
+        found = leakyrelu.judge(
+            _named(runs) if is_name(runs) else runs,
+            activation=activation,
+            seed=seed,
+            score=score,
+            learning_rate=learning_rate,
+            validation=validation,
+            example=example,
+            splits=splits,
+            lower_is_better=lower_is_better,
+            reference=reference,
+            rope=rope,
+        )
+        if html is not None:
+            found.to_html(html)
+        print_comparison(found, Console())
+        if pairs:
+            print_pairs(found, Console())
+        if html is not None:
+            typer.echo(f"\nreport: {html}")
+        _require(require, [found])
 
 
 def _share(text: str) -> float:

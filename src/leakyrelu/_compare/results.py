@@ -16,7 +16,7 @@ from leakyrelu._compare.statistics.candidates import (
     candidates,
     chosen,
 )
-from leakyrelu._compare.statistics.crossed import Choice
+from leakyrelu._compare.statistics.crossed import Choice, Scope
 from leakyrelu._compare.statistics.evidence import Evidence
 from leakyrelu._compare.statistics.facts import Fact, Limit, facts, limit
 from leakyrelu._compare.statistics.relations import Relation, relations
@@ -33,6 +33,8 @@ class Results:
 
     If no round is, there are no candidates.
     """
+
+    is_judged = False  # whether others have trained them
 
     def __init__(
         self,
@@ -150,6 +152,16 @@ class Results:
         """The fewest and the most paired seeds that an activation is judged by."""
         counts = [len(c.trials) for c in self.trained] or [len(self.settings.seeds)]
         return min(counts), max(counts)
+
+    @property
+    def scope(self) -> Scope:
+        """What the first claim speaks of."""
+        return self._evidence.scope
+
+    @property
+    def has_source(self) -> bool:
+        """Whether anything can be said for the source of the data."""
+        return self._evidence.has_source
 
     @property
     def has_health(self) -> bool:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import check_rope
 from leakyrelu._compare.store import reading
+from leakyrelu._comparison.requirement import holds
 from leakyrelu._data.files import check_file, replacing
 from leakyrelu._errors import InputError
 from leakyrelu._report import sentences, tables
@@ -158,6 +159,25 @@ class Comparison(Results):
         gradient of the first weights as a multiple of that of the last.
         """
         return tables.trials_table(self)
+
+    def holds(self, requirement: str) -> bool:
+        """Whether a verdict on these data is as required.
+
+        Parameters
+        ----------
+        requirement : str
+            As ``"elu better than relu"``. The verdict may be better, worse, equivalent or
+            undecided, one of several as in ``"better or equivalent to"``, or any but one as in
+            ``"not worse than"``, which also holds where nothing is decided. Of two that are not
+            the reference, it is that of `pairs`.
+
+        Raises
+        ------
+        InputError
+            If it can't be understood, names others, or no round of seeds is complete.
+        """
+        self._check_verdict()
+        return holds(self, requirement)[0]
 
     def plot(self) -> Figure:
         """Draw scores with their intervals, learning curves and dead units.

@@ -57,9 +57,11 @@ def differences(comparison: Results, axes: Axes) -> Drawing:
             ends = [metric.scale * claim.low, metric.scale * claim.high]
             axes.plot(ends, [row, row], color=OTHERS, linewidth=1, zorder=0.5)
     unit = metric.unit_of_difference.strip() or metric
-    axes.set_xlabel(f"difference to {reference} ({unit}); thin: for the source")
+    source = "; thin: for the source" if comparison.has_source else ""
+    axes.set_xlabel(f"difference to {reference} ({unit}){source}")
     told = "; ".join(value.text for value in values)
-    return Drawing(f"Difference to {reference} on these data with 95% intervals. {told}", values)
+    what = f"Difference to {reference} on {comparison.scope}"
+    return Drawing(f"{what} with 95% intervals. {told}", values)
 
 
 def learning_curve(comparison: Results, candidate: Candidate, axes: Axes) -> Drawing:

@@ -27,7 +27,7 @@ from leakyrelu._report import figures, sentences, why_figures
 from leakyrelu._report.svg import page_figure
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain, names_of_slopes
-from leakyrelu._report.words import MARKS, chance, fraction, interval, percent, with_unit
+from leakyrelu._report.words import MARKS, MEANINGS, chance, fraction, interval, percent, with_unit
 from leakyrelu.activations import Activation
 
 __all__ = ["comparison_page", "experiments_page"]
@@ -57,6 +57,7 @@ def _template(name: str) -> jinja2.Template:
         "progress": sentences.progress,
         "about": sentences.about,
         "seeds": sentences.seeds,
+        "meaning": MEANINGS.__getitem__,
         "mark": lambda claim: MARKS[claim.verdict],
     }
     return environment.get_template(name)
@@ -88,7 +89,7 @@ def comparison_page(comparison: Results) -> str:
         use=sentences.use(comparison),
         shared=SHARED["the source"],
         recommended_code=recommended and recommended.activation.code,
-        gain=recommended and recommended.activation.gain,
+        gain=recommended and comparison.settings.depth and recommended.activation.gain,
         most=figures.most_silent(comparison) if has_health else 0,
         curves=each(figures.learning_curve) if comparison.has_curves else [],
         heatmaps=each(figures.silent_units) if has_health else [],

@@ -39,7 +39,7 @@ def about(found: Results, described: bool = False) -> str:
 
 def progress(found: Results) -> str:
     """Say how many trials there are."""
-    trials = f"{len(found.histories()):,} trials"
+    trials = f"{len(found.histories()):,} {'runs' if found.is_judged else 'trials'}"
     if found.is_finished:
         return trials
     stored = f"not finished: {trials} of up to {found.settings.trials:,} are stored"
@@ -111,7 +111,7 @@ def _best(found: Results) -> str:
         told = f"any but {listing(others)}"
     else:
         told = listing(names, "or")
-    return f"Best on these data: {told} (95%)."
+    return f"Best on {found.scope}: {told} (95%)."
 
 
 def _has_several_seeds(found: Results) -> bool:
@@ -148,12 +148,12 @@ def _differences(found: Results) -> str:
     if better or those("worse"):
         told += [f"undecided: {names}"] if (names := those("undecided")) else []
     if better:
-        start = f"On these data, better than {reference} in {metric}: {better}"
+        start = f"On {found.scope}, better than {reference} in {metric}: {better}"
     elif those("worse"):
-        start = f"On these data, nothing is detectably better than {reference} in {metric}"
+        start = f"On {found.scope}, nothing is detectably better than {reference} in {metric}"
     else:
-        where = "" if told else ", nor for their source"
-        start = f"On these data, no detectable difference from {reference} in {metric}{where}"
+        where = "" if told or not found.has_source else ", nor for their source"
+        start = f"On {found.scope}, no detectable difference from {reference} in {metric}{where}"
     return f"{'; '.join([start, *told])} ({basis})."
 
 
@@ -164,7 +164,7 @@ def use(found: Results) -> str:
         return ""
     if chosen.probability_best is None:
         return f"{chosen.activation} had the highest score."
-    told = f"Use {chosen.activation}: on these data it is best with probability "
+    told = f"Use {chosen.activation}: on {found.scope} it is best with probability "
     told += odds(chosen.probability_best)
     if found.regret > 0:
         most = f"{metric.scale * found.regret:.{metric.digits}f}{metric.unit_of_difference}"
@@ -175,7 +175,7 @@ def use(found: Results) -> str:
 def _for_the_source(found: Results) -> str:
     """Say what of it holds for the source of the data."""
     decided = [c for c in found.trained if c.verdict not in (None, "undecided")]
-    if not decided:
+    if not decided or not found.has_source:
         return ""
     holds = [c for c in decided if c.source and c.source.verdict == c.verdict]
     if len(holds) == len(decided):
@@ -199,7 +199,8 @@ def _lost(found: Results) -> list[str]:
             "dead)."
         )
     if diverged := [c.activation for c in found.candidates if c.lost == "diverged"]:
-        told.append(f"{listing(diverged)} diverged with some seed at every learning rate.")
+        rates = " at every learning rate" if found.has_rates else ""
+        told.append(f"{listing(diverged)} diverged with some seed{rates}.")
     if undefined := [c.activation for c in found.candidates if c.lost == "undefined"]:
         told.append(f"{metric} of {listing(undefined)} is undefined at every learning rate.")
     return told
@@ -238,10 +239,10 @@ def _(fact: facts.EveryActivationDiverged, found: Results) -> str:
 
 @_note.register
 def _(fact: facts.Diverged, found: Results) -> str:
-    return (
-        f"{', '.join(fact.activations)} diverged with some seed at every learning rate of the "
-        f"grid; try rates below {fact.lowest:g}."
-    )
+    who = f"{', '.join(fact.activations)} diverged with some seed"
+    if not found.has_rates:
+        return f"{who}; try lower learning rates."
+    return f"{who} at every learning rate of the grid; try rates below {fact.lowest:g}."
 
 
 @_note.register
@@ -260,7 +261,7 @@ def _(fact: facts.Undecided, found: Results) -> str:
         + (f"about {seeds:,} seeds in total would settle it (50% power)" if seeds else never)
         for seeds, names in fact.by_seeds.items()
     ]
-    return f"Undecided on these data; if the differences stay as they are: {'; '.join(needs)}."
+    return f"Undecided on {found.scope}; if the differences stay as they are: {'; '.join(needs)}."
 
 
 @_note.register
@@ -292,9 +293,40 @@ def _(fact: facts.SeedsOnly, found: Results) -> str:
 
 
 @_note.register
+def _(fact: facts.RunsOfOthers, found: Results) -> str:
+    if fact.known == "scores of seeds":
+        told = (
+            "Only one score a seed is known, so the verdict speaks of networks trained with other "
+            "seeds and tested on the same examples, not of new examples. For these it takes a row "
+            "for each test example (--example COLUMN); or, if each seed had a split of its own, "
+            "say which share was tested (--splits 0.2)."
+        )
+    elif fact.known == "scores of splits":
+        told = (
+            "Only one score a split is known: intervals are those of the corrected resampled t "
+            f"test, with {fact.test_to_train:.2g} test examples for each that trains."
+        )
+    elif fact.has_fixed_test:
+        told = (
+            "All runs were tested on the same examples: for other data sets of the same source "
+            "nothing can be said."
+        )
+    else:
+        told = ""
+    if fact.chosen_by_test:
+        told += (
+            " No validation score is known for the choice of the learning rate. To choose by the "
+            "scores that are judged would flatter, most of all who was given most rates: so every "
+            "second seed chose by its test score, and only the others are judged."
+        )
+    once = "The seeds that are there count as planned: judge them once, when all are finished."
+    return f"{told} {once}".strip()
+
+
+@_note.register
 def _(fact: facts.Dropped, found: Results) -> str:
     names = [f"{name} ({seeds} seeds)" for name, seeds in fact.seeds.items()]
     return (
-        f"No more seeds were spent on {', '.join(names)}: they are decided on these data, and more "
-        "seeds would hardly have made one of them the best."
+        f"No more seeds were spent on {', '.join(names)}: they are decided on {found.scope}, and "
+        "more seeds would hardly have made one of them the best."
     )

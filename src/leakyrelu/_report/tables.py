@@ -18,6 +18,7 @@ HEALTH: tuple[str, ...] = (
     *("dead %", "born dead %", "stuck negative %", "first gradient start", "first gradient end"),
     *("silent_start", "silent_end", "first_gradient_start", "first_gradient_end"),
 )
+SOURCE = ("low for the source", "high for the source", "verdict for the source")
 
 
 def candidates_table(found: Results) -> pd.DataFrame:
@@ -31,9 +32,9 @@ def candidates_table(found: Results) -> pd.DataFrame:
             "low": c.score.low,
             "high": c.score.high,
             f"difference to {found.settings.reference}": here and here.mean,
-            "low on these data": here and here.low,
-            "high on these data": here and here.high,
-            "verdict on these data": c.verdict,
+            f"low on {found.scope}": here and here.low,
+            f"high on {found.scope}": here and here.high,
+            f"verdict on {found.scope}": c.verdict,
             "low for the source": source and source.low,
             "high for the source": source and source.high,
             "verdict for the source": source and c.verdict and source.verdict,
@@ -59,22 +60,23 @@ def pairs_table(found: Results) -> pd.DataFrame:
             "first": str(pair.first),
             "second": str(pair.second),
             "difference": pair.difference.mean,
-            "low on these data": pair.difference.low,
-            "high on these data": pair.difference.high,
-            "verdict on these data": pair.difference.verdict,
-            "low for the source": pair.source.low,
-            "high for the source": pair.source.high,
-            "verdict for the source": pair.source.verdict,
+            f"low on {found.scope}": pair.difference.low,
+            f"high on {found.scope}": pair.difference.high,
+            f"verdict on {found.scope}": pair.difference.verdict,
+            "low for the source": pair.source and pair.source.low,
+            "high for the source": pair.source and pair.source.high,
+            "verdict for the source": pair.source and pair.source.verdict,
             "probability better": pair.probability,
         }
         for pair in found.compared_pairs
     ]
-    return _as_frame(rows, ("first", "second"))
+    return _known(_as_frame(rows, ("first", "second")), found)
 
 
 def _as_frame(rows: list[dict[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    texts = (*names, "verdict on these data", "verdict for the source")
-    numbers = [name for row in rows[:1] for name in row if name not in texts]
+    numbers = [
+        name for row in rows[:1] for name in row if name not in names and "verdict" not in name
+    ]
     return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
 
 
@@ -100,6 +102,8 @@ def trials_table(found: Results) -> pd.DataFrame:
             for trial in found.histories()
         ]
     )
+    if rows["validation_score"].isna().all():
+        rows = rows.drop(columns="validation_score")
     return _known(rows, found)
 
 
@@ -108,6 +112,7 @@ def _known(table: pd.DataFrame, found: Results) -> pd.DataFrame:
     unknown = () if found.has_health else HEALTH
     unknown += () if found.has_rates else ("learning rate", "learning_rate")
     unknown += () if found.has_times else ("seconds",)
+    unknown += () if found.has_source else SOURCE
     return table.drop(columns=[name for name in table if name in unknown])
 
 

@@ -22,7 +22,15 @@ from leakyrelu._compare.trial import LOOK_EXAMPLES, Trial
 from leakyrelu._report import sentences
 from leakyrelu._report.tables import names_of, side_by_side
 from leakyrelu._report.why import explain
-from leakyrelu._report.words import MARKS, chance, fraction, interval, percent, score_in_words
+from leakyrelu._report.words import (
+    MARKS,
+    MEANINGS,
+    chance,
+    fraction,
+    interval,
+    percent,
+    score_in_words,
+)
 from leakyrelu.health import Examination
 
 __all__ = [
@@ -38,11 +46,10 @@ PARTS = ("validation", "test")
 SO_FAR = "so far, at the learning rate that is best in validation; too early to tell differences"
 WIDEST = 100  # columns that a table takes
 MARKED = "▲ better, ▼ worse, = equivalent, ? undecided; a column holds with 95% confidence"
-ON_THESE_DATA = "on these data (networks trained on this data set, on new examples)"
 STYLES = {"better": "green", "worse": "red"}
 LEGEND = {
-    "source": "source: for their source (networks trained on other samples of it, too)",
-    "best": "best: probability of being the best of all on these data",
+    "source": f"source: for their source ({MEANINGS['source']})",
+    "best": "best: probability of being the best of all on {scope}",
     "dead": f"dead: fires for none of up to {LOOK_EXAMPLES} training examples, so gets no gradient",
     "stuck": "stuck: never fires either, but still gets a gradient (next to 0 for elu, gelu, silu)",
     "1st grad": "1st grad: gradient at the first weights relative to the last, before training",
@@ -145,7 +152,8 @@ def _print_scores(comparison: Results, console: Console) -> None:
     more = ["seeds", "1st grad"]  # shown where there is room, the most telling first
     if not comparison.has_different_seeds:
         more.remove("seeds")
-    unknown = [] if comparison.has_health else ["dead", "stuck", "1st grad"]
+    unknown = [] if comparison.has_source else ["source"]
+    unknown += [] if comparison.has_health else ["dead", "stuck", "1st grad"]
     unknown += [] if comparison.has_rates else ["lr"]
     unknown += [] if comparison.has_times else ["time"]
     if all(c.probability_best is None for c in comparison.candidates):  # of one seed
@@ -171,9 +179,10 @@ def _print_scores(comparison: Results, console: Console) -> None:
     for name in more:
         if name in columns and fits(shown | {name}, min(console.width, WIDEST)):
             shown.add(name)
-    legend = [text for name, text in LEGEND.items() if name in shown]
+    scope = comparison.scope
+    legend = [text.format(scope=scope) for name, text in LEGEND.items() if name in shown]
     if comparison.has_claims:
-        legend = [MARKED, f"vs {reference}: {ON_THESE_DATA}", *legend]
+        legend = [MARKED, f"vs {reference}: on {scope} ({MEANINGS[scope]})", *legend]
     else:
         legend = [text for text in legend if text != LEGEND["source"]]
     _say(console, table(shown), "±: interval at 95% or more, each on its own", *legend)
@@ -196,11 +205,13 @@ def print_pairs(comparison: Results, console: Console) -> None:
     if not comparison.candidates:
         return
     metric = comparison.task.metric
-    table = _table(["activation", "than"], ["on these data", "source", "better"])
+    scope = comparison.scope
+    source = ["source"] if comparison.has_source else []
+    table = _table(["activation", "than"], [f"on {scope}", *source, "better"])
     for pair in comparison.compared_pairs:
         table.add_row(
             *(pair.first, pair.second, _claimed(pair.difference, metric)),
-            _claimed(pair.source, metric, pair.difference),
+            *(_claimed(pair.source, metric, pair.difference) for _ in source),
             chance(pair.probability),
             style=STYLES.get(pair.difference.verdict),
         )
@@ -209,8 +220,8 @@ def print_pairs(comparison: Results, console: Console) -> None:
         table,
         "All pairs: as more is compared, less is decided than against the reference alone.",
         MARKED,
-        LEGEND["source"],
-        "better: probability that the first is better by any amount on these data",
+        *(LEGEND[name] for name in source),
+        f"better: probability that the first is better by any amount on {scope}",
     )
 
 

@@ -32,7 +32,8 @@ def explain(found: Results) -> list[str]:
         return []
     trained, own = found.trained, found.reference
     reference = own.activation
-    told = [_reason(c, own) for c in trained if c.verdict in ("better", "worse") and not own.lost]
+    decided = [c for c in trained if c.verdict in ("better", "worse") and not own.lost]
+    told = [_reason(c, own, found.scope) for c in decided]
     if own.lost or len(trained) < 2:
         lost = [own] if own.lost else [c for c in found.candidates if c.lost]
         why = "diverged" if all(c.lost == "diverged" for c in lost) else "got no score"
@@ -50,14 +51,12 @@ def explain(found: Results) -> list[str]:
 # --- Better or worse, and what sets it apart ---------------------------------------------------
 
 
-def _reason(candidate: Candidate, reference: Candidate) -> str:
+def _reason(candidate: Candidate, reference: Candidate, scope: str) -> str:
     findings = [_silence(candidate, reference), _gradient(candidate, reference)]
     is_better = candidate.verdict == "better"
     speaking_for = [text for is_healthier, text in findings if text and is_healthier == is_better]
     against = [text for is_healthier, text in findings if text and is_healthier != is_better]
-    start = (
-        f"{candidate.activation} is {candidate.verdict} than {reference.activation} on these data"
-    )
+    start = f"{candidate.activation} is {candidate.verdict} than {reference.activation} on {scope}"
     if speaking_for:
         sentence = f"{start}. What sets it apart: {'; '.join(speaking_for)}."
     elif against:

@@ -11,6 +11,7 @@ from leakyrelu._compare.statistics.crossed import Claim
 
 __all__ = [
     "MARKS",
+    "MEANINGS",
     "by",
     "chance",
     "few",
@@ -25,6 +26,12 @@ __all__ = [
 ]
 
 MOST_NAMED = 5
+# What the two claims speak of.
+MEANINGS = {
+    "these data": "networks trained on this data set, on new examples",
+    "these test examples": "networks trained with other seeds, on the same test examples",
+    "source": "networks trained on other samples of it, too",
+}
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 
 

@@ -72,7 +72,7 @@ class Candidate:
     difference : Claim or None
         How much it is above the reference, claimed of these data. None for the reference.
     source : Claim or None
-        The same, claimed for the source of the data.
+        The same, claimed for the source of the data. None also where nothing can be.
     seconds : float
         Training time of all trials of this activation, at all learning rates.
     probability : float or None
@@ -199,7 +199,9 @@ def candidates(known: Evidence, rope: float = 0.0) -> list[Candidate]:
                 trials=own,
                 score=Estimate(score.mean, *score.interval(1 - CONFIDENCE)) if score else NOTHING,
                 difference=None if spec == reference else claim,
-                source=None if spec == reference else for_source.get(pair, NO_CLAIM),
+                source=for_source.get(pair, NO_CLAIM)
+                if known.has_source and spec != reference
+                else None,
                 seconds=sum(t.seconds for t in known.stored.values() if t.activation == spec),
                 probability=probability,
                 probability_best=firsts.get(spec),
@@ -259,7 +261,8 @@ class Pair:
     ----------
     first, second : Activation
     difference, source : Claim
-        On these data, and for their source; those of all pairs together are right in 95%.
+        On these data, and for their source, if that can be; those of all pairs together are right
+        in 95%.
     probability : float
         That the first is better by any amount on these data.
     """
@@ -267,7 +270,7 @@ class Pair:
     first: Activation
     second: Activation
     difference: Claim
-    source: Claim
+    source: Claim | None
     probability: float
 
 
@@ -281,7 +284,12 @@ def all_pairs(known: Evidence, trained: Sequence[Activation], rope: float = 0.0)
     )
     between = _between(known, last)
     return [
-        Pair(*pair, claims[pair], for_source[pair], between(*pair).probability_above())
+        Pair(
+            *pair,
+            claims[pair],
+            for_source[pair] if known.has_source else None,
+            between(*pair).probability_above(),
+        )
         for pair in pairs
     ]
 
@@ -290,4 +298,4 @@ def _is_undefined(known: Evidence, spec: Activation) -> bool:
     """Whether there is a learning rate at which no network has diverged."""
     trials = [trial for trial in known.stored.values() if trial.activation == spec]
     lost = {trial.learning_rate for trial in trials if trial.diverged}
-    return lost != set(known.settings.learning_rates)
+    return lost != {trial.learning_rate for trial in trials}

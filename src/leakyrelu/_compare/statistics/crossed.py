@@ -51,6 +51,7 @@ __all__ = [
     "Claim",
     "Difference",
     "Interval",
+    "Scope",
     "Verdict",
     "choose",
     "compared",
@@ -71,6 +72,7 @@ PLANNED, BEFORE, AFTER = 0.8, 0.025, 0.075
 FEWEST = 5  # trainings at a look that was not asked for
 DRAWS = 10_000
 
+Scope = Literal["these data", "these test examples"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 Floats = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from leakyrelu._compare.settings import Settings
 from leakyrelu._compare.statistics import crossed
-from leakyrelu._compare.statistics.crossed import CONFIDENCE, Claim, Difference
+from leakyrelu._compare.statistics.crossed import CONFIDENCE, Claim, Difference, Scope
 from leakyrelu._compare.statistics.intervals import corrected, looks_before, shares_before
 from leakyrelu._compare.trial import Key, Trial, unpacked
 from leakyrelu._errors import InputError
@@ -49,7 +49,15 @@ class Evidence:
         After how many seeds the experiment is looked at.
     shares : dict of int to float
         The share of the 5% that each look has.
+    scope : {"these data", "these test examples"}
+        What the first claim speaks of: networks trained on these data and new examples, or the
+        examples that were tested alone.
+    has_source : bool
+        Whether anything can be said for the source of the data.
     """
+
+    scope: Scope = "these data"
+    has_source = True
 
     def __init__(
         self,
@@ -225,7 +233,13 @@ class Evidence:
 
         `shared` and `least` as in `crossed.compared`.
         """
-        return self._estimated(self.at(one, look), self.at(other, look), shared, least)
+        return self._estimated(*self._paired(one, other, look), shared, least)
+
+    def _paired(
+        self, one: Activation, other: Activation, look: int
+    ) -> tuple[Sequence[Trial], Sequence[Trial]]:
+        """Return their trials, in pairs of the same seed."""
+        return self.at(one, look), self.at(other, look)
 
     def _estimated(
         self, one: Sequence[Trial], other: Sequence[Trial], shared: float, least: float = 0.0
@@ -236,11 +250,14 @@ class Evidence:
         scores = np.array([trial.test_score for trial in one])
         if other:
             scores -= [trial.test_score for trial in other]
+        return self._of_scores(scores, least)
+
+    def _of_scores(self, scores: npt.NDArray[np.float64], least: float) -> Difference:
         return corrected(scores, self._step)
 
     def least_spread(self, pairs: Iterable[tuple[Activation, Activation]], look: int) -> float:
         """Return what the variance between trainings of these pairs is taken for at least."""
-        both = (zip(self.at(one, look), self.at(other, look), strict=True) for one, other in pairs)
+        both = (zip(*self._paired(*pair, look), strict=True) for pair in pairs)
         return crossed.least_spread([a.test_score - b.test_score for a, b in each] for each in both)
 
     def claims(

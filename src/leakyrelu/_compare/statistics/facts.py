@@ -22,6 +22,7 @@ __all__ = [
     "Fact",
     "Limit",
     "RopeWouldSettle",
+    "RunsOfOthers",
     "SeedsOnly",
     "Undecided",
     "UndefinedForNetworks",
@@ -115,6 +116,16 @@ class Dropped:
     seeds: Mapping[Activation, int]
 
 
+@dataclass(frozen=True)
+class RunsOfOthers:
+    """The runs are of others: what is known of them decides what can be claimed."""
+
+    known: Literal["results of examples", "scores of splits", "scores of seeds"]
+    has_fixed_test: bool
+    test_to_train: float
+    chosen_by_test: bool
+
+
 Fact = (
     UndefinedForParts
     | UndefinedForNetworks
@@ -126,6 +137,7 @@ Fact = (
     | EarlierVersion
     | SeedsOnly
     | Dropped
+    | RunsOfOthers
 )
 
 

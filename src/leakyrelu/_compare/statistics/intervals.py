@@ -32,7 +32,9 @@ __all__ = ["corrected", "looks_before", "shares_before"]
 TEST_TO_TRAIN = TEST_SHARE / (1 - TEST_SHARE - VALIDATION_SHARE)
 
 
-def corrected(values: npt.ArrayLike, step: float = 0.0) -> Difference:
+def corrected(
+    values: npt.ArrayLike, step: float = 0.0, test_to_train: float = TEST_TO_TRAIN
+) -> Difference:
     """Return the mean of one value a seed, with Nadeau and Bengio's error.
 
     Parameters
@@ -43,6 +45,8 @@ def corrected(values: npt.ArrayLike, step: float = 0.0) -> Difference:
         The scores come in steps of this size. Differences that are equal because they were
         rounded to the same step do not show that there is no noise, so the variance is taken
         for no less than rounding makes: ``step**2 / 6``.
+    test_to_train : float, optional
+        How many examples test for each that trains; by default as here.
 
     Examples
     --------
@@ -53,7 +57,7 @@ def corrected(values: npt.ArrayLike, step: float = 0.0) -> Difference:
     if each.size < 2:
         return Difference(float(each.mean()), math.nan, math.nan)
     variance = max(float(each.var(ddof=1)), step * step / 6)
-    floor = TEST_TO_TRAIN * variance
+    floor = test_to_train * variance
     error = math.sqrt(variance / each.size + floor)
     return Difference(float(each.mean()), error, float(each.size - 1), floor)
 
