@@ -21,7 +21,7 @@ NAMES = ("relu", "elu", "my act", "Mish")
 ABOVE = {"elu": 0.03, "my act": 0.004}
 
 
-def scores_of(names=NAMES, seeds=10, noise=0.01, number=0):
+def scores_of(names=NAMES, seeds=10, noise=0.01, number=1):
     rng = np.random.default_rng(number)
     shared = rng.normal(0, 0.02, seeds)
     return {
@@ -215,8 +215,10 @@ def test_rows_of_examples_get_the_verdict_of_compare(done, monkeypatch):
     monkeypatch.setattr(module.Judged, "__init__", with_looks)
     again = leakyrelu.judge(rows)
     assert again.verdict in done.verdict  # which also tells of dead units
-    columns = [name for name in again.table() if name != "seconds"]
-    pd.testing.assert_frame_equal(again.table(), done.table()[columns], check_exact=False)
+    columns = [name for name in again.table() if name not in ("seconds", "probability best")]
+    pd.testing.assert_frame_equal(again.table()[columns], done.table()[columns], check_exact=False)
+    best = (each.table()["probability best"] for each in (again, done))  # by draws
+    np.testing.assert_allclose(*best, atol=0.01)
 
 
 def test_trials_of_compare_are_judged_by_their_scores(done, tmp_path):
@@ -421,7 +423,8 @@ def test_one_seed_shows_nothing():
     found = leakyrelu.judge(long(scores_of(seeds=1)))
     assert "One seed can't show a difference" in found.verdict
     assert "nan" not in printed(found).lower()
-    assert "nan" not in re.sub("<[^>]+>", " ", found.to_html()).lower().replace("tenance", "")
+    page = found.to_html()
+    assert "nan" not in page[: page.index("</main>")].lower()
 
 
 def test_a_score_that_is_missing_has_diverged():
@@ -581,7 +584,7 @@ def test_terminal_and_page(make):
 
 def test_a_known_winner_comes_with_its_code():
     page = leakyrelu.judge(long(scores_of())).to_html()
-    assert "leakyrelu.replace(model, &#34;elu&#34;, rescale=True)" in page
+    assert 'leakyrelu.replace(model, "elu", rescale=True)' in page
     unknown = leakyrelu.judge(long(scores_of(("relu", "my act"))))
     assert "<pre>" not in unknown.to_html()
 

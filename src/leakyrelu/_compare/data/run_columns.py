@@ -33,7 +33,8 @@ USUAL = {
 }
 OF_TRACKERS = re.compile(r"^(params|metrics|tags|config|summary|hparams?)[./]", re.IGNORECASE)
 TEST = re.compile(r"^(final_)?test_|_test$")
-VALIDATION = re.compile(r"^(val|valid|validation|dev|eval)_|_(val|valid|validation|dev|eval)$")
+OF_VALIDATION = "val|valid|validation|dev|eval"
+VALIDATION = re.compile(rf"^({OF_VALIDATION})_|_({OF_VALIDATION})$")
 MOST_WIDE = 100  # activations that anybody would compare
 
 
@@ -102,16 +103,17 @@ class Columns:
         return self.find("score", tested or (alone if alone == free else []))
 
     def find_validation(self) -> Any:
-        """Find the validation scores of what is scored."""
-        what = measured(self.found["score"])
+        """Find the validation scores of what is scored, best by a name of the same form."""
+        score = self.found["score"]
         usual = [
             name
             for name in self.names
             if VALIDATION.search(plain(name))
-            and measured(name) == what
-            and name != self.found["score"]
+            and measured(name) == measured(score)
+            and name != score
         ]
-        return self.find("validation", usual)
+        forms = {plain(score).replace("test", word) for word in OF_VALIDATION.split("|")}
+        return self.find("validation", [n for n in usual if plain(n) in forms] or usual)
 
 
 def _is_number(column: pd.Series[Any], mark: str | None) -> bool:
