@@ -1,6 +1,6 @@
 """How often the verdicts of `compare` are right, how often wrong, beside other ways to make them.
 
-python benchmarks/verdicts.py [--quick] [laws] [whole] [drawn] [peers] [tables] [digits]
+python benchmarks/verdicts.py [--quick] [laws] [whole] [drawn] [peers] [tables] [digits] [runs]
 
 - laws: networks that are trained, each experiment on a data set of its own, judged on fresh
   examples (`verdict_corpus.py`; what is trained is kept in corpus/ and takes an hour or two);
@@ -13,7 +13,8 @@ python benchmarks/verdicts.py [--quick] [laws] [whole] [drawn] [peers] [tables] 
   bootstrap, is SciPy's here); deep-significance, which takes half a minute an experiment; and
   mlxtend's 5x2cv, which trains by itself, on halves of the data;
 - tables: real tables (`verdict_tables.py`, which names what it needs);
-- digits: the default comparison.
+- digits: the default comparison;
+- runs: what `judge` claims of scores alone, drawn from laws under which nobody is better.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 import harness
 import numpy as np
 import numpy.typing as npt
+import verdict_runs
 import verdict_tables
 from scipy import stats
 from verdict_corpus import (
@@ -625,6 +627,17 @@ def on_digits(quick: bool) -> None:
     print(harness.table(("activation", *(f"{m}, {seeds}" for m, seeds in ways)), rows))
 
 
+def on_runs(quick: bool) -> None:
+    """Print what is claimed of runs of which only scores are known, where nothing is true."""
+    experiments = 50 if quick else 1000
+    rows, chosen = verdict_runs.false_claims(experiments)
+    print(f"Scores alone, {experiments} experiments a row; any false claim, where 5% may be:\n")
+    columns = ("law", "activations, seeds", "judge", "paired t, Bonferroni")
+    print(harness.table(columns, rows))
+    print("One learning rate against nine, nobody better, no validation score: any false claim:\n")
+    print(harness.table(("seeds", "judge", "the best rate by the same scores"), chosen))
+
+
 def main() -> None:
     """Print all tables, or those that are asked for."""
     quick = "--quick" in sys.argv
@@ -636,6 +649,7 @@ def main() -> None:
         "peers": lambda: on_peers(quick),
         "tables": lambda: on_tables(quick),
         "digits": lambda: on_digits(quick),
+        "runs": lambda: on_runs(quick),
     }
     print(harness.header(("leakyrelu", "numpy", "scipy", "torch")))
     for name in [name for name in parts if name in sys.argv] or parts:

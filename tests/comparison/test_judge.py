@@ -386,7 +386,7 @@ def test_else_the_first_or_the_one_asked_for():
     assert leakyrelu.judge(rows, reference="ELU").settings.reference == "elu"
     both = long(scores_of())
     assert leakyrelu.judge(both, reference="Mish").settings.reference == "Mish"
-    with pytest.raises(leakyrelu.InputError, match="'tanh' is not among .* Mish, elu, my act"):
+    with pytest.raises(leakyrelu.InputError, match=r"'tanh' is not among .* Mish, elu, my act"):
         leakyrelu.judge(rows, reference="tanh")
 
 
@@ -490,8 +490,35 @@ def test_without_validation_half_of_the_seeds_choose():
     best = choosing.groupby("lr")["test_accuracy"].mean().idxmax()
     assert next(c for c in found.candidates if c.activation == "elu").learning_rate == best
     assert any("would flatter" in note for note in found.notes)
-    with pytest.raises(leakyrelu.InputError, match="takes 4 or more.*--validation"):
+    with pytest.raises(leakyrelu.InputError, match=r"takes 4 or more.*--validation"):
         leakyrelu.judge(rows[rows["seed"] < 3])
+
+
+def test_half_of_the_examples_choose_too():
+    rows = pd.concat([of_examples(8, fixed=True, number=n).assign(lr=n / 10) for n in (1, 2)])
+    found = leakyrelu.judge(rows)
+    assert found.runs.chosen_by_test
+    assert not found.has_source  # all that judge were tested on the same ones
+    for trial in found.histories():
+        assert trial.seed % 2 == 1
+        assert np.isfinite(unpacked(trial.results)).sum() == 40
+
+
+def test_a_rate_drawn_for_each_seed_was_not_chosen_here():
+    rows = long(scores_of())
+    rows["lr"] = np.random.default_rng(0).uniform(0.001, 0.1, len(rows))
+    found = leakyrelu.judge(rows)
+    assert found.verdict == leakyrelu.judge(rows.drop(columns="lr")).verdict
+    assert any("one for each" in note for note in found.notes)
+
+
+def test_a_grid_has_an_edge_if_all_have_it():
+    rows = long(scores_of())
+    rows["lr"] = rows["activation"].map(dict(zip(NAMES, (1, 2, 3, 4), strict=True))) / 100
+    assert not any("grid" in note for note in leakyrelu.judge(rows).notes)
+    low, high = (long(scores_of(number=n)).assign(lr=n / 100, val_accuracy=n) for n in (1, 2))
+    notes = leakyrelu.judge(pd.concat([low, high])).notes
+    assert any("highest learning rate of the grid, 0.02" in note for note in notes)
 
 
 def test_running_runs_are_left_out():

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from leakyrelu._compare.data.runs import Runs
 from leakyrelu._compare.statistics.evidence import Evidence
-from leakyrelu._compare.statistics.facts import Fact, RunsOfOthers, SeedsOnly, Undecided
+from leakyrelu._compare.statistics.facts import (
+    AtEdgeOfGrid,
+    Fact,
+    RunsOfOthers,
+    SeedsOnly,
+    Undecided,
+)
 from leakyrelu._compare.statistics.judged import Judged
 from leakyrelu._compare.trial import Key, Trial
 from leakyrelu._comparison.comparison import Comparison
@@ -41,6 +47,8 @@ class Judgement(Comparison):
         for fact in super().facts:
             if isinstance(fact, Undecided) and runs.known == "scores of seeds":
                 fact = dataclasses.replace(fact, takes_more_data=False)  # the examples are given
+            if isinstance(fact, AtEdgeOfGrid) and not runs.has_one_grid:
+                continue
             if not isinstance(fact, SeedsOnly):
                 found.append(fact)
         return found

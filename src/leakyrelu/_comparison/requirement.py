@@ -46,8 +46,13 @@ def holds(found: Results, requirement: str) -> tuple[bool, str]:
     if one == other:
         raise InputError(f"the requirement {requirement!r} compares {one} with itself")
     verdict = _verdict(found, one, other)
-    told = f"{verdict} on {found.scope}" if verdict else "not known, as one of them got no score"
-    return verdict in wanted, f"{one} than {other}: {told}"
+    if verdict is None:
+        told = f"one of {one} and {other} got no score"
+    elif verdict == "undecided":
+        told = f"{one} and {other} are undecided"
+    else:
+        told = f"{one} is {verdict} {'to' if verdict == 'equivalent' else 'than'} {other}"
+    return verdict in wanted, f"{told} on {found.scope}"
 
 
 def _candidate(found: Results, name: str) -> Activation:

@@ -34,6 +34,7 @@ __all__ = ["Known", "Run", "RunSettings", "Runs", "read_runs"]
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 UNFINISHED = {"running", "scheduled", "pending", "queued"}
 
+Frame = Any  # a data frame, whose columns can't be typed
 Known = Literal["results of examples", "scores of splits", "scores of seeds"]
 
 
@@ -88,6 +89,13 @@ class Runs:
     test_to_train: float = 0.0
     has_fixed_test: bool = True
     chosen_by_test: bool = False
+
+    @property
+    def has_one_grid(self) -> bool:
+        """Whether all activations were trained at the same learning rates."""
+        rates = self.settings.learning_rates
+        tried = {trial.key[:2] for trial in self.trials}
+        return all((spec, rate) in tried for spec in self.judged for rate in rates)
 
 
 # --- What is in them -----------------------------------------------------------------------------
@@ -187,15 +195,15 @@ def _table(source: Any) -> Table:
 
 
 def _rows(
-    frame: pd.DataFrame,
+    frame: Frame,
     columns: Columns,
     mark: str | None,
     lower_is_better: bool,
     notes: list[str],
-) -> pd.DataFrame:
+) -> Frame:
     """Return a row a score, with columns by what they are; what can't be used is told."""
     found = columns.found
-    rows = pd.DataFrame(index=range(len(frame)))
+    rows: Frame = pd.DataFrame(index=range(len(frame)))
     for role, name in found.items():
         column = understand(frame[name].reset_index(drop=True), mark)
         if role in ("score", "validation", "learning_rate"):
@@ -262,7 +270,7 @@ def _key(value: Any) -> str:
 RUN = ["activation", "learning_rate", "seed", "split"]
 
 
-def _without_repeats(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _without_repeats(rows: Frame, notes: list[str]) -> Frame:
     """Leave out rows that are there twice; refuse those that differ in the score."""
     keys = [*RUN, "example"] if "example" in rows else RUN
     first = rows.drop_duplicates([*keys, "score", "validation"])
@@ -286,7 +294,7 @@ def _without_repeats(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _kind(
-    rows: pd.DataFrame, columns: Columns, splits: float | None, has_examples: bool
+    rows: Frame, columns: Columns, splits: float | None, has_examples: bool
 ) -> tuple[Known, float]:
     """Say what is known of the runs, and of splits how many test for each that trains."""
     if has_examples:
@@ -323,7 +331,7 @@ def _metric(name: str, scores: pd.Series[float], lower: bool, has_examples: bool
 
 
 def _judged(
-    rows: pd.DataFrame,
+    rows: Frame,
     name: str,
     metric: Metric,
     notes: list[str],
@@ -338,14 +346,14 @@ def _judged(
     # The same runs give the same numbers in any order of rows.
     rows = rows.sort_values([*RUN, "example"] if "example" in rows else RUN)
     activations = [against, *(each for each in activations if each != against)]
-    chosen_by_test = _has_rates(rows) and not _validated(rows)
-    if chosen_by_test:
-        rows = _halves(rows, notes)
     units = _numbered(rows)
-    rows = rows.assign(unit=list(zip(rows["seed"], rows["split"], strict=True)))
-    rows["unit"] = rows["unit"].map(units)
-    trials = _trials(rows[rows["half"] != "choose"] if chosen_by_test else rows, known)
-    rates = _rates(rows, activations, chosen_by_test, notes)
+    rows["unit"] = [units[unit] for unit in zip(rows["seed"], rows["split"], strict=True)]
+    rows = _without_drawn_rates(rows, notes)
+    choosing, chosen_by_test = rows, _has_rates(rows) and not _validated(rows)
+    if chosen_by_test:
+        choosing, rows = _halves(rows)
+    rates = _rates(choosing, rows, activations, chosen_by_test, notes)
+    trials = _trials(rows, known)
     judged = {spec: [t for t in trials if t.key[:2] == (spec, rates[spec])] for spec in activations}
     names = {number: _told(unit) for unit, number in units.items()}
     lost = {spec: [names[t.seed] for t in own if not t.is_scored] for spec, own in judged.items()}
@@ -357,11 +365,11 @@ def _judged(
                 "leave out only what failed would flatter it."
             )
     judged = {spec: [] if lost[spec] else own for spec, own in judged.items()}
-    seeds = sorted({t.seed for own in judged.values() for t in own} or {t.seed for t in trials})
+    used = {t.seed for own in judged.values() for t in own} or {t.seed for t in trials}
     settings = RunSettings(
         data="",
         activations=tuple(judged),
-        seeds=tuple(seeds),
+        seeds=tuple(sorted(used)),
         epochs=0,
         learning_rates=tuple(sorted({t.learning_rate for t in trials})),
         batch_size=0,
@@ -393,16 +401,28 @@ def _reference(activations: Sequence[Activation], asked: str | None) -> Activati
     return activations[0]
 
 
-def _has_rates(rows: pd.DataFrame) -> bool:
+def _without_drawn_rates(rows: Frame, notes: list[str]) -> Frame:
+    """Leave out learning rates where each seed has its own, so that none was chosen here."""
+    of_each = rows.groupby(["activation", "unit"])["learning_rate"].nunique()
+    if _has_rates(rows) and (of_each == 1).all():
+        notes.append(
+            "Learning rates differ among the seeds of an activation, which has one for each: all "
+            "of its seeds are judged together."
+        )
+        return rows.assign(learning_rate=0.0)
+    return rows
+
+
+def _has_rates(rows: Frame) -> bool:
     return bool((rows.groupby("activation")["learning_rate"].nunique() > 1).any())
 
 
-def _validated(rows: pd.DataFrame) -> bool:
+def _validated(rows: Frame) -> bool:
     """Whether every run with a score has a validation score."""
     return not (rows["score"].notna() & rows["validation"].isna()).any()
 
 
-def _halves(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _halves(rows: Frame) -> tuple[Frame, Frame]:
     """Let every second seed, and test example, choose the learning rate, and the others judge."""
     seeds = sorted(rows["seed"].unique(), key=_place)
     if len(seeds) < 4:
@@ -416,15 +436,14 @@ def _halves(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if "example" in rows:
         own = rows["example"].isin(sorted(rows["example"].unique(), key=_place)[::2])
         chooses, judges = chooses & own, judges & ~own
-    half = np.where(chooses, "choose", np.where(judges, "judge", ""))
-    return rows.assign(half=half)[half != ""]
+    return rows[chooses], rows[judges]
 
 
 def _place(text: str) -> tuple[Any, ...]:
     return (0, int(text), "") if re.fullmatch(r"-?\d+", text) else (1, 0, text)
 
 
-def _numbered(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
+def _numbered(rows: Frame) -> dict[tuple[str, str], int]:
     """Give a number to each seed and split, which make a pair; that of the seed if it has one."""
     units = sorted(
         set(zip(rows["seed"], rows["split"], strict=True)), key=lambda u: (*map(_place, u),)
@@ -438,7 +457,7 @@ def _told(unit: tuple[str, str]) -> str:
     return f"seed {unit[0]}" + (f" of split {unit[1]}" if unit[1] else "")
 
 
-def _trials(rows: pd.DataFrame, known: Known) -> list[Run]:
+def _trials(rows: Frame, known: Known) -> list[Run]:
     columns: dict[str, int] = {}
     if known == "results of examples":
         examples = sorted(rows["example"].unique(), key=_place)
@@ -457,25 +476,27 @@ def _trials(rows: pd.DataFrame, known: Known) -> list[Run]:
 
 
 def _rates(
-    rows: pd.DataFrame, activations: Sequence[Activation], by_test: bool, notes: list[str]
+    choosing: Frame,
+    rows: Frame,
+    activations: Sequence[Activation],
+    by_test: bool,
+    notes: list[str],
 ) -> dict[Activation, float]:
     """Choose each activation's learning rate, of those with the most seeds and all scores."""
-    found, fewer = {}, []
+    found: dict[Activation, float] = {}
+    fewer: list[str] = []
     for spec in activations:
-        own = rows[rows["activation"] == spec]
+        mine, own = (part[part["activation"] == spec] for part in (choosing, rows))
         counts = own.groupby("learning_rate")["unit"].nunique()
         fewer += [f"{spec} at {rate:g}" for rate in counts[counts < counts.max()].index]
-        whole = own[own["learning_rate"].isin(counts[counts == counts.max()].index)]
-        missing = whole.groupby("learning_rate")["score"].agg(lambda each: each.isna().any())
-        sound = whole[whole["learning_rate"].isin(missing[~missing].index)]
-        if sound.empty:
-            found[spec] = float(counts.idxmax())
-            continue
-        if by_test:
-            sound = sound[sound["half"] == "choose"]
-        by_unit = sound.groupby(["learning_rate", "unit"])["score" if by_test else "validation"]
-        means = by_unit.mean().groupby("learning_rate").mean()
-        found[spec] = float(means.index[0] if means.isna().all() else means.idxmax())
+        failed = {*mine[mine["score"].isna()]["learning_rate"]}
+        failed |= {*own[own["score"].isna()]["learning_rate"]}
+        most = counts[counts == counts.max()].index
+        sound = [rate for rate in most if rate not in failed]
+        by_unit = mine[mine["learning_rate"].isin(sound)].groupby(["learning_rate", "unit"])
+        means = by_unit["score" if by_test else "validation"].mean()
+        means = means.groupby("learning_rate").mean().dropna()
+        found[spec] = float(means.idxmax() if len(means) else (sound or most)[0])
     if fewer:
         notes.append(
             f"Learning rates with fewer seeds than others of the activation are left out: "
