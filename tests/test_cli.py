@@ -400,3 +400,43 @@ def test_what_a_library_raises_when_a_run_is_asked_to_end_is_no_error(number, wo
 def test_a_bug_is_no_end():
     with pytest.raises(RuntimeError, match="a bug"), _cli._ending_in_order():
         raise RuntimeError("a bug")
+
+
+def write_finished(folder):
+    rng = np.random.default_rng(0)
+    lines = ["act,seed,test_acc"]
+    for seed in range(6):
+        for name, mean in (("ReLU", 0.9), ("Mish", 0.95), ("my act", 0.9)):
+            lines.append(f"{name},{seed},{mean + 0.01 * rng.normal():.4f}")
+    path = folder / "runs.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_judge_prints_what_python_finds_and_writes_a_page(tmp_path):
+    path = write_finished(tmp_path)
+    result = run("judge", path, "--pairs", "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    found = leakyrelu.judge(path)
+    assert " ".join(found.verdict.split()) in " ".join(result.output.split())
+    assert "All pairs" in result.output
+    assert found.verdict in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["page.html", "runs.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--require", "mish better than relu"], 0, ""),
+        (["--require", "Mish better than my act", "--require", "Mish worse than relu"], 1, "but "),
+        (["--require", "Mish is nice"], 2, "should be as 'elu better than relu'"),
+        (["--score", "accuracy"], 2, "there is no column 'accuracy': the columns are 'act', "),
+        (["--reference", "tanh"], 2, "the reference 'tanh' is not among"),
+        (["--html", "page.txt"], 2, "page.txt should end in .html"),
+        (["--rope", "-1"], 2, "rope must be"),
+    ],
+)
+def test_judge_ends_with_a_code_for_scripts(options, code, told, tmp_path):
+    result = run("judge", write_finished(tmp_path), *options)
+    assert result.exit_code == code, result.output
+    assert told in result.output

@@ -380,6 +380,17 @@ def test_relu_is_the_reference_however_spelled(spelled):
     assert leakyrelu.judge(rows).settings.reference == "relu"
 
 
+def test_spellings_of_one_name_are_one():
+    rows = long(scores_of())
+    is_odd = rows["seed"] % 2 == 1
+    rows.loc[is_odd & (rows["activation"] == "Mish"), "activation"] = "MISH"
+    rows.loc[is_odd & (rows["activation"] == "elu"), "activation"] = "nn.ELU()"
+    found = leakyrelu.judge(rows)
+    assert {str(c.activation): len(c.trials) for c in found.candidates} == {
+        **dict.fromkeys(("relu", "elu", "my act", "MISH"), 10)
+    }
+
+
 def test_else_the_first_or_the_one_asked_for():
     rows = long(scores_of(("my act", "Mish", "elu")))
     assert leakyrelu.judge(rows).settings.reference == "my act"

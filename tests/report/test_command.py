@@ -223,3 +223,17 @@ def test_compare_tells_the_result_though_no_page_can_be_written(tmp_path):
     assert words(Comparison.read(tmp_path / "run").verdict) in words(result.stdout)
     assert "the trials are kept" in result.stderr
     assert f"leakyrelu report {tmp_path / 'run'} --html page.html" in result.stderr
+
+
+def test_a_verdict_can_be_required(stored):
+    for requirement, code in (
+        ("elu better than relu", 0),
+        ("relu better than elu", 1),
+        ("elu beats relu", 2),
+        ("tanh better than relu", 2),
+    ):
+        result = run(stored[0], "--require", requirement)
+        assert result.exit_code == code, result.output
+        assert ("required: relu better than elu; but relu is worse" in result.output) == (code == 1)
+    both = run(*stored, "--require", "elu better than relu", "--require", "relu not worse than elu")
+    assert both.exit_code == 1

@@ -58,7 +58,7 @@ def holds(found: Results, requirement: str) -> tuple[bool, str]:
 def _candidate(found: Results, name: str) -> Activation:
     wanted = named(name)
     for candidate in found.candidates:
-        if candidate.activation == wanted:
+        if candidate.activation.lower() == wanted.lower():
             return candidate.activation
     known = ", ".join(c.activation for c in found.candidates)
     raise InputError(f"{name!r} is required, but the activations are {known}")

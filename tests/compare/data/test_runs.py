@@ -16,7 +16,7 @@ from leakyrelu.activations import Activation
         ("ReLU", "relu"),
         ("nn.ReLU", "relu"),
         ("torch.nn.ReLU()", "relu"),
-        ("ReLU(inplace=True)", "ReLU(inplace=True)"),
+        ("ReLU(inplace=True)", "relu"),
         ("GELU", "gelu"),
         ("swish", "silu"),
         ("SiLU()", "silu"),

@@ -51,7 +51,8 @@ def named(text: str) -> Activation:
     plain = re.sub(r"^(torch\.)?nn\.", "", text.strip().lower())
     call = re.fullmatch(r"([\w. -]+?)\((.*)\)", plain)
     if call:
-        given = [part.partition("=")[2] or part for part in call[2].split(",")]
+        parts = [part for part in call[2].split(",") if "inplace" not in part]
+        given = [part.partition("=")[2] or part for part in parts]
         plain = ":".join([call[1], *filter(None, map(str.strip, given))])
     name, *parameters = plain.split(":")
     name = re.sub(r"[\s-]+", "_", name.strip())

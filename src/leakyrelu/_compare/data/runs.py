@@ -236,7 +236,11 @@ def _rows(
         if role not in rows:
             rows[role] = {"learning_rate": 0.0, "validation": np.nan, "split": ""}[role]
     rows["learning_rate"] = rows["learning_rate"].fillna(0.0)
-    labels = {text: named(str(text)) for text in rows["activation"].unique()}
+    spelled: dict[str, Activation] = {}  # in small letters
+    labels = {
+        text: spelled.setdefault(text.lower(), named(text))
+        for text in sorted(rows["activation"].unique())
+    }
     each = [labels[text] for text in rows["activation"]]
     rows["activation"] = pd.Series(each, rows.index, dtype=object)
     if {str(part).lower() for part in rows["split"].unique()} <= PARTS:
@@ -391,8 +395,9 @@ def _judged(
 def _reference(activations: Sequence[Activation], asked: str | None) -> Activation:
     """Return the activation to compare with: that which was asked for, relu, or the first."""
     wanted = named("relu" if asked is None else asked)
-    if wanted in activations:
-        return next(each for each in activations if each == wanted)
+    for each in activations:
+        if each.lower() == wanted.lower():
+            return each
     if asked is not None:
         raise InputError(
             f"the reference {asked!r} is not among the activations: "
