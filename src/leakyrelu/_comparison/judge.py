@@ -83,7 +83,7 @@ def judge(
     >>> found.table()[["activation", "accuracy", "verdict on these test examples"]]
       activation  accuracy verdict on these test examples
     0       mish     0.942                         better
-    1       relu     0.908                           None
+    1       relu     0.908                            NaN
     """
     with needed_for("judge", "compare"):
         from leakyrelu._compare.data.runs import read_runs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -209,7 +209,7 @@ def _rows(
         if role in ("score", "validation", "learning_rate"):
             rows[role] = _numbers(column.values, name)
         else:
-            rows[role] = [None if pd.isna(value) else _key(value) for value in column.values]
+            rows[role] = _mapped(column.values, _key)
     signs = {"score": -1 if lower_is_better else 1}
     if "validation" in found:
         alike = measured(found["validation"]) == measured(found["score"])
@@ -241,8 +241,7 @@ def _rows(
         text: spelled.setdefault(text.lower(), named(text))
         for text in sorted(rows["activation"].unique())
     }
-    each = [labels[text] for text in rows["activation"]]
-    rows["activation"] = pd.Series(each, rows.index, dtype=object)
+    rows["activation"] = _mapped(rows["activation"], labels.__getitem__)
     if {str(part).lower() for part in rows["split"].unique()} <= PARTS:
         raise InputError(
             f"column {str(found['split'])!r} has the parts of the data: keep the rows of the test "
@@ -263,6 +262,14 @@ def _numbers(values: pd.Series[Any], name: object) -> np.ndarray[Any, np.dtype[n
             "what is not known or has diverged"
         )
     return np.asarray(numbers, np.float64)
+
+
+def _mapped(column: Frame, function: Callable[[Any], Any]) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return what a function makes of each value, called once for equal ones; None of none."""
+    codes, values = pd.factorize(column)
+    found = np.empty(len(values) + 1, object)
+    found[:-1] = [function(value) for value in values]
+    return found[codes]
 
 
 def _key(value: Any) -> str:
@@ -346,12 +353,15 @@ def _judged(
     activations = sorted(rows["activation"].unique())
     if len(activations) < 2:
         raise InputError(f"all runs are of {activations[0]}, but a comparison needs two or more")
-    against = _reference(list(rows["activation"]), reference)
+    against = _reference(rows["activation"].unique(), reference)
     # The same runs give the same numbers in any order of rows.
     rows = rows.sort_values([*RUN, "example"] if "example" in rows else RUN)
     activations = [against, *(each for each in activations if each != against)]
-    units = _numbered(rows)
-    rows["unit"] = [units[unit] for unit in zip(rows["seed"], rows["split"], strict=True)]
+    pairs = rows[["seed", "split"]].drop_duplicates().itertuples(index=False, name=None)
+    each = list(pairs)
+    units = _numbered(each)
+    numbers = np.array([units[pair] for pair in each])
+    rows["unit"] = numbers[rows.groupby(["seed", "split"], sort=False).ngroup()]
     rows = _without_drawn_rates(rows, notes)
     choosing, chosen_by_test = rows, _has_rates(rows) and not _validated(rows)
     if chosen_by_test:
@@ -448,11 +458,9 @@ def _place(text: str) -> tuple[Any, ...]:
     return (0, int(text), "") if re.fullmatch(r"-?\d+", text) else (1, 0, text)
 
 
-def _numbered(rows: Frame) -> dict[tuple[str, str], int]:
+def _numbered(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Give a number to each seed and split, which make a pair; that of the seed if it has one."""
-    units = sorted(
-        set(zip(rows["seed"], rows["split"], strict=True)), key=lambda u: (*map(_place, u),)
-    )
+    units = sorted(pairs, key=lambda unit: (*map(_place, unit),))
     if all(re.fullmatch(r"\d+", seed) and not split for seed, split in units):
         return {unit: int(unit[0]) for unit in units}
     return {unit: number for number, unit in enumerate(units)}
@@ -463,16 +471,18 @@ def _told(unit: tuple[str, str]) -> str:
 
 
 def _trials(rows: Frame, known: Known) -> list[Run]:
-    columns: dict[str, int] = {}
+    count = 0
     if known == "results of examples":
         examples = sorted(rows["example"].unique(), key=_place)
-        columns = {example: place for place, example in enumerate(examples)}
+        places = {example: place for place, example in enumerate(examples)}
+        count = len(examples)
+        rows = rows.assign(place=_mapped(rows["example"], places.__getitem__).astype(int))
     found = []
     for (spec, rate, unit), own in rows.groupby(["activation", "learning_rate", "unit"]):
         scores = own["score"].to_numpy(float)
         results = b""
-        if columns:
-            results = packed(own["example"].map(columns), scores, len(columns))
+        if count:
+            results = packed(own["place"], scores, count)
         validation = own["validation"].mean()
         score = float(scores.mean())
         run = Run(spec, rate, int(unit), float(validation), score, 0.0, [], [], results=results)
@@ -490,8 +500,9 @@ def _rates(
     """Choose each activation's learning rate, of those with the most seeds and all scores."""
     found: dict[Activation, float] = {}
     fewer: list[str] = []
+    parts = [dict(iter(part.groupby("activation"))) for part in (choosing, rows)]
     for spec in activations:
-        mine, own = (part[part["activation"] == spec] for part in (choosing, rows))
+        mine, own = (part[spec] for part in parts)
         counts = own.groupby("learning_rate")["unit"].nunique()
         fewer += [f"{spec} at {rate:g}" for rate in counts[counts < counts.max()].index]
         failed = {*mine[mine["score"].isna()]["learning_rate"]}
