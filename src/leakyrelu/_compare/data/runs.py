@@ -241,7 +241,8 @@ def _rows(
         text: spelled.setdefault(text.lower(), named(text))
         for text in sorted(rows["activation"].unique())
     }
-    rows["activation"] = _mapped(rows["activation"], labels.__getitem__)
+    each = _mapped(rows["activation"], labels.__getitem__)
+    rows["activation"] = pd.Series(each, rows.index, dtype=object)  # else pandas makes plain texts
     if {str(part).lower() for part in rows["split"].unique()} <= PARTS:
         raise InputError(
             f"column {str(found['split'])!r} has the parts of the data: keep the rows of the test "
