@@ -251,6 +251,18 @@ def test_seeds_whose_examples_give_no_score_are_left_out():
     assert candidates(settings, trials)[2].verdict == "worse"
 
 
+@pytest.mark.parametrize("missing", [{0}, {0, 1}, {0, 1, 2}, {1, 2, 3, 4}])
+def test_rates_are_not_out_where_the_first_seeds_give_no_network_a_score(missing):
+    settings = settings_for(["relu", "elu"], 10, (0.01, 0.1))
+    train = around({"relu": 0.9, "elu": 0.8})
+    trials, _ = run(settings, lambda k: without_scores(k) if k[2] in missing else train(k))
+    for found in candidates(settings, trials):
+        assert found.lost is None
+        seeds = [t.seed for t in found.trials]
+        assert seeds == [seed for seed in range(max(seeds) + 1) if seed not in missing]
+    assert candidates(settings, trials)[1].verdict == "worse"
+
+
 @pytest.mark.parametrize("lost", ["elu", "relu"])
 def test_a_score_that_is_missing_beside_others_of_its_seed_is_no_seed_to_leave_out(lost):
     settings = settings_for(["relu", "elu", "gelu"], 10, (0.01, 0.1))

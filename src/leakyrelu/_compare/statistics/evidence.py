@@ -128,14 +128,14 @@ class Evidence:
         scores: dict[float, npt.NDArray[np.float64]] = {}
         for rate in rates:
             known = [key for seed in seeds if (key := (spec, rate, seed)) in self.stored]
-            own = self._validation_scores([(spec, rate, seed) for seed in seeds[:race]])
-            if own.size and all(map(self._is_sound, known)):
-                scores[rate] = own
-        best = max(scores, key=lambda rate: scores[rate].mean(), default=None)
+            if all(map(self._is_sound, known)):
+                first = [(spec, rate, seed) for seed in seeds[:race]]
+                scores[rate] = self._validation_scores(first)
 
         def may_be_best(rate: float) -> bool:
-            if best is None or rate == best or scores[rate].size < 2:
+            if scores[rate].size < 2:  # other seeds give no network a score
                 return True
+            best = max(scores, key=lambda rate: float(scores[rate].mean()))
             # Of one value a training it is the plain paired t.
             differences = (scores[rate] - scores[best])[:, None]
             found = crossed.compared(differences, step=self._race_step)
