@@ -91,6 +91,16 @@ def test_examples_that_belong_together_count_as_one():
     assert compared(copies).error < together.error
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_groups_in_which_nothing_differs_count_as_well(complete):
+    tested = np.ones((5, 30), bool) if complete else folded(np.random.default_rng(1), 5, 30)
+    table = np.where(tested, 0.0, np.nan)
+    for place, value in ((0, 1.0), (7, -1.0)):  # so that the mean is 0, as most cells are
+        table[tested[:, place], place] = value
+    alone, groups = compared(table), compared(table, examples=np.arange(30))
+    assert (groups.error, groups.freedom) == pytest.approx((alone.error, alone.freedom))
+
+
 def test_equal_scores_in_steps_are_not_sure():
     same = compared(np.zeros((10, 24)), step=1 / 24)
     assert same.error == pytest.approx(1 / 24 / math.sqrt(60))

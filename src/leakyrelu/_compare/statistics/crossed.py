@@ -190,12 +190,14 @@ def compared(
     if trainings < 2:
         return Difference(mean, math.nan, math.nan)
     parts = np.where(known, table - mean, 0.0) / (trainings * known.sum(1, keepdims=True))
+    tested = known.any(0)
+    sampled = int(tested.sum())
     if examples is not None:
         groups = np.unique(np.asarray(examples), return_inverse=True)[1]
+        sampled = len(np.unique(groups[tested]))
         gathered = np.zeros((groups.max() + 1, trainings))
         np.add.at(gathered, groups, parts.T)
         parts = gathered.T
-    sampled = int(known.any(0).sum()) if examples is None else int((parts != 0).any(0).sum())
     sampled = max(sampled, 2)
     spread = max(float(means.var(ddof=1)), step * step / 6, least)
     by_training = spread / trainings
