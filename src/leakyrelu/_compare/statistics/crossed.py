@@ -369,7 +369,7 @@ def decide(
 
     At each look the smallest p-value is held against the share of the look over the number of
     claims that are open; what is decided leaves the others more (Holm), and stays decided. Where a
-    later look says the same, the narrower interval is given.
+    later look says the same, its interval is given: it is of all trainings, as the scores are.
 
     Parameters
     ----------
@@ -404,7 +404,7 @@ def decide(
             verdict = differences[name].verdict(level, rope)
             claim = Claim(differences[name], level, verdict, trainings)
             if name in before:
-                if verdict == found[name].verdict and claim.reach < found[name].reach:
+                if verdict == found[name].verdict:
                     found[name] = claim
                 continue
             is_open = is_open and verdict != "undecided"
