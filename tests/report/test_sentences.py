@@ -74,6 +74,20 @@ def test_by_how_much_is_the_interval():
     assert text in sentences.verdict(turned)
 
 
+def test_a_claim_that_later_seeds_did_not_repeat_says_how_many_it_rests_on():
+    """Decided by the 10 seeds that were planned; 10 more leave it, but would not decide it."""
+    wave = np.tile([0.01, -0.01], 10)
+    scores = {"relu": [0.8] * 20, "elu": (0.8 + 0.02 * (np.arange(20) < 10) + wave).tolist()}
+    ten = found_in(trials_of({spec: each[:10] for spec, each in scores.items()}))
+    assert "(10 paired seeds)" in sentences.verdict(ten)
+    found = found_in(trials_of(scores))
+    added = dataclasses.replace(found.settings, asked=(10, 20))
+    found = Results(found.task, added, found.histories(), {}, Path("none"))
+    elu = next(c for c in found.candidates if c.activation == "elu")
+    assert (elu.verdict, elu.difference.trainings, len(elu.trials)) == ("better", 10, 20)
+    assert "points (10 paired seeds)" in sentences.verdict(found)
+
+
 def test_what_holds_for_the_source_is_told_apart():
     """A difference that is clear on these data by a hair: for the source it is not."""
     differences = np.linspace(-1, 1, 10)

@@ -129,7 +129,8 @@ def _differences(found: Results) -> str:
     others = [c for c in found.trained if c.difference is not None]
     if not others:
         return f"Nothing is left to compare with {reference}."
-    counts = [len(c.trials) for c in others]
+    # A claim rests on the seeds with which it was decided, unless all of them say the same.
+    counts = [min(len(c.trials), c.difference.trainings) for c in others if c.difference]
     basis = _seeds(min(counts), max(counts))
     if found.rope:
         basis += f"; differences up to {plain_difference(found.rope, metric)} count as none"
