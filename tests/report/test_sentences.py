@@ -1,6 +1,7 @@
 """Sentences that claim no more than the trials show."""
 
 import dataclasses
+import itertools
 import math
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from leakyrelu._compare.data.task import TaskInfo
 from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.results import Results
 from leakyrelu._compare.settings import make_settings
+from leakyrelu._compare.trial import packed
 from leakyrelu._report import sentences
 
 
@@ -86,6 +88,27 @@ def test_a_claim_that_later_seeds_did_not_repeat_says_how_many_it_rests_on():
     elu = next(c for c in found.candidates if c.activation == "elu")
     assert (elu.verdict, elu.difference.trainings, len(elu.trials)) == ("better", 10, 20)
     assert "points (10 paired seeds)" in sentences.verdict(found)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_of_those_that_tie_the_one_that_is_more_likely_the_best_is_first_and_to_be_used(order):
+    """Means of right answers of 60 are equal but for rounding."""
+    right = {
+        "relu": [46, 38, 29, 37, 40, 32, 34, 40, 37, 38],
+        "leaky_relu:0.01": [45, 40, 30, 35, 40, 34, 34, 41, 36, 36],
+        "leaky_relu:0.011": [44, 40, 30, 36, 40, 34, 34, 41, 36, 35],
+    }
+    names = [list(right)[place] for place in order]
+    trials = [
+        dataclasses.replace(
+            t, results=packed(range(60), np.arange(60) < right[t.activation][t.seed], 60)
+        )
+        for t in trials_of({name: [count / 60 for count in right[name]] for name in names})
+    ]
+    found = found_in(trials)
+    likeliest = max(found.candidates, key=lambda c: c.probability_best)
+    assert likeliest.activation == "relu"
+    assert found.recommended == found.candidates[0] == likeliest
 
 
 def test_what_holds_for_the_source_is_told_apart():

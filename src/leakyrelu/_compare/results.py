@@ -16,7 +16,7 @@ from leakyrelu._compare.statistics.candidates import (
     candidates,
     chosen,
 )
-from leakyrelu._compare.statistics.crossed import Choice, Scope
+from leakyrelu._compare.statistics.crossed import DECIMALS, Choice, Scope
 from leakyrelu._compare.statistics.evidence import Evidence
 from leakyrelu._compare.statistics.facts import Fact, Limit, facts, limit
 from leakyrelu._compare.statistics.relations import Relation, relations
@@ -201,11 +201,13 @@ class Results:
         return sorted(others), sorted(rates)
 
 
-def _place(candidate: Candidate) -> float:
-    """Order by the difference to the reference; by score where that has none."""
+def _place(candidate: Candidate) -> tuple[float, float]:
+    """Order by the difference to the reference, by score where that has none; then by chance.
+
+    Rounding makes no difference.
+    """
     if candidate.lost:
-        return math.inf
-    if candidate.difference is None:
-        return 0.0
-    mean = candidate.difference.mean
-    return -(candidate.score.mean if math.isnan(mean) else mean)
+        return math.inf, 0.0
+    mean = candidate.difference.mean if candidate.difference else 0.0
+    first = -(candidate.score.mean if math.isnan(mean) else mean)
+    return round(first, DECIMALS), -(candidate.probability_best or 0.0)

@@ -46,6 +46,7 @@ from leakyrelu._compare.data.task import BLOCKS
 __all__ = [
     "BLOCKS",
     "CONFIDENCE",
+    "DECIMALS",
     "SHARED",
     "Choice",
     "Claim",
@@ -71,6 +72,7 @@ SHARED = {"these data": 0.0, "the source": 0.02}
 PLANNED, BEFORE, AFTER = 0.8, 0.025, 0.075
 FEWEST = 5  # trainings at a look that was not asked for
 DRAWS = 10_000
+DECIMALS = 12  # of means; what differs by less does so by rounding
 
 Scope = Literal["these data", "these test examples"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
@@ -450,6 +452,7 @@ def choose(
     Parameters
     ----------
     names : sequence of str
+        The first of those that tie is chosen.
     difference : callable
         Given two names, returns how much the first is above the second.
     level : callable
@@ -470,7 +473,11 @@ def choose(
         """Return how much `one` may be above `other`."""
         return difference(one, other).interval(level(one, other)).high
 
-    ahead = max(names, key=lambda one: sum(difference(one, b).mean for b in names if b != one))
+    def lead(one: Name) -> float:
+        """Return how much `one` is above all others."""
+        return round(sum(difference(one, other).mean for other in names if other != one), DECIMALS)
+
+    ahead = max(names, key=lead)
     possible = [
         one
         for one in names
