@@ -131,6 +131,12 @@ def test_of_many_that_may_be_best_the_others_are_named():
     assert verdict_of(scores).startswith("Best on these data: any but rrelu (95%).")
 
 
+def test_nobody_can_be_further_below_the_best_than_scores_go():
+    found = found_in(trials_of({"relu": [0.1, 0.9], "elu": [0.9, 0.3]}))
+    assert found.regret == 1
+    assert "at worst 100.0 points below the best" in sentences.verdict(found)
+
+
 def test_one_seed_claims_nothing():
     text = verdict_of({"relu": [0.5], "elu": [0.9]})
     assert text.startswith("One seed can't show a difference")

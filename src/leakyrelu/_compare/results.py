@@ -116,7 +116,9 @@ class Results:
     @property
     def regret(self) -> float:
         """How far at worst the one recommended is below the best on these data, at 95%."""
-        return math.nan if self._choice is None else self._choice.regret
+        if self._choice is None:
+            return math.nan
+        return min(self._choice.regret, self.task.metric.high - self.task.metric.low)
 
     @functools.cached_property
     def compared_pairs(self) -> list[Pair]:
