@@ -12,7 +12,8 @@ from leakyrelu._compare.metric import metric_named
 from leakyrelu._compare.settings import Batch
 from leakyrelu._comparison.comparison import Comparison
 from leakyrelu._report.progress import LiveProgress
-from leakyrelu._report.terminal import print_comparison, print_experiments
+from leakyrelu._report.terminal import print_comparison, print_experiments, print_pairs
+from leakyrelu._report.words import chance
 from leakyrelu.activations import parse
 
 
@@ -41,6 +42,19 @@ def test_a_row_is_a_line(result):
     assert "…" not in text
     assert " ".join(result.verdict.split()) in " ".join(text.split())
     assert "a[bold]b" in text  # no markup of rich
+
+
+def test_pairs_of_which_nothing_can_be_said_are_no_empty_table(result):
+    lost = [dataclasses.replace(t, test_score=math.nan) for t in result.histories()]
+    one_seed = dataclasses.replace(result.settings, seeds=(0,), asked=(1,))
+    names = ("task", "environment", "directory")
+    rest = {name: getattr(result, name) for name in names}
+    for settings, trials in ((result.settings, lost), (one_seed, result.histories())):
+        stream = io.StringIO()
+        found = Comparison(settings=settings, trials=trials, **rest)
+        print_pairs(found, Console(file=stream, width=80))
+        assert not found.has_claims
+        assert stream.getvalue() == ""
 
 
 def test_progress_counts_stored_and_finished_trials(result):
@@ -99,7 +113,7 @@ def test_how_likely_each_is_the_best_is_told(large):
             shown = cells[place - (heading(text).count("test") + heading(text).count("vs"))]
             if c.activation == "relu":  # it has no difference to itself
                 continue
-            assert shown == f"{100 * c.probability_best:.0f}%", row
+            assert shown == chance(c.probability_best), row
 
 
 def test_experiments_side_by_side(several):

@@ -201,8 +201,8 @@ def _claimed(claim: Claim | None, metric: Metric, beside: Claim | None = None) -
 
 
 def print_pairs(comparison: Results, console: Console) -> None:
-    """Print how much each activation is above each other."""
-    if not comparison.candidates:
+    """Print how much each activation is above each other, if there are claims at all."""
+    if not comparison.has_claims:
         return
     metric = comparison.task.metric
     scope = comparison.scope
