@@ -154,6 +154,25 @@ def test_a_fixed_test_set_says_nothing_for_the_source():
     )
 
 
+def test_examples_are_compared_in_pairs():
+    rows = of_examples(fixed=True)
+    is_odd = (rows["activation"] == "elu") & rows["example"].isin(["image 3", "image 7"])
+    found = leakyrelu.judge(rows[~is_odd])
+    without = rows[~rows["example"].isin(["image 3", "image 7"])]
+    same(found, leakyrelu.judge(without))
+    assert any("Left out: 24 results" in note for note in found.notes)
+    assert not found.has_source
+    apart = rows.assign(example=rows["activation"] + rows["example"])
+    with pytest.raises(leakyrelu.InputError, match="no test example was tested with all"):
+        leakyrelu.judge(apart)
+
+
+def test_examples_of_splits_speak_for_the_source_too():
+    found = leakyrelu.judge(of_examples())
+    assert found.has_source
+    assert all(c.source for c in found.candidates if c.difference)
+
+
 # --- As compare says ------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from leakyrelu._compare.data.runs import Runs
 from leakyrelu._compare.statistics.evidence import Evidence
 from leakyrelu._compare.statistics.facts import (
     AtEdgeOfGrid,
+    Diverged,
     Fact,
     RunsOfOthers,
     SeedsOnly,
@@ -49,6 +50,6 @@ class Judgement(Comparison):
                 fact = dataclasses.replace(fact, takes_more_data=False)  # the examples are given
             if isinstance(fact, AtEdgeOfGrid) and not runs.has_one_grid:
                 continue
-            if not isinstance(fact, SeedsOnly):
+            if not isinstance(fact, (SeedsOnly, Diverged)):  # the notes tell which runs have
                 found.append(fact)
         return found

@@ -316,9 +316,9 @@ def _(fact: facts.RunsOfOthers, found: Results) -> str:
         told = ""
     if fact.chosen_by_test:
         told += (
-            " No validation score is known for the choice of the learning rate. To choose by the "
-            "scores that are judged would flatter, most of all who was given most rates: so every "
-            "second seed chose by its test score, and only the others are judged."
+            " Validation scores to choose the learning rate are not known of all runs. To choose "
+            "by the scores that are judged would flatter, most of all who was given most rates: so "
+            "every second seed chose by its test score, and only the others are judged."
         )
     once = "The seeds that are there count as planned: judge them once, when all are finished."
     return f"{told} {once}".strip()

@@ -364,6 +364,8 @@ def _judged(
     numbers = np.array([units[pair] for pair in each])
     rows["unit"] = numbers[rows.groupby(["seed", "split"], sort=False).ngroup()]
     rows = _without_drawn_rates(rows, notes)
+    if "example" in rows:
+        rows = _tested_by_all(rows, notes)
     choosing, chosen_by_test = rows, _has_rates(rows) and not _validated(rows)
     if chosen_by_test:
         choosing, rows = _halves(rows)
@@ -373,12 +375,11 @@ def _judged(
     names = {number: _told(unit) for unit, number in units.items()}
     lost = {spec: [names[t.seed] for t in own if not t.is_scored] for spec, own in judged.items()}
     judged = _paired(judged, against, names, notes)
-    for spec, seeds in lost.items():
-        if seeds:
-            notes.append(
-                f"{spec} has no score with {', '.join(seeds[:5])}: that counts as diverged, as to "
-                "leave out only what failed would flatter it."
-            )
+    if told := [f"{spec} with {', '.join(own[:3])}" for spec, own in lost.items() if own]:
+        notes.append(
+            f"No score: {'; '.join(told)}. That counts as diverged, as to leave out only what "
+            "failed would flatter."
+        )
     judged = {spec: [] if lost[spec] else own for spec, own in judged.items()}
     used = {t.seed for own in judged.values() for t in own} or {t.seed for t in trials}
     settings = RunSettings(
@@ -393,11 +394,11 @@ def _judged(
     )
     count, is_fixed, step = 0, known == "scores of seeds", 0.0
     if known == "results of examples":
-        tested = rows.groupby(RUN)["example"].apply(frozenset)
+        tested = rows.groupby(RUN)["example"].size()
         count = rows["example"].nunique()
-        is_fixed = tested.nunique() == 1
+        is_fixed = bool(tested.mean() > count / 2)  # else each seed has a split of its own
         if metric == ACCURACY:
-            step = 1 / max(map(len, tested))
+            step = 1 / int(tested.max())
     task = TaskInfo(name, metric, step, count, "", notes)
     kept = [trial for trial in trials if trial.activation in judged]
     return Runs(task, settings, kept, judged, known, ratio, is_fixed, chosen_by_test)
@@ -415,6 +416,24 @@ def _reference(activations: Sequence[Activation], asked: str | None) -> Activati
             f"{', '.join(sorted(set(activations)))}"
         )
     return activations[0]
+
+
+def _tested_by_all(rows: Frame, notes: list[str]) -> Frame:
+    """Leave out test examples on which not all runs of a seed were tested."""
+    runs = rows.groupby("unit").apply(lambda own: len(own[RUN].drop_duplicates()))
+    tested = rows.groupby(["unit", "example"])["score"].transform("size")
+    kept = rows[tested == rows["unit"].map(runs)]
+    if kept.empty:
+        raise InputError(
+            "no test example was tested with all activations of a seed, but they are compared in "
+            "pairs: the same examples should have the same names in all runs"
+        )
+    if len(kept) < len(rows):
+        notes.append(
+            f"Left out: {len(rows) - len(kept):,} results of test examples on which not all runs "
+            "of the seed were tested."
+        )
+    return kept
 
 
 def _without_drawn_rates(rows: Frame, notes: list[str]) -> Frame:
