@@ -539,7 +539,7 @@ def test_a_trace_knows_what_modules_share():
     treated = replace(model, "leaky_relu:1", rescale=True)
     torch.testing.assert_close(treated.two.below.weight, model.two.below.weight / math.sqrt(2))
     assert treated.shared == {}
-    assert Graph(model).why_not == ""
+    assert Graph(model, []).why_not == ""
 
 
 def test_weights_that_are_computed_are_rescaled_where_they_can_be():

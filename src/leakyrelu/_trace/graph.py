@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import fx, nn
@@ -55,9 +55,13 @@ _CALLS_BETWEEN = {
 
 
 class Graph:
-    """The graph of a model, or of those parts of it that `torch.fx` can trace."""
+    """The graph of a model, or of those parts of it that `torch.fx` can trace.
 
-    def __init__(self, model: nn.Module) -> None:
+    What the `activations` do inside is not traced.
+    """
+
+    def __init__(self, model: nn.Module, activations: Collection[nn.Module]) -> None:
+        self._activations = activations
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.why_not = ""  # the model as a whole can't be traced
         self._calls = defaultdict[str, list[fx.Node]](list)  # of modules, by path
@@ -76,7 +80,7 @@ class Graph:
 
     def _graphs(self, path: str, module: nn.Module) -> Iterator[tuple[str, fx.Graph]]:
         """Trace a module or, where it can't be traced, those of its children that can."""
-        tracer = _Tracer()
+        tracer = _Tracer(self._activations)
         parameters = inspect.signature(module.forward).parameters.items()
         defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
         try:
@@ -106,9 +110,14 @@ class Graph:
 class _Tracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
     proxy_buffer_attributes = True  # else it would run what changes a buffer
 
+    def __init__(self, activations: Collection[nn.Module]) -> None:
+        super().__init__()
+        self._activations = activations
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_leaf: bool = super().is_leaf_module(m, module_qualified_name)
-        return known().is_module(m) or (is_leaf and not isinstance(m, _CONTAINERS))
+        is_activation = m in self._activations or known().is_module(m)
+        return is_activation or (is_leaf and not isinstance(m, _CONTAINERS))
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         if isinstance(obj, proxy.Attribute) and obj.attr == "is_nested":

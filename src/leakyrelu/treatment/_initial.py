@@ -68,7 +68,7 @@ def rescale(model: nn.Module, factors: Mapping[nn.Module, float]) -> None:
 
 def _feeders(model: nn.Module, new: set[nn.Module]) -> Iterator[tuple[nn.Module, list[Any], str]]:
     """Yield each activation, the layers that feed it, and what to say if there are none."""
-    graph = Graph(model)
+    graph = Graph(model, new)
     reason = f" ({graph.why_not})" if graph.why_not else ""
     for path, module in model.named_modules():
         if module in new:
@@ -92,9 +92,8 @@ def drawn(layer: Any, gain: float, generator: torch.Generator | None = None) -> 
     """
     weight: Tensor = layer.weight
     inputs = by_group(layer, weight)[0, 0].numel()
-    if (
-        is_transposed(layer) and weight.ndim > 2
-    ):  # of all positions, a stride reaches one in so many
+    if is_transposed(layer) and weight.ndim > 2:
+        # Of all positions, a stride reaches one in so many.
         inputs = max(inputs // math.prod(layer.stride), 1)
     device = generator.device if generator is not None else torch.device("cpu")
     normal = torch.randn(weight.shape, generator=generator, device=device)

@@ -10,7 +10,7 @@ from leakyrelu.activations import KINDS, Activation, parse
 
 __all__ = ["Label", "named"]
 
-MODULES = {kind.module.lower(): name for name, kind in KINDS.items()} | {"swish": "silu"}
+MODULES = {str(kind.module).lower(): name for name, kind in KINDS.items()} | {"swish": "silu"}
 
 
 class Label(Activation):
