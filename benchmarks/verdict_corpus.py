@@ -109,7 +109,9 @@ OTHERS = (  # and not on these
     Law("series", "pattern", 300, 2, 16, 8, (0.01,), features=16, convolution=True),
 )
 # The same again, more of it, from another source.
-AGAIN = tuple(replace(law, name=f"{law.name}-again", experiments=140, seed=1) for law in OTHERS)
+AGAIN = tuple(
+    replace(law, name=f"{law.name}-again", experiments=140, seed=1) for law in (TUNED[-1], *OTHERS)
+)
 LAWS = {law.name: law for law in (*TUNED, *OTHERS, *AGAIN)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["ACCURACY", "R2", "Metric", "metric_named"]
 
@@ -56,6 +56,21 @@ class Metric:
     def exceeds(self, score: float, other: float) -> bool:
         """Whether a score is higher than another, by more than rounding."""
         return score > other + ROUNDING
+
+    def shown_to(self, reach: float) -> Metric:
+        """Return the metric with digits for this half of an interval, if its range is not known.
+
+        Examples
+        --------
+        >>> error = Metric("neg_mean_absolute_error")
+        >>> [error.shown_to(reach).digits for reach in (21_917.0, 0.086, 0.00012)]
+        [0, 3, 5]
+        >>> ACCURACY.shown_to(0.00012).digits
+        1
+        """
+        if math.isfinite(self.high) or not 0 < reach < math.inf:
+            return self
+        return replace(self, digits=max(1 - math.floor(math.log10(reach)), 0))
 
     def __str__(self) -> str:
         return self.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from leakyrelu._compare.data.task import TaskInfo
@@ -63,6 +64,9 @@ class Results:
         self._evidence = self._known(complete)
         found = candidates(self._evidence, rope) if complete else []
         self.candidates: list[Candidate] = sorted(found, key=_place)
+        claims = [c.difference.reach for c in found if c.difference and c.difference.reach > 0]
+        reach = min(claims or [c.score.reach for c in found if c.score.reach > 0], default=math.nan)
+        self.task = replace(task, metric=task.metric.shown_to(reach))
 
     def _wanted(self, trials: Sequence[Trial]) -> list[Key]:
         task = self.task

@@ -90,15 +90,17 @@ def chance(probability: float | None) -> str:
     """
     if probability is None or math.isnan(probability):
         return ""
-    if not 0.005 <= probability < 0.995:
+    if not 0.01 <= probability <= 0.99:
         return ">99%" if probability > 0.5 else "<1%"
     return f"{100 * probability:.0f}%"
 
 
 def percent(share: float) -> str:
-    """Write a share as per cent: ``12.3%``, and ``0`` for none at all."""
+    """Write a share as per cent: ``12.3%``, ``<0.1%``, and ``0`` for none at all."""
     if math.isnan(share):
         return "-"
+    if 0 < share < 0.0005:
+        return "<0.1%"
     return f"{100 * share:.1f}%" if share else "0"
 
 
