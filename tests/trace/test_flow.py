@@ -371,3 +371,41 @@ def test_treat_changes_no_output():
     treatment = treat(model, torch.randn(4, 3, 8, 8))
     assert "largest change 0 " in treatment.outputs
     assert not treatment.after.layers[0].dead.any()
+
+
+class Shifted(nn.Module):
+    """Two layers of which the shift of each unit is a parameter of the model itself."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4, bias=False), nn.Linear(4, 2)
+        self.weight = nn.Parameter(torch.randn(3, 4))
+        self.bias = nn.Parameter(torch.tensor([-100.0, 0.0, 0.1, 0.2]))
+        self.shift = shift
+
+    def forward(self, x):
+        return self.last(torch.relu(self.shift(self, x)))
+
+
+SHIFTS = {
+    "behind a layer": lambda m, x: m.first(x) + m.bias,
+    "before it": lambda m, x: m.bias + m.first(x),
+    "taken away": lambda m, x: m.first(x) - -m.bias,
+    "in place": lambda m, x: m.first(x).add_(m.bias),
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS)
+def test_a_shift_beside_the_layer_keeps_units_dead_so_they_are_refused(shift):
+    model, x = Shifted(shift), torch.randn(50, 3)
+    found = examine(model, x)
+    assert found.layers[0].dead.tolist() == [True, False, False, False]
+    with pytest.warns(UserWarning, match="bias is added to the output of first"):
+        done = revive(model, found)
+    assert not done.revived
+
+
+@pytest.mark.parametrize("product", [torch.matmul, torch.mm, lambda x, w: x @ w])
+def test_a_shift_that_is_the_bias_of_the_weight_is_made_new(product):
+    model = Shifted(lambda m, x: product(x, m.weight) + m.bias)
+    revived(model, torch.randn(50, 3), "(model)", [0])

@@ -484,6 +484,8 @@ class UnitTracer(TorchDispatchMode):
         if not found:
             return self._shared(output) if factors else None
         units = found[0]
+        if name in ("add", "sub"):
+            self._shift(units, inputs)
         for other in found[1:]:
             units = self._joined("product" if is_scale else "sum", name, units, other)
         # A factor leaves a unit what it is.
@@ -506,6 +508,14 @@ class UnitTracer(TorchDispatchMode):
             if func(*zeros[0], **zeros[1]).any():
                 self._break_zero(units, name)
         return units
+
+    def _shift(self, units: Tensor, inputs: list[Tensor]) -> None:
+        """Note a parameter that is added to units: it is a part of them, beside their weights."""
+        for weight in filter(None, (self.mark(x).weight for x in inputs)):
+            for node in self.run.nodes_of(units):
+                own_bias = node.weight.replace("weight", "bias")
+                if node.kind != "call" and weight != own_bias and not node.why_not:
+                    node.why_not = f"{weight} is added to the output of {node.name}"
 
     def _is_called(self, units: Tensor) -> bool:
         """Whether they come out of an activation call: they may be dead."""
