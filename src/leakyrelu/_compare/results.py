@@ -36,6 +36,8 @@ class Results:
     """
 
     is_judged = False  # whether others have trained them
+    scope: Scope = "these data"  # what the first claim speaks of
+    has_source = True  # whether anything can be said for the source of the data
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Results:
                 "began it resumes" + (f" (damaged, and not counted: {damaged})" if damaged else "")
             )
         self._evidence = self._known(complete)
+        self.scope, self.has_source = self._evidence.scope, self._evidence.has_source
         found = candidates(self._evidence, rope) if complete else []
         self.candidates: list[Candidate] = sorted(found, key=_place)
         claims = [c.difference.reach for c in found if c.difference and c.difference.reach > 0]
@@ -158,16 +161,6 @@ class Results:
         """The fewest and the most paired seeds that an activation is judged by."""
         counts = [len(c.trials) for c in self.trained] or [len(self.settings.seeds)]
         return min(counts), max(counts)
-
-    @property
-    def scope(self) -> Scope:
-        """What the first claim speaks of."""
-        return self._evidence.scope
-
-    @property
-    def has_source(self) -> bool:
-        """Whether anything can be said for the source of the data."""
-        return self._evidence.has_source
 
     @property
     def has_health(self) -> bool:
