@@ -406,7 +406,7 @@ def write_finished(folder):
     rng = np.random.default_rng(0)
     lines = ["act,seed,test_acc"]
     for seed in range(6):
-        for name, mean in (("ReLU", 0.9), ("Mish", 0.95), ("my act", 0.9)):
+        for name, mean in (("ReLU", 0.9), ("Snake", 0.95), ("my act", 0.9)):
             lines.append(f"{name},{seed},{mean + 0.01 * rng.normal():.4f}")
     path = folder / "runs.csv"
     path.write_text("\n".join(lines))
@@ -427,9 +427,13 @@ def test_judge_prints_what_python_finds_and_writes_a_page(tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (["--require", "mish better than relu"], 0, ""),
-        (["--require", "Mish better than my act", "--require", "Mish worse than relu"], 1, "but "),
-        (["--require", "Mish is nice"], 2, "should be as 'elu better than relu'"),
+        (["--require", "snake better than relu"], 0, ""),
+        (
+            ["--require", "Snake better than my act", "--require", "Snake worse than relu"],
+            1,
+            "but ",
+        ),
+        (["--require", "Snake is nice"], 2, "should be as 'elu better than relu'"),
         (["--score", "accuracy"], 2, "there is no column 'accuracy': the columns are 'act', "),
         (["--reference", "tanh"], 2, "the reference 'tanh' is not among"),
         (["--html", "page.txt"], 2, "page.txt should end in .html"),

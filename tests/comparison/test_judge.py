@@ -17,7 +17,7 @@ import leakyrelu
 from leakyrelu._compare.trial import unpacked
 from leakyrelu._report.terminal import print_comparison, print_pairs
 
-NAMES = ("relu", "elu", "my act", "Mish")
+NAMES = ("relu", "elu", "my act", "Snake")
 ABOVE = {"elu": 0.03, "my act": 0.004}
 
 
@@ -394,7 +394,7 @@ def test_columns_can_be_named():
 
 @pytest.mark.parametrize("spelled", ["ReLU", "relu", "RELU", "nn.ReLU()", "torch.nn.ReLU"])
 def test_relu_is_the_reference_however_spelled(spelled):
-    rows = long(scores_of(("Mish", "elu", "relu")))
+    rows = long(scores_of(("Snake", "elu", "relu")))
     rows["activation"] = rows["activation"].replace("relu", spelled)
     assert leakyrelu.judge(rows).settings.reference == "relu"
 
@@ -402,21 +402,21 @@ def test_relu_is_the_reference_however_spelled(spelled):
 def test_spellings_of_one_name_are_one():
     rows = long(scores_of())
     is_odd = rows["seed"] % 2 == 1
-    rows.loc[is_odd & (rows["activation"] == "Mish"), "activation"] = "MISH"
+    rows.loc[is_odd & (rows["activation"] == "Snake"), "activation"] = "SNAKE"
     rows.loc[is_odd & (rows["activation"] == "elu"), "activation"] = "nn.ELU()"
     found = leakyrelu.judge(rows)
     assert {str(c.activation): len(c.trials) for c in found.candidates} == {
-        **dict.fromkeys(("relu", "elu", "my act", "MISH"), 10)
+        **dict.fromkeys(("relu", "elu", "my act", "SNAKE"), 10)
     }
 
 
 def test_else_the_first_or_the_one_asked_for():
-    rows = long(scores_of(("my act", "Mish", "elu")))
+    rows = long(scores_of(("my act", "Snake", "elu")))
     assert leakyrelu.judge(rows).settings.reference == "my act"
     assert leakyrelu.judge(rows, reference="ELU").settings.reference == "elu"
     both = long(scores_of())
-    assert leakyrelu.judge(both, reference="Mish").settings.reference == "Mish"
-    with pytest.raises(leakyrelu.InputError, match=r"'tanh' is not among .* Mish, elu, my act"):
+    assert leakyrelu.judge(both, reference="Snake").settings.reference == "Snake"
+    with pytest.raises(leakyrelu.InputError, match=r"'tanh' is not among .* Snake, elu, my act"):
         leakyrelu.judge(rows, reference="tanh")
 
 
@@ -429,7 +429,7 @@ def test_unpaired_seeds_are_left_out_and_named():
     rows = rows.drop(rows[(rows["activation"] == "relu") & (rows["seed"] == 7)].index)
     found = leakyrelu.judge(rows)
     counts = {c.activation: len(c.trials) for c in found.candidates}
-    assert counts == {"relu": 9, "elu": 8, "Mish": 9, "my act": 9}
+    assert counts == {"relu": 9, "elu": 8, "Snake": 9, "my act": 9}
     claims = {c.activation: c.difference for c in found.candidates}
     assert claims["elu"].trainings == 8
     assert any("elu with seed 7" in note for note in found.notes)
@@ -439,11 +439,11 @@ def test_unpaired_seeds_are_left_out_and_named():
 
 
 def test_seeds_in_common_with_nobody():
-    rows = long(scores_of(("relu", "elu", "Mish")))
-    rows.loc[rows["activation"] == "Mish", "seed"] += 100
+    rows = long(scores_of(("relu", "elu", "Snake")))
+    rows.loc[rows["activation"] == "Snake", "seed"] += 100
     found = leakyrelu.judge(rows)
     assert [c.activation for c in found.candidates] == ["elu", "relu"]
-    assert any("Mish" in note for note in found.notes)
+    assert any("Snake" in note for note in found.notes)
     rows.loc[rows["activation"] == "elu", "seed"] += 50
     with pytest.raises(leakyrelu.InputError, match="no activation has a seed in common with relu"):
         leakyrelu.judge(rows)
@@ -652,11 +652,11 @@ REQUIRED = [
     ("relu worse than elu", True),
     ("elu worse than relu", False),
     ("elu better or equivalent to relu", True),
-    ("Mish not worse than relu", True),
-    ("Mish better than relu", False),
-    ("Mish undecided from relu", True),
-    ("elu better than Mish", True),
-    ("Mish not worse than elu", False),
+    ("Snake not worse than relu", True),
+    ("Snake better than relu", False),
+    ("Snake undecided from relu", True),
+    ("elu better than Snake", True),
+    ("Snake not worse than elu", False),
     ("my act not better than relu", True),
 ]
 
@@ -684,4 +684,4 @@ def test_what_diverged_meets_no_requirement():
     rows.loc[(rows["activation"] == "elu") & (rows["seed"] == 2), "test_accuracy"] = math.nan
     found = leakyrelu.judge(rows)
     assert not found.holds("elu not worse than relu")
-    assert not found.holds("elu not worse than Mish")
+    assert not found.holds("elu not worse than Snake")

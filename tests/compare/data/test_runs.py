@@ -26,7 +26,11 @@ from leakyrelu.activations import Activation
         ("LeakyReLU(negative_slope=0.2)", "leaky_relu:0.2"),
         ("LeakyReLU", "LeakyReLU"),  # 0.01 in PyTorch, 0.3 in Keras
         ("leaky relu", "leaky relu"),
-        (" Mish ", "Mish"),
+        ("leaky_relu", "leaky_relu"),
+        (" Snake ", "Snake"),
+        ("Mish", "mish"),
+        ("no_such_module:act", "no_such_module:act"),
+        ("antigravity:fly", "antigravity:fly"),
         ("elu:a", "elu:a"),
         ("relu^2", "relu^2"),
         ("", ""),
@@ -34,7 +38,7 @@ from leakyrelu.activations import Activation
 )
 def test_names(text, expected):
     assert named(text) == expected
-    is_known = expected in ("relu", "gelu", "silu", "leaky_relu:0.2")
+    is_known = expected in ("relu", "gelu", "silu", "mish", "leaky_relu:0.2")
     assert isinstance(named(text), Label) != is_known
     assert isinstance(named(text), Activation)
 
@@ -95,7 +99,7 @@ def write_runs(folder, hparams):
 
     rng = np.random.default_rng(0)
     expected = {}
-    for name, above in (("relu", 0.0), ("Mish", 0.1)):
+    for name, above in (("relu", 0.0), ("Snake", 0.1)):
         for seed in range(4):
             score = 0.8 + above + 0.01 * rng.normal()
             expected[name, seed] = score
@@ -119,7 +123,7 @@ def test_folders_of_tensorboard(hparams, tmp_path):
         for t in found.histories()
     } == expected
     assert found.task.metric.name == "accuracy"
-    assert found.holds("Mish better than relu")
+    assert found.holds("Snake better than relu")
 
 
 def test_hparams_in_a_folder_of_keras_and_tensors(tmp_path):

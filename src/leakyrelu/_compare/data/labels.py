@@ -10,7 +10,9 @@ from leakyrelu.activations import KINDS, Activation, parse
 
 __all__ = ["Label", "named"]
 
-MODULES = {str(kind.module).lower(): name for name, kind in KINDS.items()} | {"swish": "silu"}
+MODULES = {str(kind.module).lower(): name for name, kind in KINDS.items() if not kind.options} | {
+    "swish": "silu"
+}
 
 
 class Label(Activation):
@@ -48,6 +50,8 @@ def named(text: str) -> Activation:
     >>> [str(named(text)) for text in ("Swish", "LeakyReLU", "my act")]
     ['silu', 'LeakyReLU', 'my act']
     """
+    if ":" in text and text.strip() in KINDS:  # one of a user's own
+        return parse(text)
     plain = re.sub(r"^(torch\.)?nn\.", "", text.strip().lower())
     call = re.fullmatch(r"([\w. -]+?)\((.*)\)", plain)
     if call:
@@ -57,6 +61,8 @@ def named(text: str) -> Activation:
     name, *parameters = plain.split(":")
     name = re.sub(r"[\s-]+", "_", name.strip())
     name = MODULES.get(name.replace("_", ""), name)
+    if name not in KINDS:  # nothing that a table names is imported
+        return Label(text.strip())
     try:
         found = parse(":".join([name, *parameters]))
     except InputError:
