@@ -75,7 +75,6 @@ NOT_RECTIFIERS = {
     "a leak": lambda x: torch.where(x > 0, x, x * 0.1),
     "other bound": lambda x: torch.where(x > 1, x, 0),
     "other value": lambda x: x.masked_fill(x < 0, 1),
-    "two layers": lambda x: torch.maximum(x, x.roll(1, 1)),
 }
 
 
@@ -83,6 +82,41 @@ NOT_RECTIFIERS = {
 def test_what_is_none(name):
     with pytest.raises(InputError, match="none of the known activations"):
         examine(Net(NOT_RECTIFIERS[name]), X)
+
+
+MAXOUTS = {
+    "maximum": lambda x: torch.maximum(x, x.roll(1, 1)),
+    "halves": lambda x: torch.max(*x.chunk(2, 1)).repeat(1, 2),
+    "pieces": lambda x: x.view(-1, 3, 2).amax(2).repeat(1, 2),
+    "values": lambda x: x.view(-1, 2, 3).max(1).values.repeat(1, 2),
+    "stack": lambda x: torch.stack([x, 2 * x.roll(1, 1)]).amax(0),
+}
+
+
+@pytest.mark.parametrize("name", MAXOUTS)
+def test_maxout_is_named(name):
+    assert examine(Net(MAXOUTS[name]), X).coverage == "0 of 1 activations seen; not: maxout x 1"
+    with_relu = Net(nn.Sequential(Calling(MAXOUTS[name]), nn.Linear(6, 6), nn.ReLU()))
+    # A module that does nothing else is named by its class.
+    named = ("maxout x 1", "Calling x 1")
+    assert examine(with_relu, X).coverage.removeprefix("1 of 2 activations seen; not: ") in named
+
+
+@pytest.mark.parametrize(
+    "act", [lambda x: x - x.amax(1, keepdim=True), lambda x: x / x.max(), lambda x: x.softmax(1)]
+)
+def test_the_largest_of_a_softmax_is_no_maxout(act):
+    relu = Net(nn.Sequential(nn.ReLU(), nn.Linear(6, 6), Calling(act)))
+    assert examine(relu, X).coverage == "1 of 1 activations seen"
+
+
+class Calling(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
 
 
 class Swish(nn.Module):

@@ -204,6 +204,7 @@ class CallTracer(TorchFunctionMode):
         self.mask = mask
         self.on_error = on_error
         self.units = UnitTracer(model, lambda: self.path[-1])
+        self.units.on_maxout = lambda: self._miss(self.path[-1], "maxout")
         self.follows, self.wants_to_follow = True, False
         self._sources: dict[str, Source] = {}
         self._written = WrittenOut()

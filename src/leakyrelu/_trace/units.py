@@ -180,6 +180,7 @@ class UnitTracer(TorchDispatchMode):
         super().__init__()
         self.model, self.path = model, path
         self.is_paused = self.protects = False
+        self.on_maxout: Callable[[], None] = lambda: None  # the largest of several units is taken
         self.failures: list[tuple[str, Exception]] = []  # of ours; what follows is unknown then
         self.begin()
 
@@ -415,6 +416,9 @@ class UnitTracer(TorchDispatchMode):
             dims = range(first.ndim) if dims is None or dims == [] else dims
             dims = [dims] if isinstance(dims, int) else list(dims)
             if any(units.shape[dim] > 1 for dim in dims):
+                # Where an axis stays, it is subtracted, as for a softmax.
+                if name in ("amax", "max") and 0 < outputs[0].ndim < first.ndim:
+                    self.on_maxout()
                 return None
             if name in _ALONG_AXIS:
                 self._break_zero(units, name)
@@ -484,6 +488,8 @@ class UnitTracer(TorchDispatchMode):
         if not found:
             return self._shared(output) if factors else None
         units = found[0]
+        if name == "maximum" and len(found) > 1:
+            self.on_maxout()
         if name in ("add", "sub"):
             self._shift(units, inputs)
         for other in found[1:]:
