@@ -276,7 +276,6 @@ def test_a_bug_is_not_taken_for_bad_data(monkeypatch):
 
 
 def test_a_compiled_part_runs_as_it_is_written():
-    torch.compiler.reset()  # after so many models of this class it would not be compiled
     compiled = []
 
     def backend(graph, _):

@@ -108,7 +108,9 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
             {name: buffers.get(id(x), x) for name, x in module._buffers.items() if x is not None}
         )
     try:
-        yield
+        # What was compiled while modes are active would be compiled no more.
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for module, before in attributes.items():
             vars(module).clear()
