@@ -450,9 +450,7 @@ def judge(
     rope: Annotated[
         float, typer.Option(help="The smallest difference that matters, as scores are written.")
     ] = 0.0,
-    pairs: Annotated[
-        bool, typer.Option("--pairs", help="Also compare all pairs, not only with relu.")
-    ] = False,
+    pairs: Pairs = False,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
     require: Require = [],
     debug: Debug = False,

@@ -257,8 +257,8 @@ KINDS: dict[str, Kind] = {
 # Other activations of torch.nn: `leakyrelu.replace` names them as left as they are. An entry in
 # `KINDS` that is no gate takes a name off this list. A sigmoid or softmax is a gate or an output.
 OTHERS = (
-    *("CELU", "GLU", "Hardshrink", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
-    *("Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+    *("GLU", "Hardshrink", "Hardtanh", "LogSigmoid", "Softplus", "Softshrink", "Softsign"),
+    *("Tanh", "Tanhshrink"),
 )
 
 _NEGATIVE = -np.linspace(0.01, 30, 1000)

@@ -93,7 +93,7 @@ class Treatment(Result):
                     "dead % before": before.row()["dead %"],
                     "dead % after": after.row()["dead %"],
                 }
-                for before, after in pairs
+                for _, before, after in pairs
             ]
         )
 
@@ -225,8 +225,7 @@ def treat(
             only = _only(found, {name: killed[name] & (name in names) for name in killed})
             revival = revive(model, only, optimizer=optimizer, data=data, generator=generator)
             left: dict[str, int] = {}
-            for was, layer in _pairs(list(named.values()), examine(model, data).layers):
-                name = next(name for name, each in named.items() if each is was)
+            for name, _, layer in _pairs(found.layers, examine(model, data).layers):
                 units = torch.zeros(layer.units, dtype=torch.bool)
                 units[revival.revived.get(name, [])] = True
                 again = layer.dead.cpu() & units  # new weights may be unlucky, too
@@ -295,9 +294,7 @@ def _leaked(
     except InputError as error:  # such as calls that are out of reach
         why = f": {error}"
     lines = []
-    names = dict(zip(map(id, found.layers), names_of(found.layers), strict=True))
-    for was, now in _pairs(found.layers, examine(model, data).layers):
-        name = names[id(was)]
+    for name, was, now in _pairs(found.layers, examine(model, data).layers):
         kinds = [(layer.layer, layer.function, layer.blocks_gradient) for layer in (was, now)]
         if was.dead.any() and kinds[0] == kinds[1]:
             lines.append(f"{name}: {was.function} kept{why}")
@@ -309,12 +306,17 @@ def _leaked(
 
 def _pairs(
     before: list[LayerHealth], after: list[LayerHealth]
-) -> list[tuple[LayerHealth, LayerHealth]]:
-    """Pair the layers; after a change some may be reached by examples no more, or for once."""
+) -> list[tuple[str, LayerHealth, LayerHealth]]:
+    """Pair the layers, with their name before.
+
+    After a change some may be reached by examples no more, or for once.
+    """
+    names = names_of(before)
     if len(before) == len(after):
-        return list(zip(before, after, strict=True))
-    by_name = {layer.layer: layer for layer in after}
-    return [(layer, by_name[layer.layer]) for layer in before if layer.layer in by_name]
+        return list(zip(names, before, after, strict=True))
+    now = {layer.layer: layer for layer in after}
+    named = zip(names, before, strict=True)
+    return [(name, was, now[was.layer]) for name, was in named if was.layer in now]
 
 
 Causes = dict[str, dict[int, str]]  # of dead units, by the key of the layer and their number
